@@ -1,0 +1,1 @@
+//! Who calls: access tokens from Maskinporten and the keys that prove them.

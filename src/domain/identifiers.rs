@@ -1,0 +1,469 @@
+//! The national identifiers, parsed once at the edge into types that cannot hold an invalid value.
+//!
+//! A customer or an account never shows its digits: `Debug` is masked and there is no `Display`.
+//! Organisation numbers of banks and agencies are public and do show.
+
+use std::fmt;
+
+/// How identifiers are judged: which check digits, and which synthetic series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentifierRules {
+    pub check: Check,
+    pub synthetic: SyntheticSeries,
+    /// Accept the first check digit of numbers issued from 1 January 2032 (Skatteetaten's reform).
+    pub accept_2032: bool,
+}
+
+/// How far an identifier is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Length, digits, date and check digits: production.
+    Strict,
+    /// Length and digits only, where that helps an integration test.
+    Format,
+}
+
+/// The synthetic person number series to accept; all off in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SyntheticSeries {
+    /// Month + 80 (Tenor).
+    pub tenor: bool,
+    /// Month + 65 (Norsk Helsenett).
+    pub helsenett: bool,
+    /// Month + 40 (Dolly).
+    pub dolly: bool,
+}
+
+impl SyntheticSeries {
+    pub const ALL: Self = Self {
+        tenor: true,
+        helsenett: true,
+        dolly: true,
+    };
+    pub const NONE: Self = Self {
+        tenor: false,
+        helsenett: false,
+        dolly: false,
+    };
+
+    /// The calendar month behind a written month, if its series is accepted.
+    fn calendar_month(self, written: u8) -> Option<u8> {
+        match written {
+            1..=12 => Some(written),
+            41..=52 if self.dolly => Some(written - 40),
+            66..=77 if self.helsenett => Some(written - 65),
+            81..=92 if self.tenor => Some(written - 80),
+            _ => None,
+        }
+    }
+}
+
+impl IdentifierRules {
+    /// Production: strict, no synthetic series, both generations of check digits.
+    pub const PRODUCTION: Self = Self {
+        check: Check::Strict,
+        synthetic: SyntheticSeries::NONE,
+        accept_2032: true,
+    };
+    /// Trials and tests: strict, all synthetic series.
+    pub const SYNTHETIC: Self = Self {
+        check: Check::Strict,
+        synthetic: SyntheticSeries::ALL,
+        accept_2032: true,
+    };
+}
+
+/// Why a text is not the identifier it should be. Never carries the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidIdentifier {
+    #[error("must have {expected} digits and nothing else")]
+    Shape { expected: &'static str },
+    #[error("holds a date that does not exist, or a synthetic series that is not accepted here")]
+    Date,
+    #[error("has a wrong check digit")]
+    CheckDigit,
+    #[error("must not begin with 0000")]
+    LeadingZeros,
+}
+
+/// Whether a customer is a person or an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CustomerKind {
+    /// Fødselsnummer or D-number.
+    Person,
+    Organization,
+}
+
+/// The person or organisation asked about, or delivered: fødselsnummer, D-number or organisation number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerId {
+    kind: CustomerKind,
+    number: u64,
+}
+
+impl CustomerId {
+    /// Parses 11 digits as a person number and 9 as an organisation number, surrounding blanks trimmed.
+    pub fn parse(text: &str, rules: &IdentifierRules) -> Result<Self, InvalidIdentifier> {
+        let text = text.trim_matches([' ', '\t']);
+        if let Some(digits) = digits::<11>(text) {
+            if rules.check == Check::Strict {
+                check_person_number(&digits, rules)?;
+            }
+            Ok(Self {
+                kind: CustomerKind::Person,
+                number: number(&digits),
+            })
+        } else if let Some(digits) = digits::<9>(text) {
+            if rules.check == Check::Strict {
+                check_organization_number(&digits)?;
+            }
+            Ok(Self {
+                kind: CustomerKind::Organization,
+                number: number(&digits),
+            })
+        } else {
+            Err(InvalidIdentifier::Shape { expected: "9 or 11" })
+        }
+    }
+
+    pub fn kind(&self) -> CustomerKind {
+        self.kind
+    }
+
+    /// What the keyed pseudonyms are made of: the kind and the number, five bytes, most significant first.
+    pub fn to_secret_bytes(&self) -> [u8; 6] {
+        let kind = match self.kind {
+            CustomerKind::Person => 1,
+            CustomerKind::Organization => 2,
+        };
+        let n = self.number.to_be_bytes();
+        [kind, n[3], n[4], n[5], n[6], n[7]]
+    }
+}
+
+impl fmt::Debug for CustomerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CustomerId({:?}, masked)", self.kind)
+    }
+}
+
+/// An account number, 11 digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountNumber(u64);
+
+impl AccountNumber {
+    /// As a lookup key: 11 digits, no MOD11 check (published rule).
+    pub fn parse_lookup_key(text: &str) -> Result<Self, InvalidIdentifier> {
+        digits::<11>(text.trim_matches([' ', '\t']))
+            .map(|digits| Self(number(&digits)))
+            .ok_or(InvalidIdentifier::Shape { expected: "11" })
+    }
+
+    /// In a bank's delivery: check digit by MOD11, and not beginning with `0000`.
+    pub fn parse_delivered(text: &str, rules: &IdentifierRules) -> Result<Self, InvalidIdentifier> {
+        const WEIGHTS: [u32; 10] = [5, 4, 3, 2, 7, 6, 5, 4, 3, 2];
+        let digits = digits::<11>(text.trim_matches([' ', '\t']))
+            .ok_or(InvalidIdentifier::Shape { expected: "11" })?;
+        if rules.check == Check::Strict {
+            if digits.starts_with(&[0, 0, 0, 0]) {
+                return Err(InvalidIdentifier::LeadingZeros);
+            }
+            check_mod_11(&digits, &WEIGHTS)?;
+        }
+        Ok(Self(number(&digits)))
+    }
+
+    /// What the keyed pseudonyms are made of: the number, five bytes, most significant first.
+    pub fn to_secret_bytes(&self) -> [u8; 5] {
+        let n = self.0.to_be_bytes();
+        [n[3], n[4], n[5], n[6], n[7]]
+    }
+}
+
+impl fmt::Debug for AccountNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccountNumber(masked)")
+    }
+}
+
+/// The organisation number of a bank or an agency: 9 digits with a MOD11 check digit. Public, so it shows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrganizationNumber(u32);
+
+impl OrganizationNumber {
+    /// Parses 9 digits with their check digit, surrounding blanks trimmed. Always strict:
+    /// institutions are few, real and registered.
+    pub fn parse(text: &str) -> Result<Self, InvalidIdentifier> {
+        let digits =
+            digits::<9>(text.trim_matches([' ', '\t'])).ok_or(InvalidIdentifier::Shape { expected: "9" })?;
+        check_organization_number(&digits)?;
+        Ok(Self(number(&digits) as u32))
+    }
+
+    /// The number itself, below 1,000,000,000.
+    pub fn as_u32(self) -> u32 {
+        self.0
+    }
+
+    /// Reads back what [`as_u32`](Self::as_u32) gave; `None` for what no organisation number gives.
+    pub fn from_u32(value: u32) -> Option<Self> {
+        Self::parse(&format!("{value:09}")).ok()
+    }
+}
+
+impl fmt::Display for OrganizationNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:09}", self.0)
+    }
+}
+
+impl fmt::Debug for OrganizationNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn digits<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let bytes: [u8; N] = text.as_bytes().try_into().ok()?;
+    bytes
+        .iter()
+        .all(u8::is_ascii_digit)
+        .then(|| bytes.map(|byte| byte - b'0'))
+}
+
+fn number(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(*digit))
+}
+
+fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
+    digits.iter().zip(weights).map(|(d, w)| u32::from(*d) * w).sum()
+}
+
+/// The last digit completes the weighted sum of the others to a multiple of 11.
+fn check_mod_11(digits: &[u8], weights: &[u32]) -> Result<(), InvalidIdentifier> {
+    let check_digit = digits.last().map_or(0, |digit| u32::from(*digit));
+    match (weighted(digits, weights) + check_digit) % 11 {
+        0 => Ok(()),
+        _ => Err(InvalidIdentifier::CheckDigit),
+    }
+}
+
+fn check_organization_number(digits: &[u8; 9]) -> Result<(), InvalidIdentifier> {
+    check_mod_11(digits, &[3, 2, 7, 6, 5, 4, 3, 2])
+}
+
+fn check_person_number(digits: &[u8; 11], rules: &IdentifierRules) -> Result<(), InvalidIdentifier> {
+    const W1: [u32; 9] = [3, 7, 6, 1, 8, 9, 4, 5, 2];
+    const W2: [u32; 10] = [5, 4, 3, 2, 7, 6, 5, 4, 3, 2];
+    if !date_exists(digits, rules.synthetic) {
+        return Err(InvalidIdentifier::Date);
+    }
+    let first = (weighted(&digits[..9], &W1) + u32::from(digits[9])) % 11;
+    if first > if rules.accept_2032 { 3 } else { 0 } {
+        return Err(InvalidIdentifier::CheckDigit);
+    }
+    check_mod_11(digits, &W2)
+}
+
+/// The day and month exist. The century is not derived: a leap day by the two-digit year alone.
+fn date_exists(digits: &[u8; 11], series: SyntheticSeries) -> bool {
+    let pair = |at: usize| digits[at] * 10 + digits[at + 1];
+    let (written_day, year) = (pair(0), pair(4));
+    let Some(month) = series.calendar_month(pair(2)) else {
+        return false;
+    };
+    let day = if written_day > 40 {
+        written_day - 40
+    } else {
+        written_day
+    };
+    let last = match month {
+        2 if year % 4 == 0 => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    (1..=last).contains(&day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn customer(text: &str, rules: &IdentifierRules) -> Result<CustomerKind, InvalidIdentifier> {
+        CustomerId::parse(text, rules).map(|id| id.kind())
+    }
+
+    #[test]
+    fn published_person_numbers_are_valid() {
+        for text in [
+            "13097248022",
+            "29029648784",
+            "15021951940",
+            "20036914700",
+            "02013299997",
+            "02013299903",
+            "53097248016",
+            "17912099997",
+            "57912075186",
+            "15507600333",
+            "49710697182",
+        ] {
+            assert_eq!(
+                customer(text, &IdentifierRules::SYNTHETIC),
+                Ok(CustomerKind::Person),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_check_digits_and_dates_are_told_apart() {
+        for text in ["13097248032", "13097248023", "02013299987"] {
+            assert_eq!(
+                customer(text, &IdentifierRules::SYNTHETIC),
+                Err(InvalidIdentifier::CheckDigit),
+                "{text}"
+            );
+        }
+        for text in ["19575770838", "15407300685"] {
+            assert_eq!(
+                customer(text, &IdentifierRules::SYNTHETIC),
+                Err(InvalidIdentifier::Date),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reform_of_2032_is_a_setting() {
+        let rules = IdentifierRules {
+            accept_2032: false,
+            ..IdentifierRules::PRODUCTION
+        };
+        assert_eq!(customer("02013299997", &rules), Ok(CustomerKind::Person));
+        assert_eq!(
+            customer("02013299903", &rules),
+            Err(InvalidIdentifier::CheckDigit)
+        );
+        assert_eq!(
+            customer("02013299903", &IdentifierRules::PRODUCTION),
+            Ok(CustomerKind::Person)
+        );
+    }
+
+    #[test]
+    fn each_synthetic_series_has_its_own_switch() {
+        let none = SyntheticSeries::NONE;
+        for (series, accepted, refused) in [
+            (
+                SyntheticSeries { tenor: true, ..none },
+                "57912075186",
+                ["15507600333", "49710697182"],
+            ),
+            (
+                SyntheticSeries { dolly: true, ..none },
+                "15507600333",
+                ["17912099997", "49710697182"],
+            ),
+            (
+                SyntheticSeries {
+                    helsenett: true,
+                    ..none
+                },
+                "49710697182",
+                ["17912099997", "15507600333"],
+            ),
+        ] {
+            let rules = IdentifierRules {
+                synthetic: series,
+                ..IdentifierRules::PRODUCTION
+            };
+            assert_eq!(customer(accepted, &rules), Ok(CustomerKind::Person));
+            assert_eq!(
+                customer(accepted, &IdentifierRules::PRODUCTION),
+                Err(InvalidIdentifier::Date)
+            );
+            for text in refused {
+                assert_eq!(customer(text, &rules), Err(InvalidIdentifier::Date), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn organisation_numbers_follow_mod_11() {
+        for text in ["123456785", "988077917"] {
+            assert_eq!(
+                customer(text, &IdentifierRules::PRODUCTION),
+                Ok(CustomerKind::Organization)
+            );
+            assert_eq!(
+                OrganizationNumber::parse(text).map(|n| n.to_string()),
+                Ok(text.to_owned())
+            );
+        }
+        for text in ["988077918", "123456789"] {
+            assert_eq!(
+                customer(text, &IdentifierRules::PRODUCTION),
+                Err(InvalidIdentifier::CheckDigit)
+            );
+            assert!(OrganizationNumber::parse(text).is_err());
+        }
+    }
+
+    #[test]
+    fn accounts_are_checked_in_deliveries_only() {
+        for text in ["86011117947", "97104133219"] {
+            assert!(AccountNumber::parse_delivered(text, &IdentifierRules::PRODUCTION).is_ok());
+        }
+        assert_eq!(
+            AccountNumber::parse_delivered("86011117949", &IdentifierRules::PRODUCTION),
+            Err(InvalidIdentifier::CheckDigit)
+        );
+        assert_eq!(
+            AccountNumber::parse_delivered("00001117949", &IdentifierRules::PRODUCTION),
+            Err(InvalidIdentifier::LeadingZeros)
+        );
+        assert!(AccountNumber::parse_lookup_key("86011117949").is_ok());
+        assert!(AccountNumber::parse_lookup_key("8601111794").is_err());
+    }
+
+    #[test]
+    fn only_ascii_digits_with_surrounding_blanks_pass() {
+        let rules = &IdentifierRules::PRODUCTION;
+        assert!(CustomerId::parse(" \t13097248022 ", rules).is_ok());
+        for text in [
+            "",
+            " ",
+            "1309724802",
+            "130972480222",
+            "1309724802a",
+            "130972 48022",
+            "１３０９７２４８０２２",
+            "+3097248022",
+            "13097248022\n",
+        ] {
+            assert!(CustomerId::parse(text, rules).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn format_check_relaxes_to_length_and_digits() {
+        let rules = IdentifierRules {
+            check: Check::Format,
+            ..IdentifierRules::PRODUCTION
+        };
+        assert_eq!(customer("99999999999", &rules), Ok(CustomerKind::Person));
+        assert_eq!(customer("999999999", &rules), Ok(CustomerKind::Organization));
+        assert!(customer("9999999999", &rules).is_err());
+        assert!(AccountNumber::parse_delivered("00000000001", &rules).is_ok());
+    }
+
+    #[test]
+    fn sensitive_types_do_not_show_digits() {
+        let id = CustomerId::parse("13097248022", &IdentifierRules::PRODUCTION).unwrap();
+        let account = AccountNumber::parse_lookup_key("86011117947").unwrap();
+        let shown = format!("{id:?}{account:?}");
+        assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
+    }
+}

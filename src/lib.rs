@@ -1,0 +1,6 @@
+//! The DSOP Customer Relations Overview.
+
+pub mod access;
+pub mod chain;
+pub mod domain;
+pub mod sandbox;
