@@ -1,0 +1,213 @@
+//! How records become answers: `customerRelationships` and `accountServicingProvider`.
+
+use super::calendar::Period;
+use super::identifiers::OrganizationNumber;
+use super::participants::{Participant, Participants};
+use super::relationship::{Interval, Relationship, Role};
+use chrono::NaiveDate;
+use std::collections::BTreeMap;
+
+/// DSOP customerRelationships V2.0, `banks.ownershipType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnershipType {
+    /// Owns at least one account or equivalent that can pay or hold available funds.
+    PrimaryOwner,
+    /// Has or had a relationship, but owns or owned no such account.
+    NotPrimaryOwner,
+    /// The role cannot be found out, since the bank holds no history.
+    Unknown,
+}
+
+/// Which banks to list, and whether to tell the ownership: the request's `onlyPrimaryOwner`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnershipFilter {
+    /// The parameter is absent: list all, tell no ownership.
+    Absent,
+    /// `false`: list all and tell the ownership.
+    All,
+    /// `true`: list primary owners only.
+    OnlyPrimaryOwner,
+    /// `true` for a DSOP service whose terms list unknown ownership too.
+    PrimaryOwnerOrUnknown,
+}
+
+impl OwnershipFilter {
+    fn lists(self, ownership: OwnershipType) -> bool {
+        match self {
+            Self::Absent | Self::All => true,
+            Self::OnlyPrimaryOwner => ownership == OwnershipType::PrimaryOwner,
+            Self::PrimaryOwnerOrUnknown => ownership != OwnershipType::NotPrimaryOwner,
+        }
+    }
+}
+
+/// When a question is asked, and from when on closed relationships are forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct Days {
+    /// The day in Oslo when the request arrived.
+    pub today: NaiveDate,
+    /// What ended before this day is no longer answered (`retention.closed_years`).
+    pub retained_from: NaiveDate,
+}
+
+/// One bank's standing towards a customer over a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub ownership: OwnershipType,
+    /// DSOP customerRelationships V2.0, `banks.activeAccount`.
+    pub active_account: bool,
+}
+
+/// Judges the records of one bank together; `None` when none overlaps the period.
+pub fn judge(records: &[Relationship], period: &Period, days: &Days) -> Option<Standing> {
+    let mut overlapping = records
+        .iter()
+        .filter(|r| {
+            r.interval().overlaps(period, days.today) && !r.interval().ended_before(days.retained_from)
+        })
+        .peekable();
+    overlapping.peek()?;
+    let (mut primary, mut unknown, mut active) = (false, false, false);
+    for record in overlapping {
+        primary |= record.role == Role::Owner && record.holds_funds;
+        unknown |= record.role == Role::Unknown;
+        active |= period.to() == days.today
+            && matches!(record.role, Role::Owner | Role::SecondaryOwner)
+            && record.creditable
+            && record.interval().runs_on(days.today);
+    }
+    let ownership = match (primary, unknown) {
+        (true, _) => OwnershipType::PrimaryOwner,
+        (false, true) => OwnershipType::Unknown,
+        (false, false) => OwnershipType::NotPrimaryOwner,
+    };
+    Some(Standing {
+        ownership,
+        active_account: active,
+    })
+}
+
+/// A record as the index finds it: whose it is, and what the rules need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldRelationship {
+    pub bank: OrganizationNumber,
+    pub relationship: Relationship,
+}
+
+/// A listed bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomerRelationship<'a> {
+    pub institution: &'a Participant,
+    pub standing: Standing,
+}
+
+/// The answer to `customerRelationships`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overview<'a> {
+    /// In order of organisation number.
+    pub banks: Vec<CustomerRelationship<'a>>,
+    /// Banks that `onlyPrimaryOwner=true` left out because their ownership is unknown.
+    pub unknown_ownership: usize,
+}
+
+/// Records of a bank that the operator has not registered: the participants file and the index disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("bank {0} has records but is not in the participants file")]
+pub struct UnregisteredBank(pub OrganizationNumber);
+
+/// Lists the banks of a customer: merged banks as their successor, in order of organisation number.
+pub fn overview<'a>(
+    held: &[HeldRelationship],
+    participants: &'a Participants,
+    period: &Period,
+    filter: OwnershipFilter,
+    days: &Days,
+) -> Result<Overview<'a>, UnregisteredBank> {
+    let mut by_bank: BTreeMap<OrganizationNumber, (&Participant, Vec<Relationship>)> = BTreeMap::new();
+    for record in held {
+        let institution = participants
+            .answering_for(record.bank, days.today)
+            .ok_or(UnregisteredBank(record.bank))?;
+        let entry = by_bank
+            .entry(institution.organization)
+            .or_insert((institution, Vec::new()));
+        entry.1.push(record.relationship);
+    }
+    let mut unknown_ownership = 0;
+    let mut banks = Vec::with_capacity(by_bank.len());
+    for (institution, records) in by_bank.into_values() {
+        let Some(standing) = judge(&records, period, days) else {
+            continue;
+        };
+        if filter.lists(standing.ownership) {
+            banks.push(CustomerRelationship {
+                institution,
+                standing,
+            });
+        } else if standing.ownership == OwnershipType::Unknown {
+            unknown_ownership += 1;
+        }
+    }
+    Ok(Overview {
+        banks,
+        unknown_ownership,
+    })
+}
+
+/// A record that carries an account, as the index finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldAccount {
+    pub bank: OrganizationNumber,
+    pub interval: Interval,
+}
+
+/// The bank that services an account, and whether another bank claims it at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServicingProvider<'a> {
+    pub institution: &'a Participant,
+    /// Another bank's record runs today as well: the operator is told.
+    pub contested: bool,
+}
+
+/// The bank whose records carry the account and run today (the later `fromDate` if two do);
+/// if none runs, the one whose record ended last. `None` when no record carries the account.
+pub fn servicing_provider<'a>(
+    held: &[HeldAccount],
+    participants: &'a Participants,
+    days: &Days,
+) -> Result<Option<ServicingProvider<'a>>, UnregisteredBank> {
+    let mut best: Option<((bool, NaiveDate, NaiveDate), &Participant)> = None;
+    let mut contested = false;
+    for record in held {
+        let interval = record.interval;
+        if interval.from() > days.today || interval.ended_before(days.retained_from) {
+            continue;
+        }
+        let institution = participants
+            .answering_for(record.bank, days.today)
+            .ok_or(UnregisteredBank(record.bank))?;
+        let runs = interval.runs_on(days.today);
+        let ended = if runs {
+            NaiveDate::MAX
+        } else {
+            interval.to().unwrap_or(NaiveDate::MAX)
+        };
+        let rank = (runs, ended, interval.from());
+        match best {
+            Some((best_rank, present)) => {
+                contested |= runs && best_rank.0 && present.organization != institution.organization;
+                // Ties go to the lower organisation number, so that every instance answers alike.
+                let ahead = rank > best_rank
+                    || (rank == best_rank && institution.organization < present.organization);
+                if ahead {
+                    best = Some((rank, institution));
+                }
+            }
+            None => best = Some((rank, institution)),
+        }
+    }
+    Ok(best.map(|(_, institution)| ServicingProvider {
+        institution,
+        contested,
+    }))
+}

@@ -1,0 +1,200 @@
+//! The banks that the operator has registered: registers, freshness, mergers.
+
+use super::identifiers::OrganizationNumber;
+use super::relationship::{Register, Role, SetId};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::collections::BTreeMap;
+
+/// A bank that takes part, as the operator registered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Participant {
+    pub organization: OrganizationNumber,
+    pub name: String,
+    /// One or both registers, in the order KAR, KFR.
+    pub registers: Vec<Register>,
+    /// A delivery older than this makes the bank stale.
+    pub stale_after: TimeDelta,
+    /// The bank's records reach back to this day; absent: all the way.
+    pub covers_from: Option<NaiveDate>,
+    /// The role that KFR calls register; [`Role::Unknown`] unless the file says otherwise.
+    pub kfr_role: Role,
+    pub merger: Option<Merger>,
+    /// Its records stay in answers, but it may not deliver.
+    pub paused: bool,
+}
+
+/// A bank that goes on as another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Merger {
+    pub successor: OrganizationNumber,
+    /// From this day on the bank is listed as its successor.
+    pub merged_on: NaiveDate,
+}
+
+impl Participant {
+    pub fn has_merged(&self, today: NaiveDate) -> bool {
+        self.merger.is_some_and(|merger| merger.merged_on <= today)
+    }
+
+    /// The sets that this bank delivers.
+    pub fn sets(&self) -> impl Iterator<Item = SetId> + '_ {
+        self.registers.iter().map(|register| SetId {
+            bank: self.organization,
+            register: *register,
+        })
+    }
+}
+
+/// Why a list of participants is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParticipantsError {
+    #[error("{0} is registered twice")]
+    Duplicate(OrganizationNumber),
+    #[error("{0} takes part in no register, or in one twice")]
+    Registers(OrganizationNumber),
+    #[error("{bank} names the successor {successor}, which is not registered")]
+    UnknownSuccessor {
+        bank: OrganizationNumber,
+        successor: OrganizationNumber,
+    },
+    #[error("the successors of {0} lead back to it")]
+    Cycle(OrganizationNumber),
+}
+
+/// All registered banks, in order of organisation number; successors are known and free of cycles.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Participants(BTreeMap<OrganizationNumber, Participant>);
+
+impl Participants {
+    pub fn new(list: Vec<Participant>) -> Result<Self, ParticipantsError> {
+        let mut banks = BTreeMap::new();
+        for bank in list {
+            let number = bank.organization;
+            if bank.registers.is_empty()
+                || (1..bank.registers.len()).any(|at| bank.registers[..at].contains(&bank.registers[at]))
+            {
+                return Err(ParticipantsError::Registers(number));
+            }
+            if banks.insert(number, bank).is_some() {
+                return Err(ParticipantsError::Duplicate(number));
+            }
+        }
+        let participants = Self(banks);
+        participants
+            .iter()
+            .try_for_each(|bank| participants.check_successors(bank))?;
+        Ok(participants)
+    }
+
+    fn check_successors(&self, start: &Participant) -> Result<(), ParticipantsError> {
+        let mut bank = start;
+        while let Some(merger) = bank.merger {
+            let successor = merger.successor;
+            bank = self.get(successor).ok_or(ParticipantsError::UnknownSuccessor {
+                bank: bank.organization,
+                successor,
+            })?;
+            if bank.organization == start.organization {
+                return Err(ParticipantsError::Cycle(start.organization));
+            }
+            // A cycle that does not pass `start` is found, and this walk ended, from one of its members.
+            if self.walk_length(bank) > self.0.len() {
+                return Err(ParticipantsError::Cycle(bank.organization));
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps to the end of the successors, or one more than there are banks.
+    fn walk_length(&self, start: &Participant) -> usize {
+        std::iter::successors(Some(start), |bank| self.get(bank.merger?.successor))
+            .take(self.0.len() + 1)
+            .count()
+    }
+
+    pub fn get(&self, bank: OrganizationNumber) -> Option<&Participant> {
+        self.0.get(&bank)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Participant> {
+        self.0.values()
+    }
+
+    /// The bank that answers for `bank` on a day: itself, or the end of its chain of successors.
+    pub fn answering_for(&self, bank: OrganizationNumber, today: NaiveDate) -> Option<&Participant> {
+        let mut answering = self.get(bank)?;
+        while let Some(merger) = answering.merger.filter(|merger| merger.merged_on <= today) {
+            answering = self.get(merger.successor)?;
+        }
+        Some(answering)
+    }
+}
+
+/// How fresh a bank's records are. `GET /v2/participants`, `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Freshness {
+    Current,
+    Stale,
+    NotLoaded,
+}
+
+/// Judges a bank by the last delivery of each of its sets: it is as fresh as its oldest one.
+pub fn freshness(
+    bank: &Participant,
+    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> (Freshness, Option<DateTime<Utc>>) {
+    let mut oldest: Option<DateTime<Utc>> = None;
+    for set in bank.sets() {
+        match last_delivery(set) {
+            None => return (Freshness::NotLoaded, None),
+            Some(at) => oldest = Some(oldest.map_or(at, |oldest| oldest.min(at))),
+        }
+    }
+    let stale = oldest.is_none_or(|at| now.signed_duration_since(at) > bank.stale_after);
+    (
+        if stale {
+            Freshness::Stale
+        } else {
+            Freshness::Current
+        },
+        oldest,
+    )
+}
+
+/// What an answer does not know: the parts of `Register-Coverage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Banks whose delivery is late.
+    pub stale: usize,
+    /// Banks that never delivered.
+    pub not_loaded: usize,
+    /// Banks whose `coversFrom` lies after the first day asked for.
+    pub before_coverage: usize,
+    /// Banks left out by `onlyPrimaryOwner=true` because ownership is unknown.
+    pub unknown_ownership: usize,
+}
+
+/// Counts what the register does not know on a day. A merged bank is never late: its successor answers.
+pub fn coverage(
+    participants: &Participants,
+    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    today: NaiveDate,
+    period_from: Option<NaiveDate>,
+) -> Coverage {
+    let mut coverage = Coverage::default();
+    for bank in participants.iter().filter(|bank| !bank.has_merged(today)) {
+        match freshness(bank, &last_delivery, now).0 {
+            Freshness::Current => {}
+            Freshness::Stale => coverage.stale += 1,
+            Freshness::NotLoaded => coverage.not_loaded += 1,
+        }
+        if let (Some(covers_from), Some(from)) = (bank.covers_from, period_from)
+            && covers_from > from
+        {
+            coverage.before_coverage += 1;
+        }
+    }
+    coverage
+}

@@ -1,0 +1,160 @@
+//! The index: what lookups read. A cache of the journal that can be thrown away and rebuilt at any time.
+//!
+//! Two engines behind one closed enum: [`embedded`] for one machine, [`redis`] to share between instances.
+
+pub mod embedded;
+pub mod layout;
+pub mod redis;
+
+use crate::domain::overview::{HeldAccount, HeldRelationship};
+use crate::domain::relationship::{Relationship, SetId};
+use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
+use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState};
+use std::sync::Arc;
+
+/// Why the index gave no answer. Never an empty list instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IndexError {
+    #[error("the index is empty or being rebuilt")]
+    NotBuilt,
+    #[error("the index did not answer in time")]
+    TimedOut,
+    #[error("the index cannot be reached: {0}")]
+    Unavailable(String),
+    #[error("the index holds a {0} of a format this version does not know")]
+    Format(&'static str),
+    #[error("the index cannot serve here: {0}")]
+    Unfit(String),
+}
+
+/// One customer's rows in one set, as the rules of deliveries need them.
+pub type CustomerRows = Vec<(AgreementKey, Relationship)>;
+
+/// An index engine.
+#[derive(Clone)]
+pub enum Index {
+    Embedded(Arc<embedded::Embedded>),
+    Redis(Arc<redis::Redis>),
+}
+
+impl Index {
+    /// The current records of a customer at all banks, one round trip.
+    pub async fn find_relationships(
+        &self,
+        customer: &CustomerKey,
+    ) -> Result<Vec<HeldRelationship>, IndexError> {
+        let held = |state: &IndexState, rows: Vec<FoundRow>| {
+            rows.into_iter()
+                .filter(|row| state.answers(row.set, row.generation))
+                .map(|row| HeldRelationship {
+                    bank: row.set.bank,
+                    relationship: row.relationship,
+                })
+                .collect()
+        };
+        match self {
+            Self::Embedded(engine) => engine.find_relationships(customer, held),
+            Self::Redis(engine) => engine.find_relationships(customer, held).await,
+        }
+    }
+
+    /// The current records that carry an account, one round trip.
+    pub async fn find_accounts(&self, account: &AccountKey) -> Result<Vec<HeldAccount>, IndexError> {
+        let held = |state: &IndexState, rows: Vec<FoundAccount>| {
+            rows.into_iter()
+                .filter(|row| state.answers(row.set, row.generation))
+                .map(|row| HeldAccount {
+                    bank: row.set.bank,
+                    interval: row.interval,
+                })
+                .collect()
+        };
+        match self {
+            Self::Embedded(engine) => engine.find_accounts(account, held),
+            Self::Redis(engine) => engine.find_accounts(account, held).await,
+        }
+    }
+
+    /// The rows of customers in one generation of one set, in the order asked, complete or not:
+    /// for deliveries and rebuilds, which know what they read.
+    pub async fn rows_of(
+        &self,
+        set: SetId,
+        generation: Generation,
+        customers: &[CustomerKey],
+    ) -> Result<Vec<CustomerRows>, IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.rows_of(set, generation, customers),
+            Self::Redis(engine) => engine.rows_of(set, generation, customers).await,
+        }
+    }
+
+    /// Writes rows into a generation, and after them, if given, the set's new state.
+    /// One customer's rows change in one atomic step; everything may be sent twice.
+    pub async fn write(
+        &self,
+        set: SetId,
+        generation: Generation,
+        writes: Vec<RowWrite>,
+        then: Option<SetState>,
+    ) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.write(set, generation, writes, then).await,
+            Self::Redis(engine) => engine.write(set, generation, &writes, then).await,
+        }
+    }
+
+    /// The state as this instance knows it, without asking the store.
+    pub fn state(&self) -> Arc<IndexState> {
+        match self {
+            Self::Embedded(engine) => engine.state(),
+            Self::Redis(engine) => engine.state(),
+        }
+    }
+
+    /// Asks the store for its state.
+    pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
+        match self {
+            Self::Embedded(engine) => Ok(engine.state()),
+            Self::Redis(engine) => engine.refresh().await,
+        }
+    }
+
+    /// Waits until no lookup on any instance can still read by a state older than now.
+    pub async fn settle(&self) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(engine) => engine.settle().await,
+        }
+    }
+
+    /// Removes the marker and then everything: lookups are refused until [`complete`](Self::complete).
+    pub async fn clear(&self) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.clear().await,
+            Self::Redis(engine) => engine.clear().await,
+        }
+    }
+
+    /// Marks a rebuilt index as whole.
+    pub async fn complete(&self, marker: Marker) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.complete(marker).await,
+            Self::Redis(engine) => engine.complete(marker).await,
+        }
+    }
+
+    /// Shows every row of every generation, relationships and accounts, to `visit`: for `index verify`.
+    pub async fn scan(&self, visit: &mut (dyn FnMut(ScannedRow) + Send)) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.scan(visit),
+            Self::Redis(engine) => engine.scan(visit).await,
+        }
+    }
+}
+
+/// A row as `index verify` meets it.
+pub enum ScannedRow {
+    Relationship(CustomerKey, FoundRow),
+    Account(AccountKey, FoundAccount),
+}

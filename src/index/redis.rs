@@ -1,0 +1,507 @@
+//! The Redis engine: one node, shared by several instances.
+//!
+//! Keys: `{b}c…` a customer's hash, `{b}a…` a bucket of accounts, `{b}m` the marker of a slot group, where `b`
+//! is the first byte of the pseudonym in hexadecimal. A lookup reads a hash and the marker beside it in one
+//! round trip to one slot; if the marker is not the one the state was read with, the index was emptied or
+//! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state.
+
+use super::layout::{
+    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
+    decode_set, encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
+};
+use super::{CustomerRows, IndexError, ScannedRow};
+use crate::domain::relationship::SetId;
+use crate::pseudonym::{AccountKey, CustomerKey};
+use arc_swap::ArcSwap;
+use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
+use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
+use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const STATE_KEY: &[u8] = b"{kf}sets";
+const MARKER_KEY: &[u8] = b"{kf}marker";
+/// No lookup answers by a state older than this; a publication is acknowledged once it has passed.
+pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
+/// Rows in one pipeline.
+const PIPELINE_ROWS: usize = 1_000;
+/// Keys asked for in one SCAN step.
+const SCAN_STEP: usize = 1_000;
+/// Oldest Redis with every command used here.
+const OLDEST_VERSION: (u32, u32) = (6, 2);
+
+/// How to reach Redis, and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// Shared multiplexed connections for lookups.
+    pub lookup_connections: usize,
+    /// Pooled connections for deliveries and administration.
+    pub pool_connections: usize,
+    pub connect_timeout: Duration,
+    /// Longest wait for a lookup.
+    pub lookup_timeout: Duration,
+    /// Longest wait for a pipeline of a delivery.
+    pub write_timeout: Duration,
+}
+
+/// The state as last read, and when.
+struct Known {
+    state: Arc<IndexState>,
+    read_at: Instant,
+}
+
+/// An index in one Redis node.
+pub struct Redis {
+    lookups: Vec<ConnectionManager>,
+    next_lookup: AtomicUsize,
+    lookup_timeout: Duration,
+    pool: Pool,
+    known: ArcSwap<Known>,
+    reading_state: tokio::sync::Mutex<()>,
+}
+
+impl From<RedisError> for IndexError {
+    fn from(cause: RedisError) -> Self {
+        if cause.is_timeout() {
+            Self::TimedOut
+        } else {
+            Self::Unavailable(cause.to_string())
+        }
+    }
+}
+
+impl Redis {
+    /// Prepares the connections without waiting for them.
+    pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, IndexError> {
+        let client = Client::open(url)?;
+        let lookups = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(options.connect_timeout))
+            .set_response_timeout(Some(options.lookup_timeout))
+            .set_number_of_retries(1)
+            .set_max_delay(options.connect_timeout);
+        let lookups = (0..options.lookup_connections.max(1))
+            .map(|_| ConnectionManager::new_lazy_with_config(client.clone(), lookups.clone()))
+            .collect::<Result<_, _>>()?;
+        let writes = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(options.connect_timeout))
+            .set_response_timeout(Some(options.write_timeout));
+        let manager = Manager::new_with_config(url, writes)?;
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_connections.max(1))
+            .timeouts(Timeouts {
+                wait: Some(options.write_timeout),
+                create: Some(options.connect_timeout),
+                recycle: Some(options.connect_timeout),
+            })
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|cause| IndexError::Unfit(cause.to_string()))?;
+        let known = Known {
+            state: Arc::default(),
+            read_at: Instant::now() - STATE_AGE_BOUND,
+        };
+        Ok(Self {
+            lookups,
+            next_lookup: AtomicUsize::new(0),
+            lookup_timeout: options.lookup_timeout,
+            pool,
+            known: ArcSwap::from_pointee(known),
+            reading_state: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// Checks that this Redis keeps what it is given, and says what to change if not.
+    pub async fn check_fitness(&self) -> Result<(), IndexError> {
+        let mut connection = self.administration().await?;
+        let info: String = redis::cmd("INFO")
+            .arg("server")
+            .query_async(&mut connection)
+            .await?;
+        let version = info
+            .lines()
+            .find_map(|line| line.strip_prefix("redis_version:"))
+            .unwrap_or_default();
+        let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+        let version_found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if version_found < OLDEST_VERSION {
+            let (major, minor) = OLDEST_VERSION;
+            return Err(IndexError::Unfit(format!(
+                "Redis {version} is too old; {major}.{minor} or later is needed"
+            )));
+        }
+        let policy: Vec<String> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg("maxmemory-policy")
+            .query_async(&mut connection)
+            .await?;
+        match policy.get(1).map(String::as_str) {
+            Some("noeviction") => Ok(()),
+            policy => Err(IndexError::Unfit(format!(
+                "Redis has maxmemory-policy {}; set `maxmemory-policy noeviction` in redis.conf, since an evicted \
+                 row would be an answer that is silently short",
+                policy.unwrap_or("unknown")
+            ))),
+        }
+    }
+
+    pub fn state(&self) -> Arc<IndexState> {
+        Arc::clone(&self.known.load().state)
+    }
+
+    /// Reads the state from Redis.
+    pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
+        let _one_at_a_time = self.reading_state.lock().await;
+        self.read_state().await
+    }
+
+    /// The state, read anew if it is too old; those who wait for the same reading share it.
+    async fn fresh_state(&self) -> Result<Arc<IndexState>, IndexError> {
+        let current =
+            |known: &Known| (known.read_at.elapsed() < STATE_AGE_BOUND).then(|| Arc::clone(&known.state));
+        if let Some(state) = current(&self.known.load()) {
+            return Ok(state);
+        }
+        let _one_at_a_time = self.reading_state.lock().await;
+        if let Some(state) = current(&self.known.load()) {
+            return Ok(state);
+        }
+        self.read_state().await
+    }
+
+    async fn read_state(&self) -> Result<Arc<IndexState>, IndexError> {
+        let read_at = Instant::now();
+        let mut pipeline = Pipeline::new();
+        pipeline.atomic().hgetall(STATE_KEY).get(MARKER_KEY);
+        let (sets, marker): (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>) = self.ask(&pipeline).await?;
+        let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
+        let mut state = IndexState {
+            marker,
+            ..IndexState::default()
+        };
+        for (set, bytes) in sets {
+            let set: [u8; 4] = set.try_into().map_err(|_| IndexError::Format("set"))?;
+            state.sets.insert(decode_set(set)?, SetState::decode(&bytes)?);
+        }
+        let state = Arc::new(state);
+        self.known.store(Arc::new(Known {
+            state: Arc::clone(&state),
+            read_at,
+        }));
+        Ok(state)
+    }
+
+    /// Sends what only reads over one of the shared connections; a connection lost on the way is tried once more.
+    async fn ask<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, IndexError> {
+        let attempt = || async {
+            let at = self.next_lookup.fetch_add(1, Ordering::Relaxed) % self.lookups.len();
+            let mut connection = self.lookups[at].clone();
+            pipeline.query_async::<T>(&mut connection).await
+        };
+        let with_retry = async {
+            match attempt().await {
+                Err(cause) if cause.is_connection_dropped() => attempt().await,
+                result => result,
+            }
+        };
+        tokio::time::timeout(self.lookup_timeout, with_retry)
+            .await
+            .map_err(|_| IndexError::TimedOut)?
+            .map_err(IndexError::from)
+    }
+
+    /// Reads a hash together with the state it belongs to.
+    async fn read_hash(
+        &self,
+        group: u8,
+        key: &[u8],
+    ) -> Result<(Arc<IndexState>, Vec<(Vec<u8>, Vec<u8>)>), IndexError> {
+        let mut pipeline = Pipeline::with_capacity(2);
+        // The hash first: were the store emptied before it, the marker after it would be gone too.
+        pipeline.hgetall(key).get(group_key(group, b'm', &[]));
+        let mut state = self.fresh_state().await?;
+        for _ in 0..2 {
+            let marker = state.marker.ok_or(IndexError::NotBuilt)?;
+            let (rows, found): (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>) = self.ask(&pipeline).await?;
+            if found.as_deref() == Some(&marker.encode()[..]) {
+                return Ok((state, rows));
+            }
+            state = self.refresh().await?;
+        }
+        Err(IndexError::NotBuilt)
+    }
+
+    pub async fn find_relationships<T>(
+        &self,
+        customer: &CustomerKey,
+        held: impl Fn(&IndexState, Vec<FoundRow>) -> T,
+    ) -> Result<T, IndexError> {
+        let (state, rows) = self.read_hash(customer.0[0], &customer_key(customer)).await?;
+        let rows = rows
+            .iter()
+            .map(|(field, value)| decode_row(field, value))
+            .collect::<Result<_, _>>()?;
+        Ok(held(&state, rows))
+    }
+
+    pub async fn find_accounts<T>(
+        &self,
+        account: &AccountKey,
+        held: impl Fn(&IndexState, Vec<FoundAccount>) -> T,
+    ) -> Result<T, IndexError> {
+        let (bucket, rest) = account_bucket(account);
+        let (state, rows) = self.read_hash(account.0[0], &bucket).await?;
+        let rows = rows
+            .iter()
+            .filter_map(|(field, value)| Some((field.strip_prefix(&rest)?, value)))
+            .map(|(field, value)| decode_account(field, value))
+            .collect::<Result<_, _>>()?;
+        Ok(held(&state, rows))
+    }
+
+    pub async fn rows_of(
+        &self,
+        set: SetId,
+        generation: Generation,
+        customers: &[CustomerKey],
+    ) -> Result<Vec<CustomerRows>, IndexError> {
+        let mut connection = self.administration().await?;
+        let mut found = Vec::with_capacity(customers.len());
+        for chunk in customers.chunks(PIPELINE_ROWS) {
+            let mut pipeline = Pipeline::with_capacity(chunk.len());
+            for customer in chunk {
+                pipeline.hgetall(customer_key(customer));
+            }
+            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
+            for hash in hashes {
+                let rows = hash.iter().map(|(field, value)| decode_row(field, value));
+                let rows = rows.collect::<Result<Vec<_>, _>>()?;
+                let rows = rows
+                    .into_iter()
+                    .filter(|row| row.set == set && row.generation == generation);
+                found.push(rows.map(|row| (row.agreement, row.relationship)).collect());
+            }
+        }
+        Ok(found)
+    }
+
+    pub async fn write(
+        &self,
+        set: SetId,
+        generation: Generation,
+        writes: &[RowWrite],
+        then: Option<SetState>,
+    ) -> Result<(), IndexError> {
+        let mut connection = self.administration().await?;
+        for chunk in writes.chunks(PIPELINE_ROWS) {
+            write_accounts(set, generation, chunk)
+                .query_async::<()>(&mut connection)
+                .await?;
+            let (plain, atomic) = write_customers(set, generation, chunk);
+            plain.query_async::<()>(&mut connection).await?;
+            for pipeline in atomic {
+                pipeline.query_async::<()>(&mut connection).await?;
+            }
+        }
+        if let Some(state) = then {
+            let mut pipeline = Pipeline::new();
+            pipeline
+                .hset(STATE_KEY, encode_set(set).as_slice(), state.encode()?)
+                .ignore();
+            pipeline.query_async::<()>(&mut connection).await?;
+            self.refresh().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until every instance has had to read the state anew.
+    pub async fn settle(&self) {
+        tokio::time::sleep(STATE_AGE_BOUND).await;
+    }
+
+    pub async fn clear(&self) -> Result<(), IndexError> {
+        let mut connection = self.administration().await?;
+        let mut markers = Pipeline::new();
+        markers.del(MARKER_KEY).ignore().del(STATE_KEY).ignore();
+        for group in 0..=u8::MAX {
+            markers.del(group_key(group, b'm', &[])).ignore();
+        }
+        markers.query_async::<()>(&mut connection).await?;
+        self.refresh().await?;
+        self.each_key("{??}[ca]*", async |keys| {
+            let mut connection = self.administration().await?;
+            Ok(redis::cmd("UNLINK")
+                .arg(keys)
+                .query_async::<()>(&mut connection)
+                .await?)
+        })
+        .await
+    }
+
+    pub async fn complete(&self, marker: Marker) -> Result<(), IndexError> {
+        let mut connection = self.administration().await?;
+        let mut pipeline = Pipeline::new();
+        pipeline
+            .atomic()
+            .set(MARKER_KEY, marker.encode().as_slice())
+            .ignore();
+        for group in 0..=u8::MAX {
+            pipeline
+                .set(group_key(group, b'm', &[]), marker.encode().as_slice())
+                .ignore();
+        }
+        pipeline.query_async::<()>(&mut connection).await?;
+        self.refresh().await.map(|_| ())
+    }
+
+    pub async fn scan(&self, visit: &mut (dyn FnMut(ScannedRow) + Send)) -> Result<(), IndexError> {
+        self.each_key("{??}[ca]*", async |keys| {
+            let mut connection = self.administration().await?;
+            let mut pipeline = Pipeline::with_capacity(keys.len());
+            keys.iter().for_each(|key| {
+                pipeline.hgetall(key);
+            });
+            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
+            for (key, hash) in keys.iter().zip(hashes) {
+                for (field, value) in hash {
+                    visit(scanned_row(key, &field, &value)?);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Walks the keys of a pattern in steps. A key may be met twice, as SCAN does.
+    async fn each_key(
+        &self,
+        pattern: &str,
+        mut step: impl AsyncFnMut(Vec<Vec<u8>>) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let mut connection = self.administration().await?;
+        let mut cursor: u64 = 0;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(pattern)
+                .arg("COUNT")
+                .arg(SCAN_STEP);
+            let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
+            if !keys.is_empty() {
+                step(keys).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn administration(&self) -> Result<Connection, IndexError> {
+        self.pool.get().await.map_err(|cause| match cause {
+            deadpool_redis::PoolError::Timeout(_) => IndexError::TimedOut,
+            cause => IndexError::Unavailable(cause.to_string()),
+        })
+    }
+}
+
+fn group_key(group: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut key = format!("{{{group:02x}}}").into_bytes();
+    key.push(kind);
+    key.extend_from_slice(rest);
+    key
+}
+
+fn customer_key(customer: &CustomerKey) -> Vec<u8> {
+    group_key(customer.0[0], b'c', &customer.0[1..])
+}
+
+/// 2¹⁸ buckets keep the hashes small enough for Redis's compact encoding at 25 million accounts.
+/// Gives the bucket's key, and what the fields of the account begin with.
+fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
+    let [group, second, third, ..] = account.0;
+    let mut rest = [0; 8];
+    rest.copy_from_slice(&account.0[2..]);
+    (group_key(group, b'a', &[second, third >> 6]), rest)
+}
+
+fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(writes.len());
+    for write in writes {
+        let row = write.row();
+        let Some(account) = &row.account else { continue };
+        let (bucket, rest) = account_bucket(account);
+        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
+        match write {
+            RowWrite::Put(_) => {
+                pipeline.hset(bucket, field, encode_account_value(&row.relationship).as_slice())
+            }
+            RowWrite::Delete(_) => pipeline.hdel(bucket, field),
+        }
+        .ignore();
+    }
+    pipeline
+}
+
+/// One command for a customer whose rows are only put or only deleted; a transaction of its own for both.
+fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> (Pipeline, Vec<Pipeline>) {
+    let mut by_customer: BTreeMap<CustomerKey, (Vec<(Vec<u8>, Vec<u8>)>, Vec<Vec<u8>>)> = BTreeMap::new();
+    for write in writes {
+        let (puts, deletes) = by_customer.entry(write.row().customer).or_default();
+        let field = encode_field(set, generation, write.row()).to_vec();
+        match write {
+            RowWrite::Put(row) => puts.push((field, encode_value(&row.relationship).to_vec())),
+            RowWrite::Delete(_) => deletes.push(field),
+        }
+    }
+    let (mut plain, mut atomic) = (Pipeline::with_capacity(by_customer.len()), Vec::new());
+    for (customer, (puts, deletes)) in by_customer {
+        let key = customer_key(&customer);
+        match (puts.is_empty(), deletes.is_empty()) {
+            (false, true) => plain.hset_multiple(key, &puts).ignore(),
+            (true, false) => plain.hdel(key, deletes).ignore(),
+            _ => {
+                let mut both = Pipeline::with_capacity(2);
+                both.atomic()
+                    .hdel(&key, deletes)
+                    .ignore()
+                    .hset_multiple(key, &puts)
+                    .ignore();
+                atomic.push(both);
+                &mut plain
+            }
+        };
+    }
+    (plain, atomic)
+}
+
+fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
+    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
+    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
+    match (key.get(4), key.get(5..)) {
+        (Some(b'c'), Some(rest)) if rest.len() == 15 => {
+            let mut customer = [group; 16];
+            customer[1..].copy_from_slice(rest);
+            Ok(ScannedRow::Relationship(
+                CustomerKey(customer),
+                decode_row(field, value)?,
+            ))
+        }
+        (Some(b'a'), Some([second, _])) => {
+            let (rest, field) = field
+                .split_first_chunk::<8>()
+                .ok_or(IndexError::Format("account key"))?;
+            let mut account = [group; 10];
+            account[1] = *second;
+            account[2..].copy_from_slice(rest);
+            Ok(ScannedRow::Account(
+                AccountKey(account),
+                decode_account(field, value)?,
+            ))
+        }
+        _ => Err(IndexError::Format("key")),
+    }
+}

@@ -1,0 +1,194 @@
+//! The journal: what banks delivered, durable and chained. The truth that the index is a cache of.
+//!
+//! Every publication is one entry of a [`Chain`]; the changes of a large one are in a file of their own,
+//! which the entry names by its hash. Each bank's set counts its publications from 1: its *position*.
+
+mod body;
+mod change;
+mod entry;
+
+pub use body::{Body, BodyWriter, Changes};
+pub use change::{SealedRecord, SetChange};
+pub use entry::{Counts, Kind, Publication};
+
+use crate::chain::{AppendError, Chain, ChainOptions, HeadKey, OpenError, Purpose};
+use crate::domain::relationship::SetId;
+use crate::pseudonym::KeyFingerprint;
+use chrono::{DateTime, Utc};
+use entry::Entry;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Deliveries up to this size are kept in their entry.
+const INLINE_BODY_BYTES: usize = 64 * 1024;
+/// How long an append may take before it counts as lost. Callers wait for less; the delivery goes on.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Why the journal failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("the journal cannot be opened: {0}")]
+    Open(#[from] OpenError),
+    #[error("the journal cannot be written: {0}")]
+    Append(#[from] AppendError),
+    #[error("the journal cannot be read or written: {0}")]
+    Io(std::io::Error),
+    #[error("the journal holds a damaged or unknown {0}")]
+    Corrupt(&'static str),
+    #[error("the journal was written with another pseudonym key")]
+    OtherKey,
+}
+
+/// Proof that a publication is durable. Only the journal makes it; switching the index and
+/// acknowledging a delivery take it.
+#[derive(Debug, Clone)]
+pub struct Journalled {
+    publication: Publication,
+}
+
+impl Journalled {
+    pub fn publication(&self) -> &Publication {
+        &self.publication
+    }
+}
+
+/// The register's deliveries on this instance's disk.
+pub struct Journal {
+    chain: Chain,
+    bodies: PathBuf,
+    register_id: Uuid,
+    sets: RwLock<HashMap<SetId, Vec<Publication>>>,
+}
+
+impl Journal {
+    /// Opens the journal or begins a new one, and reads what was published.
+    pub async fn open(directory: &Path, head_key: &HeadKey, key: KeyFingerprint) -> Result<Self, JournalError> {
+        let bodies = directory.join("bodies");
+        std::fs::create_dir_all(&bodies).map_err(JournalError::Io)?;
+        let options = ChainOptions { append_timeout: APPEND_TIMEOUT, ..ChainOptions::default() };
+        let (chain, recovery) = Chain::open(directory, Purpose::Journal, head_key, options)?;
+        if recovery.torn_bytes > 0 {
+            tracing::warn!(torn_bytes = recovery.torn_bytes, "the journal's unacknowledged end was torn and is cut off");
+        }
+        let mut register_id = None;
+        let mut sets: HashMap<SetId, Vec<Publication>> = HashMap::new();
+        for found in chain.entries()? {
+            match Entry::decode(&found.map_err(|_| JournalError::Corrupt("chain"))?.payload)? {
+                Entry::Born { key: written_with, .. } if written_with != key => return Err(JournalError::OtherKey),
+                Entry::Born { register_id: id, .. } => register_id = Some(id),
+                Entry::Published(publication) => sets.entry(publication.set()?).or_default().push(publication),
+            }
+        }
+        let register_id = match register_id {
+            Some(id) => id,
+            None => Self::begin(&chain, key).await?,
+        };
+        remove_unpublished(&bodies, &sets)?;
+        Ok(Self { chain, bodies, register_id, sets: RwLock::new(sets) })
+    }
+
+    async fn begin(chain: &Chain, key: KeyFingerprint) -> Result<Uuid, JournalError> {
+        let register_id = Uuid::new_v4();
+        chain.append(Entry::Born { register_id, key }.encode()?).await?;
+        Ok(register_id)
+    }
+
+    /// The id this register was born with: ties an index to it.
+    pub fn register_id(&self) -> Uuid {
+        self.register_id
+    }
+
+    /// Where the changes of a coming delivery are written.
+    pub fn begin_body(&self, delivery: Uuid) -> BodyWriter {
+        BodyWriter::new(&self.bodies, delivery, INLINE_BODY_BYTES)
+    }
+
+    /// Makes a delivery durable as the set's next publication. The caller is the only one to publish for the
+    /// set at the time, and awaits the end: a publication is either wholly there or not at all.
+    pub async fn publish(&self, set: SetId, delivery: Delivery) -> Result<Journalled, JournalError> {
+        let publication = Publication {
+            bank: set.bank.as_u32(),
+            register: set.register,
+            position: self.position(set) + 1,
+            delivery_id: delivery.id,
+            kind: delivery.kind,
+            received_at: delivery.received_at,
+            published_at: Utc::now(),
+            counts: delivery.counts,
+            sha256: delivery.sha256,
+            body: delivery.body,
+        };
+        self.chain.append(Entry::Published(publication.clone()).encode()?).await?;
+        self.write_sets().entry(set).or_default().push(publication.clone());
+        Ok(Journalled { publication })
+    }
+
+    /// The sets with publications.
+    pub fn sets(&self) -> Vec<SetId> {
+        self.read_sets().keys().copied().collect()
+    }
+
+    /// The position of the set's last publication, 0 without one.
+    pub fn position(&self, set: SetId) -> u64 {
+        self.read_sets().get(&set).and_then(|list| list.last()).map_or(0, |last| last.position)
+    }
+
+    /// When the set's last delivery was published.
+    pub fn last_delivery(&self, set: SetId) -> Option<DateTime<Utc>> {
+        Some(self.read_sets().get(&set)?.last()?.published_at)
+    }
+
+    /// The publications of a set after a position, oldest first.
+    pub fn published_after(&self, set: SetId, position: u64) -> Vec<Journalled> {
+        let sets = self.read_sets();
+        let list = sets.get(&set).map_or(&[][..], Vec::as_slice);
+        let later = list.iter().filter(|publication| publication.position > position);
+        later.map(|publication| Journalled { publication: publication.clone() }).collect()
+    }
+
+    /// The changes of a publication, in order.
+    pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
+        Changes::open(&publication.body, &body::body_path(&self.bodies, publication.delivery_id))
+    }
+
+    /// Flushes and ends the writer.
+    pub async fn close(&self) {
+        self.chain.close().await;
+    }
+
+    /// The map is only ever pushed to, so a panic elsewhere leaves it whole.
+    fn read_sets(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SetId, Vec<Publication>>> {
+        self.sets.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write_sets(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<SetId, Vec<Publication>>> {
+        self.sets.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A delivery that is complete and valid, about to be published.
+pub struct Delivery {
+    pub id: Uuid,
+    pub kind: Kind,
+    pub received_at: DateTime<Utc>,
+    pub counts: Counts,
+    /// Of the decoded body as the bank sent it.
+    pub sha256: [u8; 32],
+    pub body: Body,
+}
+
+/// Removes bodies whose delivery was never published: a crash left them.
+fn remove_unpublished(bodies: &Path, sets: &HashMap<SetId, Vec<Publication>>) -> Result<(), JournalError> {
+    let published: std::collections::HashSet<PathBuf> =
+        sets.values().flatten().map(|publication| body::body_path(bodies, publication.delivery_id)).collect();
+    for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
+        let path = file.map_err(JournalError::Io)?.path();
+        if !published.contains(&path) {
+            std::fs::remove_file(path).map_err(JournalError::Io)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! Keyed pseudonyms: the only form in which customers, accounts and agreements are stored.
+//!
+//! A [`Sealed`] value is deterministic authenticated encryption (AES-SIV, RFC 5297): the holder of the key
+//! can reverse it, nobody else learns more than equality. Each kind has a key of its own, so that equal
+//! digits of different kinds do not look alike. The synthetic IV of a sealed value is itself a keyed
+//! pseudorandom function of it; the index uses its first bytes as short one-way keys, so that a row of the
+//! index follows from a row of the journal without any secret.
+
+use crate::domain::identifiers::{AccountNumber, CustomerId};
+use crate::domain::relationship::{Agreement, AgreementId};
+use aes_siv::KeyInit;
+use aes_siv::siv::Aes256Siv;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hkdf::Hkdf;
+use sha2::Sha256;
+use std::fmt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Bytes of secret in a key file.
+pub const KEY_BYTES: usize = 64;
+/// Bytes of synthetic IV in front of a sealed value.
+const IV_BYTES: usize = 16;
+/// Names the key without telling it: stored beside what was made with it.
+pub type KeyFingerprint = [u8; 8];
+
+/// Why there is no usable key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("the key file {path} cannot be read ({cause}); `kundeforhold key new {path}` makes one")]
+    Unreadable { path: String, cause: std::io::Error },
+    #[error("the key file {path} is open to others (mode {mode:o}); `chmod 600 {path}`")]
+    Permissions { path: String, mode: u32 },
+    #[error("the key is not one line of base64 for {KEY_BYTES} bytes; `kundeforhold key new FILE` makes one")]
+    Shape,
+    #[error("the key file {path} cannot be made: {cause}")]
+    NotMade { path: String, cause: std::io::Error },
+}
+
+/// The secret from which all keys of pseudonyms are derived. Wiped when dropped.
+pub struct MasterKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl MasterKey {
+    /// A key from the operating system's random numbers.
+    pub fn generate() -> Result<Self, KeyError> {
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        getrandom::fill(bytes.as_mut()).map_err(|_| KeyError::Shape)?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads one line of base64.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let decoded = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| KeyError::Shape)?);
+        let bytes: [u8; KEY_BYTES] = decoded.as_slice().try_into().map_err(|_| KeyError::Shape)?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    /// Reads a key file, which only its owner may be able to read.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let shown = || path.display().to_string();
+        let unreadable = |cause| KeyError::Unreadable { path: shown(), cause };
+        let mode = std::fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(KeyError::Permissions { path: shown(), mode });
+        }
+        Self::parse(&Zeroizing::new(
+            std::fs::read_to_string(path).map_err(unreadable)?,
+        ))
+    }
+
+    /// Writes a new key file, readable by its owner only; an existing file is never overwritten.
+    pub fn create(path: &Path) -> Result<(), KeyError> {
+        let not_made = |cause| KeyError::NotMade {
+            path: path.display().to_string(),
+            cause,
+        };
+        let line = Zeroizing::new(STANDARD.encode(Self::generate()?.0.as_ref()) + "\n");
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(not_made)?;
+        std::io::Write::write_all(&mut file, line.as_bytes()).map_err(not_made)?;
+        file.sync_all().map_err(not_made)
+    }
+
+    /// A key for one purpose; different labels give unrelated keys.
+    pub fn derive<const N: usize>(&self, label: &str) -> Zeroizing<[u8; N]> {
+        let mut derived = Zeroizing::new([0; N]);
+        Hkdf::<Sha256>::new(Some(b"kundeforhold/1"), self.0.as_ref())
+            .expand(label.as_bytes(), derived.as_mut())
+            .expect("N is far below HKDF's limit of 8160 bytes");
+        derived
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(masked)")
+    }
+}
+
+/// The key of one kind of identifier.
+struct KindKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl KindKey {
+    fn seal(&self, plain: &[u8]) -> Sealed {
+        let key: &[u8; KEY_BYTES] = &self.0;
+        Aes256Siv::new(key.into())
+            .encrypt::<[&[u8]; 0], _>([], plain)
+            .map(|bytes| Sealed(bytes.into()))
+            .expect("without associated data AES-SIV has nothing to refuse")
+    }
+}
+
+/// A customer, account or agreement as journal and index know it: 16 bytes of synthetic IV and the ciphertext.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sealed(Box<[u8]>);
+
+impl Sealed {
+    /// Longest sealed value: an agreement reference.
+    pub const MAX_BYTES: usize = IV_BYTES + AgreementId::MAX_LENGTH;
+
+    /// Reads back [`as_bytes`](Self::as_bytes); `None` unless it could have come from there.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        (IV_BYTES < bytes.len() && bytes.len() <= Self::MAX_BYTES).then(|| Self(bytes.into()))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The first bytes of the synthetic IV: short, one-way.
+    fn prefix<const N: usize>(&self) -> [u8; N] {
+        const { assert!(N <= IV_BYTES) };
+        let mut prefix = [0; N];
+        prefix.copy_from_slice(&self.0[..N]);
+        prefix
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+/// A customer in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerKey(pub [u8; 16]);
+
+/// An account in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccountKey(pub [u8; 10]);
+
+/// An agreement among those of one customer at one bank; all zeros stands for the customer level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgreementKey(pub [u8; 6]);
+
+impl AgreementKey {
+    pub const CUSTOMER_LEVEL: Self = Self([0; 6]);
+}
+
+/// An agreement with its pseudonym.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SealedAgreement {
+    CustomerLevel,
+    Account(Sealed),
+    Reference(Sealed),
+}
+
+impl SealedAgreement {
+    pub fn key(&self) -> AgreementKey {
+        match self {
+            Self::CustomerLevel => AgreementKey::CUSTOMER_LEVEL,
+            Self::Account(sealed) | Self::Reference(sealed) => AgreementKey(sealed.prefix()),
+        }
+    }
+
+    pub fn account_key(&self) -> Option<AccountKey> {
+        match self {
+            Self::Account(sealed) => Some(sealed.account_key()),
+            Self::CustomerLevel | Self::Reference(_) => None,
+        }
+    }
+}
+
+impl Sealed {
+    /// The index key of a sealed customer.
+    pub fn customer_key(&self) -> CustomerKey {
+        CustomerKey(self.prefix())
+    }
+
+    /// The index key of a sealed account.
+    pub fn account_key(&self) -> AccountKey {
+        AccountKey(self.prefix())
+    }
+}
+
+/// Makes the pseudonyms of journal and index.
+pub struct Pseudonyms {
+    customers: KindKey,
+    accounts: KindKey,
+    agreements: KindKey,
+    fingerprint: KeyFingerprint,
+}
+
+impl Pseudonyms {
+    pub fn new(key: &MasterKey) -> Self {
+        Self {
+            customers: KindKey(key.derive("pseudonym/customer")),
+            accounts: KindKey(key.derive("pseudonym/account")),
+            agreements: KindKey(key.derive("pseudonym/agreement")),
+            fingerprint: *key.derive("pseudonym/fingerprint"),
+        }
+    }
+
+    /// Tells this key from others without telling the key.
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        self.fingerprint
+    }
+
+    pub fn customer(&self, id: &CustomerId) -> Sealed {
+        self.customers.seal(&id.to_secret_bytes())
+    }
+
+    pub fn account(&self, number: &AccountNumber) -> Sealed {
+        self.accounts.seal(&number.to_secret_bytes())
+    }
+
+    pub fn agreement(&self, agreement: &Agreement) -> SealedAgreement {
+        match agreement {
+            Agreement::CustomerLevel => SealedAgreement::CustomerLevel,
+            Agreement::Account(number) => SealedAgreement::Account(self.account(number)),
+            Agreement::Reference(id) => {
+                SealedAgreement::Reference(self.agreements.seal(id.to_secret_bytes()))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pseudonyms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pseudonyms(masked)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::identifiers::IdentifierRules;
+
+    fn pseudonyms() -> Pseudonyms {
+        Pseudonyms::new(&MasterKey(Zeroizing::new([7; KEY_BYTES])))
+    }
+
+    fn customer(digits: &str) -> CustomerId {
+        CustomerId::parse(digits, &IdentifierRules::SYNTHETIC).unwrap()
+    }
+
+    #[test]
+    fn equal_identifiers_seal_alike_and_others_do_not() {
+        let (p, id) = (pseudonyms(), customer("17912099997"));
+        assert_eq!(p.customer(&id), p.customer(&id));
+        assert_ne!(p.customer(&id), p.customer(&customer("57912075186")));
+        assert_ne!(
+            p.customer(&id),
+            Pseudonyms::new(&MasterKey::generate().unwrap()).customer(&id)
+        );
+    }
+
+    #[test]
+    fn the_kinds_are_separated() {
+        let p = pseudonyms();
+        let account = AccountNumber::parse_lookup_key("17912099997").unwrap();
+        let reference = Agreement::Reference(AgreementId::parse("17912099997").unwrap());
+        let sealed_account = p.agreement(&Agreement::Account(account));
+        assert_ne!(sealed_account.key(), p.agreement(&reference).key());
+        assert_ne!(
+            p.customer(&customer("17912099997")).prefix::<6>(),
+            sealed_account.key().0
+        );
+    }
+
+    #[test]
+    fn a_key_file_is_private_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        MasterKey::create(&path).unwrap();
+        assert!(MasterKey::read(&path).is_ok());
+        assert!(matches!(MasterKey::create(&path), Err(KeyError::NotMade { .. })));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        assert!(matches!(
+            MasterKey::read(&path),
+            Err(KeyError::Permissions { mode: 0o640, .. })
+        ));
+    }
+
+    #[test]
+    fn only_64_bytes_of_base64_are_a_key() {
+        for text in [
+            "",
+            "AAAA",
+            "not base64",
+            &STANDARD.encode([1; 63]),
+            &STANDARD.encode([1; 65]),
+        ] {
+            assert!(matches!(MasterKey::parse(text), Err(KeyError::Shape)));
+        }
+        assert!(MasterKey::parse(&STANDARD.encode([1; 64])).is_ok());
+    }
+}
