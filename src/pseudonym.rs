@@ -200,7 +200,7 @@ impl Sealed {
     }
 }
 
-/// Makes the pseudonyms of journal and index.
+/// Makes pseudonyms, one key a kind.
 pub struct Pseudonyms {
     customers: KindKey,
     accounts: KindKey,
@@ -209,12 +209,22 @@ pub struct Pseudonyms {
 }
 
 impl Pseudonyms {
+    /// Those of journal and index.
     pub fn new(key: &MasterKey) -> Self {
+        Self::for_use(key, "pseudonym")
+    }
+
+    /// Those of the record of use, which do not match the ones of journal and index.
+    pub fn for_audit(key: &MasterKey) -> Self {
+        Self::for_use(key, "audit")
+    }
+
+    fn for_use(key: &MasterKey, place: &str) -> Self {
         Self {
-            customers: KindKey(key.derive("pseudonym/customer")),
-            accounts: KindKey(key.derive("pseudonym/account")),
-            agreements: KindKey(key.derive("pseudonym/agreement")),
-            fingerprint: *key.derive("pseudonym/fingerprint"),
+            customers: KindKey(key.derive(&format!("{place}/customer"))),
+            accounts: KindKey(key.derive(&format!("{place}/account"))),
+            agreements: KindKey(key.derive(&format!("{place}/agreement"))),
+            fingerprint: *key.derive(&format!("{place}/fingerprint")),
         }
     }
 

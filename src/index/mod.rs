@@ -58,6 +58,27 @@ impl Index {
         }
     }
 
+    /// The current records of a customer in one set.
+    pub async fn find_in_set(
+        &self,
+        set: SetId,
+        customer: &CustomerKey,
+    ) -> Result<Vec<HeldRelationship>, IndexError> {
+        let held = |state: &IndexState, rows: Vec<FoundRow>| {
+            rows.into_iter()
+                .filter(|row| row.set == set && state.answers(row.set, row.generation))
+                .map(|row| HeldRelationship {
+                    bank: row.set.bank,
+                    relationship: row.relationship,
+                })
+                .collect()
+        };
+        match self {
+            Self::Embedded(engine) => engine.find_relationships(customer, held),
+            Self::Redis(engine) => engine.find_relationships(customer, held).await,
+        }
+    }
+
     /// The current records that carry an account, one round trip.
     pub async fn find_accounts(&self, account: &AccountKey) -> Result<Vec<HeldAccount>, IndexError> {
         let held = |state: &IndexState, rows: Vec<FoundAccount>| {

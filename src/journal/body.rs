@@ -17,7 +17,10 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub enum Body {
     Inline(Vec<u8>),
     /// A file named after the delivery, with its length and SHA-256.
-    File { bytes: u64, sha256: [u8; 32] },
+    File {
+        bytes: u64,
+        sha256: [u8; 32],
+    },
 }
 
 /// Writes the changes of a delivery that is not published yet. Dropped unfinished, it leaves nothing.
@@ -40,12 +43,21 @@ pub(super) fn body_path(directory: &Path, delivery: Uuid) -> PathBuf {
 
 impl BodyWriter {
     pub(super) fn new(directory: &Path, delivery: Uuid, inline_bytes: usize) -> Self {
-        Self { path: body_path(directory, delivery), inline_bytes, pending: MAGIC.to_vec(), file: None }
+        Self {
+            path: body_path(directory, delivery),
+            inline_bytes,
+            pending: MAGIC.to_vec(),
+            file: None,
+        }
     }
 
     pub fn push(&mut self, change: &SetChange) -> Result<(), JournalError> {
         change.encode(&mut self.pending);
-        if self.pending.len() > self.inline_bytes { self.spill() } else { Ok(()) }
+        if self.pending.len() > self.inline_bytes {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     fn spill(&mut self) -> Result<(), JournalError> {
@@ -54,7 +66,11 @@ impl BodyWriter {
             None => {
                 let file = File::create_new(&self.path).map_err(JournalError::Io)?;
                 let out = BufWriter::with_capacity(BUFFER_BYTES, file);
-                self.file.insert(BodyFile { out, hash: Sha256::new(), bytes: 0 })
+                self.file.insert(BodyFile {
+                    out,
+                    hash: Sha256::new(),
+                    bytes: 0,
+                })
             }
         };
         file.out.write_all(&self.pending).map_err(JournalError::Io)?;
@@ -70,15 +86,21 @@ impl BodyWriter {
             return Ok(Body::Inline(std::mem::take(&mut self.pending)));
         }
         self.spill()?;
-        let Some(mut file) = self.file.take() else { return Err(JournalError::Corrupt("body")) };
+        let Some(mut file) = self.file.take() else {
+            return Err(JournalError::Corrupt("body"));
+        };
         let synced = file.out.flush().and_then(|()| file.out.get_ref().sync_all());
-        let synced = synced.and_then(|()| File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all());
+        let synced =
+            synced.and_then(|()| File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all());
         if let Err(cause) = synced {
             // Best effort: what stays behind is removed at the next start.
             let _ = std::fs::remove_file(&self.path);
             return Err(JournalError::Io(cause));
         }
-        Ok(Body::File { bytes: file.bytes, sha256: file.hash.finalize().into() })
+        Ok(Body::File {
+            bytes: file.bytes,
+            sha256: file.hash.finalize().into(),
+        })
     }
 }
 
@@ -102,18 +124,27 @@ impl Changes {
     pub(super) fn open(body: &Body, path: &Path) -> Result<Self, JournalError> {
         let (source, expected): (Box<dyn Read + Send>, _) = match body {
             Body::Inline(bytes) => (Box::new(Cursor::new(bytes.clone())), None),
-            Body::File { bytes, sha256 } => {
-                (Box::new(File::open(path).map_err(JournalError::Io)?), Some((*bytes, *sha256)))
-            }
+            Body::File { bytes, sha256 } => (
+                Box::new(File::open(path).map_err(JournalError::Io)?),
+                Some((*bytes, *sha256)),
+            ),
         };
-        let hashing = Hashing { source, hash: Sha256::new(), bytes: 0 };
+        let hashing = Hashing {
+            source,
+            hash: Sha256::new(),
+            bytes: 0,
+        };
         let mut input = BufReader::with_capacity(BUFFER_BYTES, hashing);
         let mut magic = [0; 4];
         input.read_exact(&mut magic).map_err(JournalError::Io)?;
         if &magic != MAGIC {
             return Err(JournalError::Corrupt("body of an unknown format"));
         }
-        Ok(Self { input, expected, done: false })
+        Ok(Self {
+            input,
+            expected,
+            done: false,
+        })
     }
 
     fn check_end(&mut self) -> Result<(), JournalError> {

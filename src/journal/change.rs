@@ -20,9 +20,18 @@ pub enum SetChange {
     /// The record stands, in place of one of the same identity.
     Put(SealedRecord),
     /// KFR: the customer has a relationship from a day on. Already running on day `on`: the earlier start wins.
-    Register { customer: Sealed, from: NaiveDate, on: NaiveDate, role: Role },
+    Register {
+        customer: Sealed,
+        from: NaiveDate,
+        on: NaiveDate,
+        role: Role,
+    },
     /// KFR: what runs at customer level on day `on` ends with day `to`; what would end before it began goes.
-    Deregister { customer: Sealed, to: NaiveDate, on: NaiveDate },
+    Deregister {
+        customer: Sealed,
+        to: NaiveDate,
+        on: NaiveDate,
+    },
 }
 
 const TAG_PUT: u8 = 1;
@@ -46,7 +55,12 @@ impl SetChange {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Put(record) => encode_put(record, out),
-            Self::Register { customer, from, on, role } => {
+            Self::Register {
+                customer,
+                from,
+                on,
+                role,
+            } => {
                 out.push(TAG_REGISTER);
                 encode_sealed(customer, out);
                 out.extend(day_bytes(*from));
@@ -72,11 +86,18 @@ impl SetChange {
             TAG_PUT => Self::Put(decode_put(input)?),
             TAG_REGISTER => {
                 let (customer, from, on) = (decode_sealed(input)?, decode_day(input)?, decode_day(input)?);
-                Self::Register { customer, from, on, role: role_of(byte(input)?) }
+                Self::Register {
+                    customer,
+                    from,
+                    on,
+                    role: role_of(byte(input)?),
+                }
             }
-            TAG_DEREGISTER => {
-                Self::Deregister { customer: decode_sealed(input)?, to: decode_day(input)?, on: decode_day(input)? }
-            }
+            TAG_DEREGISTER => Self::Deregister {
+                customer: decode_sealed(input)?,
+                to: decode_day(input)?,
+                on: decode_day(input)?,
+            },
             _ => return Err(JournalError::Corrupt("change")),
         };
         Ok(Some(change))
@@ -119,11 +140,19 @@ fn decode_put(input: &mut impl Read) -> Result<SealedRecord, JournalError> {
         _ => return Err(JournalError::Corrupt("agreement")),
     };
     let from = decode_day(input)?;
-    let to = if flags & FLAG_ENDS != 0 { Some(decode_day(input)?) } else { None };
+    let to = if flags & FLAG_ENDS != 0 {
+        Some(decode_day(input)?)
+    } else {
+        None
+    };
     let interval = Interval::new(from, to).ok_or(JournalError::Corrupt("interval"))?;
     let (creditable, holds_funds) = (flags & FLAG_CREDITABLE != 0, flags & FLAG_HOLDS_FUNDS != 0);
     let relationship = Relationship::new(role_of(flags), creditable, holds_funds, interval);
-    Ok(SealedRecord { customer, agreement, relationship })
+    Ok(SealedRecord {
+        customer,
+        agreement,
+        relationship,
+    })
 }
 
 fn encode_sealed(sealed: &Sealed, out: &mut Vec<u8>) {
@@ -134,7 +163,9 @@ fn encode_sealed(sealed: &Sealed, out: &mut Vec<u8>) {
 
 fn decode_sealed(input: &mut impl Read) -> Result<Sealed, JournalError> {
     let mut bytes = [0; Sealed::MAX_BYTES];
-    let bytes = bytes.get_mut(..usize::from(byte(input)?)).ok_or(JournalError::Corrupt("pseudonym"))?;
+    let bytes = bytes
+        .get_mut(..usize::from(byte(input)?))
+        .ok_or(JournalError::Corrupt("pseudonym"))?;
     input.read_exact(bytes).map_err(JournalError::Io)?;
     Sealed::from_bytes(bytes).ok_or(JournalError::Corrupt("pseudonym"))
 }
@@ -166,7 +197,8 @@ fn day_bytes(day: NaiveDate) -> [u8; 3] {
 fn decode_day(input: &mut impl Read) -> Result<NaiveDate, JournalError> {
     let mut b = [0; 3];
     input.read_exact(&mut b).map_err(JournalError::Io)?;
-    NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes([0, b[0], b[1], b[2]])).ok_or(JournalError::Corrupt("day"))
+    NaiveDate::from_num_days_from_ce_opt(i32::from_be_bytes([0, b[0], b[1], b[2]]))
+        .ok_or(JournalError::Corrupt("day"))
 }
 
 fn byte(input: &mut impl Read) -> Result<u8, JournalError> {
@@ -186,14 +218,37 @@ mod tests {
         let interval = |to| Interval::new(day("0001-01-01"), to).unwrap();
         let put = |agreement, role, creditable, to| {
             let relationship = Relationship::new(role, creditable, !creditable, interval(to));
-            SetChange::Put(SealedRecord { customer: sealed(1, 22), agreement, relationship })
+            SetChange::Put(SealedRecord {
+                customer: sealed(1, 22),
+                agreement,
+                relationship,
+            })
         };
         let changes = [
             put(SealedAgreement::CustomerLevel, Role::Unknown, false, None),
-            put(SealedAgreement::Account(sealed(2, 21)), Role::Owner, true, Some(day("9999-12-31"))),
-            put(SealedAgreement::Reference(sealed(3, 80)), Role::SecondaryOwner, false, Some(day("2026-02-28"))),
-            SetChange::Register { customer: sealed(4, 22), from: day("2020-01-01"), on: day("2026-11-20"), role: Role::Owner },
-            SetChange::Deregister { customer: sealed(5, 22), to: day("2026-11-19"), on: day("2026-11-20") },
+            put(
+                SealedAgreement::Account(sealed(2, 21)),
+                Role::Owner,
+                true,
+                Some(day("9999-12-31")),
+            ),
+            put(
+                SealedAgreement::Reference(sealed(3, 80)),
+                Role::SecondaryOwner,
+                false,
+                Some(day("2026-02-28")),
+            ),
+            SetChange::Register {
+                customer: sealed(4, 22),
+                from: day("2020-01-01"),
+                on: day("2026-11-20"),
+                role: Role::Owner,
+            },
+            SetChange::Deregister {
+                customer: sealed(5, 22),
+                to: day("2026-11-19"),
+                on: day("2026-11-20"),
+            },
         ];
         let mut bytes = Vec::new();
         changes.iter().for_each(|change| change.encode(&mut bytes));
@@ -206,7 +261,12 @@ mod tests {
 
     #[test]
     fn a_cut_or_unknown_change_is_an_error() {
-        for bytes in [&[TAG_REGISTER, 22, 1][..], &[99], &[TAG_PUT, 0b111 << AGREEMENT_SHIFT, 0], &[TAG_PUT, 0, 200]] {
+        for bytes in [
+            &[TAG_REGISTER, 22, 1][..],
+            &[99],
+            &[TAG_PUT, 0b111 << AGREEMENT_SHIFT, 0],
+            &[TAG_PUT, 0, 200],
+        ] {
             assert!(SetChange::decode(&mut &*bytes).is_err(), "{bytes:?}");
         }
     }

@@ -15,7 +15,10 @@ const FORMAT_VERSION: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Entry {
     /// The first entry: which register this is, and the pseudonym key it is written with.
-    Born { register_id: Uuid, key: KeyFingerprint },
+    Born {
+        register_id: Uuid,
+        key: KeyFingerprint,
+    },
     Published(Publication),
 }
 
@@ -39,7 +42,10 @@ pub struct Publication {
 impl Publication {
     pub fn set(&self) -> Result<SetId, JournalError> {
         let bank = OrganizationNumber::from_u32(self.bank).ok_or(JournalError::Corrupt("bank"))?;
-        Ok(SetId { bank, register: self.register })
+        Ok(SetId {
+            bank,
+            register: self.register,
+        })
     }
 }
 
@@ -76,7 +82,9 @@ impl Entry {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, JournalError> {
         match bytes.split_first() {
-            Some((&FORMAT_VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| JournalError::Corrupt("entry")),
+            Some((&FORMAT_VERSION, rest)) => {
+                postcard::from_bytes(rest).map_err(|_| JournalError::Corrupt("entry"))
+            }
             _ => Err(JournalError::Corrupt("entry version")),
         }
     }

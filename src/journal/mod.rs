@@ -11,12 +11,12 @@ pub use body::{Body, BodyWriter, Changes};
 pub use change::{SealedRecord, SetChange};
 pub use entry::{Counts, Kind, Publication};
 
-use crate::chain::{AppendError, Chain, ChainOptions, HeadKey, OpenError, Purpose};
+use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::KeyFingerprint;
 use chrono::{DateTime, Utc};
 use entry::Entry;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub enum JournalError {
     Open(#[from] OpenError),
     #[error("the journal cannot be written: {0}")]
     Append(#[from] AppendError),
+    #[error("the journal cannot be read: {0}")]
+    Read(#[from] ReadError),
     #[error("the journal cannot be read or written: {0}")]
     Io(std::io::Error),
     #[error("the journal holds a damaged or unknown {0}")]
@@ -55,39 +57,97 @@ impl Journalled {
     }
 }
 
+/// A publication as the catalogue keeps it: what is needed to find and order it.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    position: u64,
+    published_at: DateTime<Utc>,
+    kind: Kind,
+    locator: Locator,
+}
+
+impl Listed {
+    fn new(publication: &Publication, locator: Locator) -> Self {
+        let Publication {
+            position,
+            published_at,
+            kind,
+            ..
+        } = *publication;
+        Self {
+            position,
+            published_at,
+            kind,
+            locator,
+        }
+    }
+}
+
+/// A whole set, by its place among the publications of its set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WholeSet {
+    pub position: u64,
+    /// See [`Kind::WholeSet`].
+    pub carries_after: u64,
+}
+
 /// The register's deliveries on this instance's disk.
 pub struct Journal {
     chain: Chain,
     bodies: PathBuf,
     register_id: Uuid,
-    sets: RwLock<HashMap<SetId, Vec<Publication>>>,
+    sets: RwLock<HashMap<SetId, Vec<Listed>>>,
 }
 
 impl Journal {
     /// Opens the journal or begins a new one, and reads what was published.
-    pub async fn open(directory: &Path, head_key: &HeadKey, key: KeyFingerprint) -> Result<Self, JournalError> {
+    pub async fn open(
+        directory: &Path,
+        head_key: &HeadKey,
+        key: KeyFingerprint,
+    ) -> Result<Self, JournalError> {
         let bodies = directory.join("bodies");
-        std::fs::create_dir_all(&bodies).map_err(JournalError::Io)?;
-        let options = ChainOptions { append_timeout: APPEND_TIMEOUT, ..ChainOptions::default() };
+        let options = Options {
+            append_timeout: APPEND_TIMEOUT,
+            ..Options::default()
+        };
         let (chain, recovery) = Chain::open(directory, Purpose::Journal, head_key, options)?;
+        std::fs::create_dir_all(&bodies).map_err(JournalError::Io)?;
         if recovery.torn_bytes > 0 {
-            tracing::warn!(torn_bytes = recovery.torn_bytes, "the journal's unacknowledged end was torn and is cut off");
+            tracing::warn!(
+                torn_bytes = recovery.torn_bytes,
+                "the journal's unacknowledged end was torn and is cut off"
+            );
         }
         let mut register_id = None;
-        let mut sets: HashMap<SetId, Vec<Publication>> = HashMap::new();
+        let mut published_ids = HashSet::new();
+        let mut sets: HashMap<SetId, Vec<Listed>> = HashMap::new();
         for found in chain.entries()? {
-            match Entry::decode(&found.map_err(|_| JournalError::Corrupt("chain"))?.payload)? {
-                Entry::Born { key: written_with, .. } if written_with != key => return Err(JournalError::OtherKey),
+            let found = found?;
+            match Entry::decode(&found.payload)? {
+                Entry::Born {
+                    key: written_with, ..
+                } if written_with != key => return Err(JournalError::OtherKey),
                 Entry::Born { register_id: id, .. } => register_id = Some(id),
-                Entry::Published(publication) => sets.entry(publication.set()?).or_default().push(publication),
+                Entry::Published(publication) => {
+                    published_ids.insert(publication.delivery_id);
+                    sets.entry(publication.set()?)
+                        .or_default()
+                        .push(Listed::new(&publication, found.locator));
+                }
             }
         }
         let register_id = match register_id {
             Some(id) => id,
             None => Self::begin(&chain, key).await?,
         };
-        remove_unpublished(&bodies, &sets)?;
-        Ok(Self { chain, bodies, register_id, sets: RwLock::new(sets) })
+        remove_unpublished(&bodies, &published_ids)?;
+        Ok(Self {
+            chain,
+            bodies,
+            register_id,
+            sets: RwLock::new(sets),
+        })
     }
 
     async fn begin(chain: &Chain, key: KeyFingerprint) -> Result<Uuid, JournalError> {
@@ -121,8 +181,14 @@ impl Journal {
             sha256: delivery.sha256,
             body: delivery.body,
         };
-        self.chain.append(Entry::Published(publication.clone()).encode()?).await?;
-        self.write_sets().entry(set).or_default().push(publication.clone());
+        let appended = self
+            .chain
+            .append(Entry::Published(publication.clone()).encode()?)
+            .await?;
+        self.write_sets()
+            .entry(set)
+            .or_default()
+            .push(Listed::new(&publication, appended.locator));
         Ok(Journalled { publication })
     }
 
@@ -133,7 +199,10 @@ impl Journal {
 
     /// The position of the set's last publication, 0 without one.
     pub fn position(&self, set: SetId) -> u64 {
-        self.read_sets().get(&set).and_then(|list| list.last()).map_or(0, |last| last.position)
+        self.read_sets()
+            .get(&set)
+            .and_then(|list| list.last())
+            .map_or(0, |last| last.position)
     }
 
     /// When the set's last delivery was published.
@@ -142,30 +211,64 @@ impl Journal {
     }
 
     /// The publications of a set after a position, oldest first.
-    pub fn published_after(&self, set: SetId, position: u64) -> Vec<Journalled> {
+    pub fn published_after(&self, set: SetId, position: u64) -> Result<Vec<Journalled>, JournalError> {
+        let later: Vec<Locator> = {
+            let sets = self.read_sets();
+            let listed = sets.get(&set).into_iter().flatten();
+            listed
+                .filter(|listed| listed.position > position)
+                .map(|listed| listed.locator)
+                .collect()
+        };
+        later.into_iter().map(|locator| self.read(locator)).collect()
+    }
+
+    fn read(&self, locator: Locator) -> Result<Journalled, JournalError> {
+        match Entry::decode(&self.chain.read(locator)?)? {
+            Entry::Published(publication) => Ok(Journalled { publication }),
+            Entry::Born { .. } => Err(JournalError::Corrupt("publication")),
+        }
+    }
+
+    /// The whole sets among a set's publications, oldest first.
+    pub fn whole_sets(&self, set: SetId) -> Vec<WholeSet> {
         let sets = self.read_sets();
-        let list = sets.get(&set).map_or(&[][..], Vec::as_slice);
-        let later = list.iter().filter(|publication| publication.position > position);
-        later.map(|publication| Journalled { publication: publication.clone() }).collect()
+        let whole = |listed: &Listed| match listed.kind {
+            Kind::WholeSet { carries_after } => Some(WholeSet {
+                position: listed.position,
+                carries_after,
+            }),
+            Kind::Changes => None,
+        };
+        sets.get(&set).into_iter().flatten().filter_map(whole).collect()
     }
 
     /// The changes of a publication, in order.
     pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
-        Changes::open(&publication.body, &body::body_path(&self.bodies, publication.delivery_id))
+        Changes::open(
+            &publication.body,
+            &body::body_path(&self.bodies, publication.delivery_id),
+        )
     }
 
     /// Flushes and ends the writer.
     pub async fn close(&self) {
-        self.chain.close().await;
+        if let Err(cause) = self.chain.close().await {
+            tracing::warn!(%cause, "the journal did not close cleanly");
+        }
     }
 
     /// The map is only ever pushed to, so a panic elsewhere leaves it whole.
-    fn read_sets(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SetId, Vec<Publication>>> {
-        self.sets.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn read_sets(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SetId, Vec<Listed>>> {
+        self.sets
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn write_sets(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<SetId, Vec<Publication>>> {
-        self.sets.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn write_sets(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<SetId, Vec<Listed>>> {
+        self.sets
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -181,12 +284,14 @@ pub struct Delivery {
 }
 
 /// Removes bodies whose delivery was never published: a crash left them.
-fn remove_unpublished(bodies: &Path, sets: &HashMap<SetId, Vec<Publication>>) -> Result<(), JournalError> {
-    let published: std::collections::HashSet<PathBuf> =
-        sets.values().flatten().map(|publication| body::body_path(bodies, publication.delivery_id)).collect();
+fn remove_unpublished(bodies: &Path, published: &HashSet<Uuid>) -> Result<(), JournalError> {
+    let kept: HashSet<PathBuf> = published
+        .iter()
+        .map(|delivery| body::body_path(bodies, *delivery))
+        .collect();
     for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
         let path = file.map_err(JournalError::Io)?.path();
-        if !published.contains(&path) {
+        if !kept.contains(&path) {
             std::fs::remove_file(path).map_err(JournalError::Io)?;
         }
     }

@@ -19,7 +19,11 @@ pub enum ParticipantsFileError {
     #[error("the participants file is not valid: {0}")]
     Syntax(#[from] toml::de::Error),
     #[error("participant {name:?}: {field} {cause}")]
-    Number { name: String, field: &'static str, cause: InvalidIdentifier },
+    Number {
+        name: String,
+        field: &'static str,
+        cause: InvalidIdentifier,
+    },
     #[error("participant {0:?}: successor and mergedOn go together")]
     Merger(String),
     #[error(transparent)]
@@ -66,8 +70,14 @@ fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<TimeDel
     let text = String::deserialize(deserializer)?;
     let minutes = match text.char_indices().last() {
         Some((at, 'm')) => text[..at].parse::<u32>().ok(),
-        Some((at, 'h')) => text[..at].parse::<u32>().ok().and_then(|hours| hours.checked_mul(60)),
-        Some((at, 'd')) => text[..at].parse::<u32>().ok().and_then(|days| days.checked_mul(24 * 60)),
+        Some((at, 'h')) => text[..at]
+            .parse::<u32>()
+            .ok()
+            .and_then(|hours| hours.checked_mul(60)),
+        Some((at, 'd')) => text[..at]
+            .parse::<u32>()
+            .ok()
+            .and_then(|days| days.checked_mul(24 * 60)),
         _ => None,
     };
     minutes
@@ -96,11 +106,18 @@ impl ParticipantEntry {
     fn into_participant(self) -> Result<Participant, ParticipantsFileError> {
         let name = self.name;
         let number = |field, text: &str| {
-            let refused = |cause| ParticipantsFileError::Number { name: name.clone(), field, cause };
+            let refused = |cause| ParticipantsFileError::Number {
+                name: name.clone(),
+                field,
+                cause,
+            };
             OrganizationNumber::parse(text).map_err(refused)
         };
         let organization = number("organizationID", &self.organization_id)?;
-        let successor = self.successor.map(|text| number("successor", &text)).transpose()?;
+        let successor = self
+            .successor
+            .map(|text| number("successor", &text))
+            .transpose()?;
         let merger = match (successor, self.merged_on) {
             (None, None) => None,
             (Some(successor), Some(merged_on)) => Some(Merger { successor, merged_on }),
@@ -127,19 +144,33 @@ impl ParticipantEntry {
 /// Reads a participants file's text.
 pub fn parse(text: &str) -> Result<Participants, ParticipantsFileError> {
     let file: ParticipantsFile = toml::from_str(text)?;
-    let list = file.participant.into_iter().map(ParticipantEntry::into_participant).collect::<Result<_, _>>()?;
+    let list = file
+        .participant
+        .into_iter()
+        .map(ParticipantEntry::into_participant)
+        .collect::<Result<_, _>>()?;
     Ok(Participants::new(list)?)
 }
 
 /// Reads a participants file.
 pub fn load(path: &Path) -> Result<Participants, ParticipantsFileError> {
-    let unreadable = |cause| ParticipantsFileError::Unreadable { path: path.display().to_string(), cause };
+    let unreadable = |cause| ParticipantsFileError::Unreadable {
+        path: path.display().to_string(),
+        cause,
+    };
     parse(&std::fs::read_to_string(path).map_err(unreadable)?)
 }
 
 /// A list that leaves out a bank with records would make its answers disappear.
-pub fn check_none_dropped(participants: &Participants, state: &IndexState) -> Result<(), ParticipantsFileError> {
-    let dropped = state.sets.keys().map(|set| set.bank).find(|bank| participants.get(*bank).is_none());
+pub fn check_none_dropped(
+    participants: &Participants,
+    state: &IndexState,
+) -> Result<(), ParticipantsFileError> {
+    let dropped = state
+        .sets
+        .keys()
+        .map(|set| set.bank)
+        .find(|bank| participants.get(*bank).is_none());
     dropped.map_or(Ok(()), |bank| Err(ParticipantsFileError::Dropped(bank)))
 }
 
@@ -157,7 +188,11 @@ impl ParticipantsInForce {
     }
 
     /// Puts another list in force, unless it drops a bank with records.
-    pub fn replace(&self, participants: Participants, state: &IndexState) -> Result<(), ParticipantsFileError> {
+    pub fn replace(
+        &self,
+        participants: Participants,
+        state: &IndexState,
+    ) -> Result<(), ParticipantsFileError> {
         check_none_dropped(&participants, state)?;
         self.0.store(Arc::new(participants));
         Ok(())
@@ -178,14 +213,21 @@ mod tests {
     #[test]
     fn a_participant_is_read_with_all_its_fields() {
         let other = entry("").replace("988077917", "123456785");
-        let text = entry("coversFrom = 2015-01-01\nkfrRole = \"owner\"\nsuccessor = \"123456785\"\nmergedOn = \"2026-02-01\"\npaused = true");
+        let text = entry(
+            "coversFrom = 2015-01-01\nkfrRole = \"owner\"\nsuccessor = \"123456785\"\nmergedOn = \"2026-02-01\"\npaused = true",
+        );
         let participants = parse(&(text + &other)).unwrap();
-        let bank = participants.get(OrganizationNumber::parse("988077917").unwrap()).unwrap();
+        let bank = participants
+            .get(OrganizationNumber::parse("988077917").unwrap())
+            .unwrap();
         assert_eq!(bank.registers, [Register::Kar, Register::Kfr]);
         assert_eq!(bank.stale_after, TimeDelta::hours(36));
         assert_eq!(bank.covers_from, NaiveDate::from_ymd_opt(2015, 1, 1));
         assert_eq!(bank.kfr_role, Role::Owner);
-        assert_eq!(bank.merger.unwrap().merged_on, NaiveDate::from_ymd_opt(2026, 2, 1).unwrap());
+        assert_eq!(
+            bank.merger.unwrap().merged_on,
+            NaiveDate::from_ymd_opt(2026, 2, 1).unwrap()
+        );
         assert!(bank.paused);
     }
 
@@ -196,7 +238,10 @@ mod tests {
             (entry("").replace("36h", "36"), "such as 36h"),
             (entry("").replace("988077917", "988077918"), "organizationID"),
             (entry("successor = \"123456785\""), "go together"),
-            (entry("successor = \"123456785\"\nmergedOn = 2026-01-01"), "not registered"),
+            (
+                entry("successor = \"123456785\"\nmergedOn = 2026-01-01"),
+                "not registered",
+            ),
             (entry("").repeat(2), "registered twice"),
             (entry("coversFrom = \"2015-02-29\""), "YYYY-MM-DD"),
             (entry("").replace("[\"KFR\", \"KAR\"]", "[]"), "no register"),

@@ -4,7 +4,9 @@
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState};
 use crate::index::{CustomerRows, Index, IndexError};
-use crate::journal::{Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange};
+use crate::journal::{
+    Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
+};
 use crate::pseudonym::{AgreementKey, CustomerKey, Sealed};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,10 +37,17 @@ pub enum Effect {
 
 /// Brings one publication into the index: loads a whole set into a generation of its own and switches to it,
 /// or changes the generation in force.
-pub async fn apply(journal: &Journal, index: &Index, set: SetId, journalled: &Journalled) -> Result<(), ReplayError> {
+pub async fn apply(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    journalled: &Journalled,
+) -> Result<(), ReplayError> {
     let publication = journalled.publication();
     let present = index.state().sets.get(&set).cloned();
-    let mut retired = present.as_ref().map_or_else(Vec::new, |state| state.retired.clone());
+    let mut retired = present
+        .as_ref()
+        .map_or_else(Vec::new, |state| state.retired.clone());
     let current = present.as_ref().map_or(0, |state| state.generation);
     let generation = match publication.kind {
         Kind::Changes => current,
@@ -81,7 +90,9 @@ fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
     let position = index.state().sets.get(&set).map_or(0, |state| state.position);
     let missing = journal.published_after(set, position)?;
-    let last_whole = missing.iter().rposition(|m| matches!(m.publication().kind, Kind::WholeSet { .. }));
+    let last_whole = missing
+        .iter()
+        .rposition(|m| matches!(m.publication().kind, Kind::WholeSet { .. }));
     for journalled in &missing[last_whole.unwrap_or(0)..] {
         apply(journal, index, set, journalled).await?;
     }
@@ -107,7 +118,14 @@ pub async fn remove_generation(
                 break;
             }
             let rows: BTreeSet<Row> = chunk.iter().filter_map(row_put).collect();
-            index.write(set, generation, rows.into_iter().map(RowWrite::Delete).collect(), None).await?;
+            index
+                .write(
+                    set,
+                    generation,
+                    rows.into_iter().map(RowWrite::Delete).collect(),
+                    None,
+                )
+                .await?;
             changes = rest;
         }
     }
@@ -123,11 +141,17 @@ fn contributed(
     publication: &Publication,
 ) -> Result<bool, ReplayError> {
     let wholes = journal.whole_sets(set);
-    let first = wholes.iter().find(|whole| whole.position == u64::from(generation));
+    let first = wholes
+        .iter()
+        .find(|whole| whole.position == u64::from(generation));
     let from = first.map_or(1, |whole| whole.carries_after + 1);
-    let next = wholes.iter().map(|whole| whole.position).find(|position| *position > u64::from(generation));
+    let next = wholes
+        .iter()
+        .map(|whole| whole.position)
+        .find(|position| *position > u64::from(generation));
     let in_span = publication.position >= from && next.is_none_or(|next| publication.position < next);
-    let another_whole_set = matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation;
+    let another_whole_set =
+        matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation;
     Ok(in_span && !another_whole_set)
 }
 
@@ -135,9 +159,14 @@ fn contributed(
 fn row_put(change: &SetChange) -> Option<Row> {
     match change {
         SetChange::Put(record) => Some(row(record)),
-        SetChange::Register { customer, from, role, .. } => {
+        SetChange::Register {
+            customer, from, role, ..
+        } => {
             let interval = Interval::new(*from, None)?;
-            Some(customer_level_row(customer.customer_key(), Relationship::new(*role, false, false, interval)))
+            Some(customer_level_row(
+                customer.customer_key(),
+                Relationship::new(*role, false, false, interval),
+            ))
         }
         SetChange::Deregister { .. } => None,
     }
@@ -154,7 +183,12 @@ pub fn row(record: &SealedRecord) -> Row {
 }
 
 fn customer_level_row(customer: CustomerKey, relationship: Relationship) -> Row {
-    Row { customer, agreement: AgreementKey::CUSTOMER_LEVEL, account: None, relationship }
+    Row {
+        customer,
+        agreement: AgreementKey::CUSTOMER_LEVEL,
+        account: None,
+        relationship,
+    }
 }
 
 async fn write_changes(
@@ -189,7 +223,9 @@ async fn resolve_all(
             return Ok(last);
         }
         if !last.is_empty() {
-            index.write(set, generation, std::mem::take(&mut last), None).await?;
+            index
+                .write(set, generation, std::mem::take(&mut last), None)
+                .await?;
         }
         last = resolve(index, set, generation, &chunk).await?.into_writes();
         changes = rest;
@@ -199,7 +235,10 @@ async fn resolve_all(
 /// Reads on off the async threads.
 async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
     let read = move || {
-        let chunk = changes.by_ref().take(CHUNK_CHANGES).collect::<Result<Vec<_>, _>>()?;
+        let chunk = changes
+            .by_ref()
+            .take(CHUNK_CHANGES)
+            .collect::<Result<Vec<_>, _>>()?;
         Ok::<_, JournalError>((chunk, changes))
     };
     let read = tokio::task::spawn_blocking(read).await;
@@ -215,10 +254,21 @@ pub async fn resolve(
 ) -> Result<Resolution, ReplayError> {
     let asks = |change: &SetChange| match change {
         SetChange::Put(_) => None,
-        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => Some(customer.customer_key()),
+        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
+            Some(customer.customer_key())
+        }
     };
-    let customers: Vec<CustomerKey> = changes.iter().filter_map(asks).collect::<BTreeSet<_>>().into_iter().collect();
-    let rows = if customers.is_empty() { Vec::new() } else { index.rows_of(set, generation, &customers).await? };
+    let customers: Vec<CustomerKey> = changes
+        .iter()
+        .filter_map(asks)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let rows = if customers.is_empty() {
+        Vec::new()
+    } else {
+        index.rows_of(set, generation, &customers).await?
+    };
     let mut resolution = Resolution::new(customers.into_iter().zip(rows));
     changes.iter().for_each(|change| resolution.apply(change));
     Ok(resolution)
@@ -241,7 +291,9 @@ impl Resolution {
                 .collect()
         };
         Self {
-            standing: rows.map(|(customer, rows)| (customer, customer_level(rows))).collect(),
+            standing: rows
+                .map(|(customer, rows)| (customer, customer_level(rows)))
+                .collect(),
             writes: BTreeMap::new(),
             effects: Vec::new(),
         }
@@ -253,7 +305,12 @@ impl Resolution {
                 self.put(row(record));
                 Effect::Stored
             }
-            SetChange::Register { customer, from, on, role } => self.register(customer, *from, *on, *role),
+            SetChange::Register {
+                customer,
+                from,
+                on,
+                role,
+            } => self.register(customer, *from, *on, *role),
             SetChange::Deregister { customer, to, on } => self.deregister(customer, *to, *on),
         };
         self.effects.push(effect);
@@ -275,14 +332,20 @@ impl Resolution {
                 Interval::new(from, running.interval().to()).map(|interval| running.over(interval))
             }
             None => {
-                let holds_funds = crate::domain::relationship::RelationshipRecord::holds_funds_by_default(role);
-                Interval::new(from, None).map(|interval| Relationship::new(role, false, holds_funds, interval))
+                let holds_funds =
+                    crate::domain::relationship::RelationshipRecord::holds_funds_by_default(role);
+                Interval::new(from, None)
+                    .map(|interval| Relationship::new(role, false, holds_funds, interval))
             }
         };
         if let Some(relationship) = relationship {
             self.put(customer_level_row(customer, relationship));
         }
-        if running.is_some() { Effect::AlreadyRunning } else { Effect::Registered }
+        if running.is_some() {
+            Effect::AlreadyRunning
+        } else {
+            Effect::Registered
+        }
     }
 
     fn deregister(&mut self, customer: &Sealed, to: NaiveDate, on: NaiveDate) -> Effect {
@@ -294,22 +357,33 @@ impl Resolution {
                 None => self.delete(customer_level_row(customer, *relationship)),
             }
         }
-        if running.is_empty() { Effect::NothingRuns } else { Effect::Deregistered }
+        if running.is_empty() {
+            Effect::NothingRuns
+        } else {
+            Effect::Deregistered
+        }
     }
 
     /// What runs at customer level on a day, earliest first.
     fn running(&self, customer: CustomerKey, day: NaiveDate) -> Vec<Relationship> {
         let standing = self.standing.get(&customer);
-        let running = standing.into_iter().flat_map(BTreeMap::values).filter(|r| r.interval().runs_on(day));
+        let running = standing
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter(|r| r.interval().runs_on(day));
         running.copied().collect()
     }
 
     fn put(&mut self, row: Row) {
         let from = row.relationship.interval().from();
         if row.agreement == AgreementKey::CUSTOMER_LEVEL {
-            self.standing.entry(row.customer).or_default().insert(from, row.relationship);
+            self.standing
+                .entry(row.customer)
+                .or_default()
+                .insert(from, row.relationship);
         }
-        self.writes.insert((row.customer, row.agreement, from), RowWrite::Put(row));
+        self.writes
+            .insert((row.customer, row.agreement, from), RowWrite::Put(row));
     }
 
     fn delete(&mut self, row: Row) {
@@ -317,7 +391,8 @@ impl Resolution {
         if let Some(standing) = self.standing.get_mut(&row.customer) {
             standing.remove(&from);
         }
-        self.writes.insert((row.customer, row.agreement, from), RowWrite::Delete(row));
+        self.writes
+            .insert((row.customer, row.agreement, from), RowWrite::Delete(row));
     }
 
     /// What each change did, in order.

@@ -1,0 +1,199 @@
+//! Keeps the index level with the journal: at start, when a store comes back empty or behind, and by command.
+
+use super::delivery::SetLocks;
+use super::replay::{self, ReplayError};
+use crate::index::layout::{IndexState, Marker};
+use crate::index::{Index, IndexError};
+use crate::journal::Journal;
+use crate::pseudonym::KeyFingerprint;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio_util::sync::CancellationToken;
+
+/// How often the keeper looks at the index. Below the bound on the age of the state, so that lookups
+/// find it fresh.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Pause after a failed look, so that a store that is down is not hammered.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// Lookups that began before a switch have ended after this: only then are rows of the former generation removed.
+const RETIRE_DELAY: Duration = Duration::from_secs(3);
+
+/// Deliveries and rebuilds exclude each other: a rebuild never meets half a delivery.
+#[derive(Clone, Default)]
+pub struct IndexUse(Arc<RwLock<()>>);
+
+impl IndexUse {
+    /// Enters a delivery; refused at once while the index is being rebuilt.
+    pub fn deliver(&self) -> Result<OwnedRwLockReadGuard<()>, IndexError> {
+        Arc::clone(&self.0)
+            .try_read_owned()
+            .map_err(|_| IndexError::NotBuilt)
+    }
+}
+
+/// Whose index it is, and what it should hold.
+#[derive(Clone)]
+pub struct Keeper {
+    pub index: Index,
+    pub journal: Option<Arc<Journal>>,
+    pub key: KeyFingerprint,
+    pub locks: SetLocks,
+    pub index_use: IndexUse,
+}
+
+/// How the index stands to the journal.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Level,
+    /// Empty, emptied, made with another build, or ahead of the journal: to be built anew.
+    Rebuild,
+    /// Somebody else's.
+    Foreign,
+}
+
+impl Keeper {
+    /// Runs until shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut told = None;
+        loop {
+            let looked = tokio::select! {
+                looked = self.look() => looked,
+                () = shutdown.cancelled() => return,
+            };
+            let problem = looked.as_ref().err().map(ToString::to_string);
+            if problem != told {
+                match &problem {
+                    Some(cause) => tracing::error!(%cause, "the index is not level with the journal"),
+                    None => tracing::info!("the index is level with the journal"),
+                }
+                told = problem;
+            }
+            let pause = if looked.is_ok() {
+                LOOK_EVERY
+            } else {
+                PAUSE_AFTER_FAILURE
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    /// Looks once, and mends what differs.
+    pub async fn look(&self) -> Result<(), ReplayError> {
+        let state = self.index.refresh().await?;
+        match self.standing(&state) {
+            Standing::Foreign => Err(IndexError::Unfit(
+                "it belongs to another register or was made with another pseudonym key; give this service an index of \
+                 its own"
+                    .to_owned(),
+            )
+            .into()),
+            Standing::Rebuild => self.rebuild().await,
+            Standing::Level => self.catch_up(&state).await,
+        }
+    }
+
+    fn standing(&self, state: &IndexState) -> Standing {
+        let Some(journal) = &self.journal else {
+            return match state.marker {
+                Some(marker) if marker.key != self.key => Standing::Foreign,
+                _ => Standing::Level,
+            };
+        };
+        let Some(marker) = state.marker else {
+            return Standing::Rebuild;
+        };
+        if marker.register_id != journal.register_id() || marker.key != self.key {
+            return Standing::Foreign;
+        }
+        let ahead = state
+            .sets
+            .iter()
+            .any(|(set, state)| state.position > journal.position(*set));
+        if ahead { Standing::Rebuild } else { Standing::Level }
+    }
+
+    async fn catch_up(&self, state: &IndexState) -> Result<(), ReplayError> {
+        let Some(journal) = &self.journal else {
+            return Ok(());
+        };
+        for set in journal.sets() {
+            let known = state.sets.get(&set);
+            let behind = known.map_or(0, |known| known.position) < journal.position(set);
+            let retired = known.is_some_and(|known| !known.retired.is_empty());
+            // A set that is being delivered to is looked at again next time.
+            let (true, Some(_lock), Ok(_delivering)) = (
+                behind || retired,
+                self.locks.try_lock(set),
+                self.index_use.deliver(),
+            ) else {
+                continue;
+            };
+            if behind {
+                replay::catch_up(journal, &self.index, set).await?;
+            } else {
+                self.remove_retired(journal, set).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_retired(
+        &self,
+        journal: &Journal,
+        set: crate::domain::relationship::SetId,
+    ) -> Result<(), ReplayError> {
+        let Some(mut state) = self.index.state().sets.get(&set).cloned() else {
+            return Ok(());
+        };
+        tokio::time::sleep(RETIRE_DELAY).await;
+        for generation in state.retired.drain(..) {
+            replay::remove_generation(journal, &self.index, set, generation).await?;
+        }
+        let generation = state.generation;
+        Ok(self.index.write(set, generation, Vec::new(), Some(state)).await?)
+    }
+
+    /// Throws the index away and builds it from the journal; lookups are refused meanwhile.
+    pub async fn rebuild(&self) -> Result<(), ReplayError> {
+        let Some(journal) = &self.journal else {
+            return Err(IndexError::NotBuilt.into());
+        };
+        let _nobody_delivers = self.index_use.0.write().await;
+        let started = std::time::Instant::now();
+        self.index.clear().await?;
+        for set in journal.sets() {
+            replay::catch_up(journal, &self.index, set).await?;
+        }
+        let build = uuid::Uuid::new_v4().as_u64_pair().0;
+        self.index
+            .complete(Marker {
+                register_id: journal.register_id(),
+                key: self.key,
+                build,
+            })
+            .await?;
+        tracing::info!(
+            seconds = started.elapsed().as_secs_f64(),
+            sets = journal.sets().len(),
+            "the index was built from the journal"
+        );
+        Ok(())
+    }
+
+    /// Whether every set of the journal is answered as the journal has it.
+    pub fn is_level(&self) -> bool {
+        let state = self.index.state();
+        let Some(marker) = state.marker else { return false };
+        let Some(journal) = &self.journal else {
+            return marker.key == self.key;
+        };
+        let level = |set| state.sets.get(&set).map_or(0, |known| known.position) == journal.position(set);
+        marker.register_id == journal.register_id()
+            && marker.key == self.key
+            && journal.sets().into_iter().all(level)
+    }
+}

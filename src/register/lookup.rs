@@ -1,0 +1,398 @@
+//! The questions of agencies: which banks has this customer had a relationship with, and which bank
+//! services this account.
+
+use super::participants::ParticipantsInForce;
+use crate::access::caller::Caller;
+use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
+use crate::domain::calendar::{Period, oslo_day, years_before};
+use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
+use crate::domain::overview::{
+    Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
+};
+use crate::domain::participants::{Coverage, Freshness, Participants, coverage, freshness};
+use crate::domain::relationship::{Register, SetId};
+use crate::index::layout::IndexState;
+use crate::index::{Index, IndexError};
+use crate::pseudonym::Pseudonyms;
+use chrono::{DateTime, NaiveDate, Utc};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The moment a request arrived: taken once, and everything of the request is judged by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    pub at: DateTime<Utc>,
+    /// The day in Oslo at that moment.
+    pub today: NaiveDate,
+    pub correlation: Uuid,
+}
+
+impl Arrival {
+    pub fn new(at: DateTime<Utc>, correlation: Uuid) -> Self {
+        Self {
+            at,
+            today: oslo_day(at),
+            correlation,
+        }
+    }
+}
+
+/// What an agency says about why it asks.
+#[derive(Debug, Clone, Default)]
+pub struct LegalContext {
+    /// `AccountInfoRequestID`: the agency's case.
+    pub case: Option<Uuid>,
+    /// `Legal-Mandate`, percent-decoded.
+    pub legal_mandate: Option<String>,
+}
+
+/// A question as it was asked, valid or not: what could be read of it is recorded either way.
+#[derive(Debug)]
+pub struct Asked<Q> {
+    pub arrival: Arrival,
+    pub context: LegalContext,
+    pub subject: Option<Subject>,
+    pub question: Result<Q, Refusal>,
+}
+
+/// `customerRelationships`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationshipsQuestion {
+    pub customer: CustomerId,
+    pub period: Period,
+    /// `None` when the request did not carry the parameter.
+    pub only_primary_owner: Option<bool>,
+}
+
+/// `accountServicingProvider`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountQuestion {
+    pub account: AccountNumber,
+}
+
+/// Which group of rules a fault breaks; the order is that of precedence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    CustomerId,
+    Period,
+    AccountId,
+    Request,
+}
+
+/// One thing that is wrong with a request. Never repeats the value sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: FaultKind,
+    /// The header or parameter as the specification writes it.
+    pub parameter: &'static str,
+    pub reason: String,
+}
+
+/// Why a lookup is not answered with what it asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    MissingScope,
+    /// All faults at once; never empty.
+    Invalid(Vec<Fault>),
+    NotAcceptable,
+    /// No bank services the account, as far as the coverage says.
+    UnknownAccount(Coverage),
+    Unavailable,
+    TimedOut,
+    Defect,
+}
+
+impl From<IndexError> for Refusal {
+    fn from(cause: IndexError) -> Self {
+        tracing::warn!(%cause, "the index did not answer a lookup");
+        match cause {
+            IndexError::TimedOut => Self::TimedOut,
+            IndexError::NotBuilt | IndexError::Unavailable(_) | IndexError::Unfit(_) => Self::Unavailable,
+            IndexError::Format(_) => Self::Defect,
+        }
+    }
+}
+
+impl From<UnregisteredBank> for Refusal {
+    fn from(cause: UnregisteredBank) -> Self {
+        tracing::error!(%cause, "a lookup met records of an unregistered bank");
+        Self::Defect
+    }
+}
+
+/// The answer to `customerRelationships`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationshipsAnswer {
+    pub banks: Vec<ListedBank>,
+    /// Whether `ownershipType` is told: the request carried `onlyPrimaryOwner`.
+    pub tells_ownership: bool,
+    pub coverage: Coverage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedBank {
+    pub organization: OrganizationNumber,
+    pub name: String,
+    pub standing: Standing,
+}
+
+/// The answer to `accountServicingProvider`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountAnswer {
+    pub organization: OrganizationNumber,
+    pub name: String,
+    pub coverage: Coverage,
+}
+
+/// One bank of `GET /v2/participants`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParticipantStatus {
+    pub organization: OrganizationNumber,
+    pub name: String,
+    pub registers: Vec<Register>,
+    pub state: ParticipantState,
+    pub last_delivery: Option<DateTime<Utc>>,
+    pub covers_from: Option<NaiveDate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParticipantState {
+    Current,
+    Stale,
+    NotLoaded,
+    Merged,
+    Paused,
+}
+
+/// Answers agencies.
+#[derive(Clone)]
+pub struct Lookup {
+    pub index: Index,
+    pub pseudonyms: Arc<Pseudonyms>,
+    pub participants: ParticipantsInForce,
+    pub recorder: Recorder,
+    /// What ended longer ago is no longer answered.
+    pub retention_closed_years: u32,
+    /// Longest wait for the index.
+    pub index_timeout: Duration,
+}
+
+impl Lookup {
+    /// Which banks a customer has or had a relationship with.
+    pub async fn relationships(
+        &self,
+        caller: &Caller,
+        asked: Asked<RelationshipsQuestion>,
+    ) -> Result<Recorded<Result<RelationshipsAnswer, Refusal>>, Unrecorded> {
+        let mut call = call(Endpoint::CustomerRelationships, caller, &asked);
+        let conclusion = match asked.question {
+            Err(refusal) => Err(refusal),
+            Ok(question) => {
+                call.period = Some(question.period);
+                call.only_primary_owner = question.only_primary_owner;
+                self.find_relationships(&question, &asked.arrival).await
+            }
+        };
+        self.recorder.record(call, conclusion).await
+    }
+
+    async fn find_relationships(
+        &self,
+        question: &RelationshipsQuestion,
+        arrival: &Arrival,
+    ) -> Result<RelationshipsAnswer, Refusal> {
+        let key = self.pseudonyms.customer(&question.customer).customer_key();
+        let held = self
+            .ask("customerRelationships", self.index.find_relationships(&key))
+            .await?;
+        let participants = self.participants.load();
+        let filter = match question.only_primary_owner {
+            None => OwnershipFilter::Absent,
+            Some(false) => OwnershipFilter::All,
+            Some(true) => OwnershipFilter::OnlyPrimaryOwner,
+        };
+        let found = overview(
+            &held,
+            &participants,
+            &question.period,
+            filter,
+            &self.days(arrival.today),
+        )?;
+        let banks = found.banks.into_iter().map(|bank| ListedBank {
+            organization: bank.institution.organization,
+            name: bank.institution.name.clone(),
+            standing: bank.standing,
+        });
+        let mut coverage = self.coverage(&participants, arrival, Some(question.period.from()));
+        coverage.unknown_ownership = found.unknown_ownership;
+        Ok(RelationshipsAnswer {
+            banks: banks.collect(),
+            tells_ownership: filter != OwnershipFilter::Absent,
+            coverage,
+        })
+    }
+
+    /// Which bank services an account.
+    pub async fn account(
+        &self,
+        caller: &Caller,
+        asked: Asked<AccountQuestion>,
+    ) -> Result<Recorded<Result<AccountAnswer, Refusal>>, Unrecorded> {
+        let call = call(Endpoint::AccountServicingProvider, caller, &asked);
+        let conclusion = match asked.question {
+            Err(refusal) => Err(refusal),
+            Ok(question) => self.find_account(&question, &asked.arrival).await,
+        };
+        self.recorder.record(call, conclusion).await
+    }
+
+    async fn find_account(
+        &self,
+        question: &AccountQuestion,
+        arrival: &Arrival,
+    ) -> Result<AccountAnswer, Refusal> {
+        let key = self.pseudonyms.account(&question.account).account_key();
+        let held = self
+            .ask("accountServicingProvider", self.index.find_accounts(&key))
+            .await?;
+        let participants = self.participants.load();
+        let coverage = self.coverage(&participants, arrival, None);
+        let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
+        let provider = provider.ok_or(Refusal::UnknownAccount(coverage))?;
+        if provider.contested {
+            metrics::counter!("kundeforhold_contested_accounts_total").increment(1);
+            let bank = provider.institution.organization;
+            tracing::warn!(%bank, "two banks carry the same running account; the later start was answered");
+        }
+        let (organization, name) = (
+            provider.institution.organization,
+            provider.institution.name.clone(),
+        );
+        Ok(AccountAnswer {
+            organization,
+            name,
+            coverage,
+        })
+    }
+
+    /// The banks that the register covers, and how fresh each is.
+    pub async fn participants(
+        &self,
+        caller: &Caller,
+        asked: Asked<()>,
+    ) -> Result<Recorded<Result<Vec<ParticipantStatus>, Refusal>>, Unrecorded> {
+        let call = call(Endpoint::Participants, caller, &asked);
+        let conclusion = asked
+            .question
+            .and_then(|()| self.participant_statuses(&asked.arrival));
+        self.recorder.record(call, conclusion).await
+    }
+
+    fn participant_statuses(&self, arrival: &Arrival) -> Result<Vec<ParticipantStatus>, Refusal> {
+        let state = self.index.state();
+        state.marker.ok_or(Refusal::Unavailable)?;
+        let participants = self.participants.load();
+        let status = |bank: &crate::domain::participants::Participant| {
+            let (freshness, last_delivery) = freshness(bank, last_delivery(&state), arrival.at);
+            let state = match freshness {
+                _ if bank.has_merged(arrival.today) => ParticipantState::Merged,
+                _ if bank.paused => ParticipantState::Paused,
+                Freshness::Current => ParticipantState::Current,
+                Freshness::Stale => ParticipantState::Stale,
+                Freshness::NotLoaded => ParticipantState::NotLoaded,
+            };
+            ParticipantStatus {
+                organization: bank.organization,
+                name: bank.name.clone(),
+                registers: bank.registers.clone(),
+                state,
+                last_delivery,
+                covers_from: bank.covers_from,
+            }
+        };
+        Ok(participants.iter().map(status).collect())
+    }
+
+    /// Records that an authenticated caller was refused before its question was looked at.
+    pub async fn refuse<A>(
+        &self,
+        endpoint: Endpoint,
+        caller: &Caller,
+        arrival: Arrival,
+        refusal: Refusal,
+    ) -> Result<Recorded<Result<A, Refusal>>, Unrecorded>
+    where
+        Result<A, Refusal>: Conclusion,
+    {
+        let asked = Asked::<()> {
+            arrival,
+            context: LegalContext::default(),
+            subject: None,
+            question: Ok(()),
+        };
+        self.recorder
+            .record(call(endpoint, caller, &asked), Err(refusal))
+            .await
+    }
+
+    fn days(&self, today: NaiveDate) -> Days {
+        Days {
+            today,
+            retained_from: years_before(today, self.retention_closed_years),
+        }
+    }
+
+    fn coverage(
+        &self,
+        participants: &Participants,
+        arrival: &Arrival,
+        period_from: Option<NaiveDate>,
+    ) -> Coverage {
+        let state = self.index.state();
+        coverage(
+            participants,
+            last_delivery(&state),
+            arrival.at,
+            arrival.today,
+            period_from,
+        )
+    }
+
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        answer: impl Future<Output = Result<T, IndexError>>,
+    ) -> Result<T, Refusal> {
+        let started = Instant::now();
+        let result = tokio::time::timeout(self.index_timeout, answer)
+            .await
+            .unwrap_or(Err(IndexError::TimedOut));
+        metrics::histogram!("kundeforhold_index_seconds", "operation" => operation).record(started.elapsed());
+        if result.is_err() {
+            metrics::counter!("kundeforhold_index_errors_total", "operation" => operation).increment(1);
+        }
+        Ok(result?)
+    }
+}
+
+fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> Option<DateTime<Utc>> + '_ {
+    |set| state.sets.get(&set).map(|state| state.last_delivery)
+}
+
+fn call<Q>(endpoint: Endpoint, caller: &Caller, asked: &Asked<Q>) -> Call {
+    Call {
+        at: asked.arrival.at,
+        endpoint,
+        consumer: caller.consumer,
+        supplier: caller.supplier,
+        token_id: caller.token_id.clone(),
+        client_amr: caller.client_amr.clone(),
+        correlation: asked.arrival.correlation,
+        case: asked.context.case,
+        legal_mandate: asked.context.legal_mandate.clone(),
+        subject: asked.subject.clone(),
+        period: None,
+        only_primary_owner: None,
+    }
+}
