@@ -1,0 +1,187 @@
+//! Reads a whole chain in order and proves all of it.
+
+use super::{
+    Corrupt, Entry, Fault, Flaw, Head, HeadKey, Purpose, ReadError,
+    directory::{segment_path, segments},
+    format::{FRAME_OVERHEAD_BYTES, HASH_BYTES, SEGMENT_HEADER_BYTES, Sealer},
+    scan::{Scan, Step},
+};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// All entries of the chain in `directory`, proved in order: headers, hashes, keyed heads, and that each segment
+/// continues the one before it. Holds one segment in memory. The first error is the last item.
+///
+/// May be used while another process writes the chain: it then ends at an entry that was written by the time it
+/// was read, which [`Chain::entries`](super::Chain::entries) makes certain to be durable too. A tail that was cut
+/// off is found by comparing [`Entries::head`] with a head that was kept elsewhere.
+///
+/// # Errors
+/// If the directory cannot be listed, or has no segment.
+pub fn entries(directory: &Path, purpose: Purpose, key: &HeadKey) -> Result<Entries, ReadError> {
+    Entries::up_to(
+        directory,
+        Sealer {
+            purpose,
+            key: key.clone(),
+        },
+        u64::MAX,
+    )
+}
+
+/// Iterator over a chain; see [`entries`].
+pub struct Entries {
+    directory: PathBuf,
+    sealer: Sealer,
+    limit: u64,
+    segments: std::vec::IntoIter<u64>,
+    scan: Option<Scan>,
+    head: Head,
+    torn_bytes: u64,
+    is_over: bool,
+}
+
+impl Entries {
+    pub(super) fn up_to(directory: &Path, sealer: Sealer, limit: u64) -> Result<Self, ReadError> {
+        let segments = segments(directory)?;
+        if segments.is_empty() {
+            return Err(Corrupt {
+                segment: 1,
+                sequence: 1,
+                flaw: Flaw::Missing,
+            }
+            .into());
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            sealer,
+            limit,
+            segments: segments.into_iter(),
+            scan: None,
+            head: Head::EMPTY,
+            torn_bytes: 0,
+            is_over: false,
+        })
+    }
+
+    /// The last entry proved so far.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Once the iterator has ended: bytes of an interrupted, never acknowledged write at the end of the chain.
+    pub fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
+    }
+
+    fn advance(&mut self) -> Result<Option<Entry>, ReadError> {
+        while self.head.sequence < self.limit {
+            let Some(mut scan) = self
+                .scan
+                .take()
+                .map_or_else(|| self.next_scan(), |scan| Ok(Some(scan)))?
+            else {
+                return Ok(None);
+            };
+            match scan.step()? {
+                Step::Entry(entry) => {
+                    self.head = scan.head();
+                    self.scan = Some(scan);
+                    return Ok(Some(entry));
+                }
+                Step::Closed => {}
+                Step::End => return Ok(None),
+                Step::Torn => {
+                    self.torn_bytes = scan.trailing_bytes();
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_scan(&mut self) -> Result<Option<Scan>, ReadError> {
+        let Some(first) = self.segments.next() else {
+            return Ok(None);
+        };
+        let scan = Scan::open(&self.directory, &self.sealer, first, self.segments.len() == 0)?;
+        require_continuation(first, &self.head, &scan.head())?;
+        Ok(Some(scan))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let item = self.advance().transpose();
+        self.is_over = !matches!(item, Some(Ok(_)));
+        item
+    }
+}
+
+fn require_continuation(first: u64, reached: &Head, continued: &Head) -> Result<(), Corrupt> {
+    let corrupt = |flaw| Corrupt {
+        segment: first,
+        sequence: reached.sequence + 1,
+        flaw,
+    };
+    if continued.sequence != reached.sequence {
+        return Err(corrupt(Flaw::Missing));
+    }
+    if continued.hash != reached.hash {
+        return Err(corrupt(Flaw::Spliced));
+    }
+    Ok(())
+}
+
+/// Proves the header of each segment, that the first is the chain's first, and that each but the last ends in
+/// the closing frame from which the next continues. Does not read the entries between.
+pub(super) fn check_headers(directory: &Path, sealer: &Sealer, firsts: &[u64]) -> Result<(), ReadError> {
+    let mut before: Option<(u64, Vec<u8>)> = None;
+    for first in firsts {
+        let (header, ending) = read_ends(&segment_path(directory, *first))?;
+        let continued = sealer.parse_header(&header, *first)?;
+        match before {
+            None => require_continuation(*first, &Head::EMPTY, &continued)?,
+            Some((_, found)) if found == ending_at(sealer, &continued) => {}
+            Some((segment, _)) => {
+                return Err(Corrupt {
+                    segment,
+                    sequence: continued.sequence,
+                    flaw: Flaw::Closing,
+                }
+                .into());
+            }
+        }
+        before = Some((*first, ending));
+    }
+    Ok(())
+}
+
+/// How a segment ends whose last entry is `last`: the entry's hash, and the frame that closes the segment.
+fn ending_at(sealer: &Sealer, last: &Head) -> Vec<u8> {
+    [&last.hash[..], &sealer.closing_frame(last)].concat()
+}
+
+/// The first bytes of a segment, as many as a header has, and the last, as many as an ending has, or fewer.
+fn read_ends(path: &Path) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    const ENDING_BYTES: usize = HASH_BYTES + FRAME_OVERHEAD_BYTES;
+    let read = || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let mut header = vec![0; SEGMENT_HEADER_BYTES.min(length as usize)];
+        let mut ending = vec![0; ENDING_BYTES.min(length as usize)];
+        file.read_exact_at(&mut header, 0)?;
+        let ending_start = length - ending.len() as u64;
+        file.read_exact_at(&mut ending, ending_start)?;
+        Ok((header, ending))
+    };
+    read().map_err(Fault::on("read the segment", path))
+}

@@ -1,0 +1,278 @@
+//! The segment being written. After any failure it is suspect: before the next write it is opened again, found
+//! to be what was written, and cut back to its durable end.
+
+use super::{
+    Fault, Head, OpenError, Options, Recovery,
+    directory::{Directory, Identity, segment_path, segments},
+    format::{FRAME_OVERHEAD_BYTES, HASH_BYTES, Hash, SEGMENT_HEADER_BYTES, Sealer, array},
+    scan::{Scan, Step},
+};
+use rustix::fs::{FallocateFlags, fallocate};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::Arc,
+};
+
+/// Segments grow by this much ahead of what is written, so that a flush seldom changes the file's size.
+const PREALLOCATE_BYTES: u64 = 1 << 20;
+
+/// Where a group of frames was written.
+pub struct Place {
+    /// The segment, by its first sequence number.
+    pub segment: u64,
+    /// Where the group begins in it.
+    pub offset: u64,
+}
+
+pub struct Tail {
+    directory: Directory,
+    sealer: Sealer,
+    segment_bytes: u64,
+    segment: Segment,
+    head: Head,
+}
+
+impl Tail {
+    /// Finds the durable end of the chain, cuts off a torn tail, and begins the first segment if there is none.
+    pub fn recover(
+        directory: Directory,
+        sealer: Sealer,
+        options: &Options,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let firsts = segments(&directory.path)?;
+        let Some(last) = firsts.last() else {
+            let segment = Segment::create(&directory, &sealer, &Head::EMPTY)?;
+            let recovery = Recovery {
+                entries: 0,
+                torn_bytes: 0,
+                created: true,
+            };
+            let segment_bytes = options.segment_bytes;
+            return Ok((
+                Self {
+                    directory,
+                    sealer,
+                    segment_bytes,
+                    segment,
+                    head: Head::EMPTY,
+                },
+                recovery,
+            ));
+        };
+        super::entries::check_headers(&directory.path, &sealer, &firsts)?;
+        let mut scan = Scan::open(&directory.path, &sealer, *last, true)?;
+        let closed = loop {
+            match scan.step()? {
+                Step::Entry(_) => {}
+                Step::Closed => break true,
+                Step::End | Step::Torn => break false,
+            }
+        };
+        let head = scan.head();
+        let recovery = Recovery {
+            entries: head.sequence,
+            torn_bytes: scan.trailing_bytes(),
+            created: false,
+        };
+        let segment = Segment::reopen(&directory, *last, scan.offset(), closed)?;
+        Ok((
+            Self {
+                directory,
+                sealer,
+                segment_bytes: options.segment_bytes,
+                segment,
+                head,
+            },
+            recovery,
+        ))
+    }
+
+    /// The last durable entry.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Makes `frames` durable, the last of which is `head`. On an error none of them counts as written.
+    pub fn commit(&mut self, frames: &[u8], head: Head) -> Result<Place, Fault> {
+        match self.try_commit(frames, head.hash) {
+            Ok(offset) => {
+                self.head = head;
+                Ok(Place {
+                    segment: self.segment.first,
+                    offset,
+                })
+            }
+            Err(fault) => {
+                self.segment.suspect = true;
+                Err(fault)
+            }
+        }
+    }
+
+    fn try_commit(&mut self, frames: &[u8], seal: Hash) -> Result<u64, Fault> {
+        self.repair()?;
+        if !self.segment.closed && self.segment.is_full_for(frames.len() as u64, self.segment_bytes) {
+            let frame = self.sealer.closing_frame(&self.head);
+            self.segment.close(&frame)?;
+        }
+        if self.segment.closed {
+            self.segment = Segment::create(&self.directory, &self.sealer, &self.head)?;
+        }
+        self.segment.preallocate(frames.len() as u64, self.segment_bytes);
+        self.segment.write(frames, seal)
+    }
+
+    fn repair(&mut self) -> Result<(), Fault> {
+        if !self.segment.suspect {
+            return Ok(());
+        }
+        let Segment {
+            first,
+            end,
+            closed,
+            seal,
+            ..
+        } = self.segment;
+        let path = segment_path(&self.directory.path, first);
+        require_seal(&path, end, seal)?;
+        self.directory.hold_again()?;
+        self.segment = Segment::reopen(&self.directory, first, end, closed)?;
+        Ok(())
+    }
+
+    /// Cuts the file to what is durable.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        self.repair()?;
+        self.segment.cut()
+    }
+}
+
+/// Refuses a file that was put in the place of the one that was written up to `end`.
+fn require_seal(path: &Path, end: u64, seal: Hash) -> Result<(), Fault> {
+    let mut found = [0; HASH_BYTES];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut found, end - HASH_BYTES as u64));
+    let proved = read.and_then(|()| {
+        let other = || io::Error::new(io::ErrorKind::InvalidData, "it is not the file that was written");
+        if found == seal { Ok(()) } else { Err(other()) }
+    });
+    proved.map_err(Fault::on("find the end of the segment", path))
+}
+
+struct Segment {
+    file: File,
+    identity: Identity,
+    path: Arc<Path>,
+    first: u64,
+    /// Where what is durable ends.
+    end: u64,
+    /// The last hash before `end`.
+    seal: Hash,
+    /// Up to where the file is allocated.
+    allocated: u64,
+    /// Whether it ends in its closing frame.
+    closed: bool,
+    /// Whether the file may differ from what is known of it.
+    suspect: bool,
+}
+
+impl Segment {
+    fn create(directory: &Directory, sealer: &Sealer, previous: &Head) -> Result<Self, Fault> {
+        let first = previous.sequence + 1;
+        directory.create_segment(first, &sealer.header(previous))?;
+        Self::reopen(directory, first, SEGMENT_HEADER_BYTES as u64, false)
+    }
+
+    /// Opens the segment, and durably cuts it to `end`, before which a hash stands.
+    fn reopen(directory: &Directory, first: u64, end: u64, closed: bool) -> Result<Self, Fault> {
+        let path: Arc<Path> = segment_path(&directory.path, first).into();
+        let failed = || Fault::on("open the segment", &path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(failed())?;
+        let identity = Identity::of(&file.metadata().map_err(failed())?);
+        let mut seal = [0; HASH_BYTES];
+        file.read_exact_at(&mut seal, end - HASH_BYTES as u64)
+            .map_err(failed())?;
+        let mut segment = Self {
+            file,
+            identity,
+            path,
+            first,
+            end,
+            seal,
+            allocated: end,
+            closed,
+            suspect: false,
+        };
+        segment.cut()?;
+        Ok(segment)
+    }
+
+    fn is_full_for(&self, bytes: u64, segment_bytes: u64) -> bool {
+        let has_entries = self.end > SEGMENT_HEADER_BYTES as u64;
+        has_entries && self.end + bytes + FRAME_OVERHEAD_BYTES as u64 > segment_bytes
+    }
+
+    /// Where it cannot, the write itself allocates, or says why not.
+    fn preallocate(&mut self, bytes: u64, segment_bytes: u64) {
+        let needed = self.end + bytes;
+        if needed <= self.allocated {
+            return;
+        }
+        let target = needed
+            .next_multiple_of(PREALLOCATE_BYTES)
+            .min(segment_bytes)
+            .max(needed);
+        let added = target - self.allocated;
+        if fallocate(&self.file, FallocateFlags::empty(), self.allocated, added).is_ok() {
+            self.allocated = target;
+        }
+    }
+
+    /// Makes `bytes` durable at the end; `seal` is their last hash. Returns where they begin.
+    fn write(&mut self, bytes: &[u8], seal: Hash) -> Result<u64, Fault> {
+        let offset = self.end;
+        let written = self.file.write_all_at(bytes, offset);
+        written.map_err(Fault::on("write to the segment", &self.path))?;
+        self.sync()?;
+        self.end += bytes.len() as u64;
+        self.seal = seal;
+        self.allocated = self.allocated.max(self.end);
+        Ok(offset)
+    }
+
+    fn close(&mut self, frame: &[u8; FRAME_OVERHEAD_BYTES]) -> Result<(), Fault> {
+        let cut = self.file.set_len(self.end);
+        cut.map_err(Fault::on("cut the segment", &self.path))?;
+        self.allocated = self.end;
+        let seal = array(frame, FRAME_OVERHEAD_BYTES - HASH_BYTES).unwrap_or_default();
+        self.write(frame, seal)?;
+        self.closed = true;
+        Ok(())
+    }
+
+    fn cut(&mut self) -> Result<(), Fault> {
+        let cut = self.file.set_len(self.end);
+        cut.map_err(Fault::on("cut the segment", &self.path))?;
+        self.allocated = self.end;
+        self.sync()
+    }
+
+    /// What is synced into a file that was deleted or moved is lost: that is a failure too.
+    fn sync(&self) -> Result<(), Fault> {
+        self.file
+            .sync_data()
+            .map_err(Fault::on("sync the segment", &self.path))?;
+        if self.identity.stands_at(&self.path) {
+            return Ok(());
+        }
+        Err(Fault::on("find the segment", &self.path)(
+            io::ErrorKind::NotFound.into(),
+        ))
+    }
+}

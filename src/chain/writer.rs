@@ -1,0 +1,171 @@
+//! The one thread that writes a chain: takes all that is queued, makes it durable with one write and one sync,
+//! then answers all.
+
+use super::{
+    AppendError, Appended, Fault, Head, Locator,
+    format::{HASH_BYTES, push_entry},
+    tail::Tail,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// One flush takes no further entry once it has this many bytes.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
+pub type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+
+pub enum Command {
+    Append {
+        payload: Vec<u8>,
+        answer: Answer,
+    },
+    Close {
+        done: oneshot::Sender<Result<(), Fault>>,
+    },
+}
+
+/// What the handle sees of the writer.
+pub struct Progress {
+    pub head: watch::Sender<Head>,
+    pub flushes: AtomicU64,
+}
+
+pub struct Writer {
+    queue: mpsc::Receiver<Command>,
+    tail: Tail,
+    progress: Arc<Progress>,
+    max_group_bytes: usize,
+    group: Group,
+}
+
+impl Writer {
+    pub fn new(
+        tail: Tail,
+        queue: mpsc::Receiver<Command>,
+        progress: Arc<Progress>,
+        segment_bytes: u64,
+    ) -> Self {
+        let segment_bytes = usize::try_from(segment_bytes).unwrap_or(MAX_GROUP_BYTES);
+        let group = Group {
+            head: tail.head(),
+            frames: Vec::new(),
+            waiting: Vec::new(),
+        };
+        Self {
+            queue,
+            tail,
+            progress,
+            max_group_bytes: MAX_GROUP_BYTES.min(segment_bytes),
+            group,
+        }
+    }
+
+    /// Runs until the chain is closed or its handle is gone.
+    pub fn run(mut self) {
+        let mut closing = None;
+        while closing.is_none() {
+            let Some(command) = self.queue.blocking_recv() else {
+                break;
+            };
+            closing = self.gather(command);
+            self.flush();
+        }
+        drop(self.queue);
+        let finished = self.tail.finish();
+        if let Err(fault) = &finished {
+            tracing::error!(error = %fault, cause = %fault.source, "log not cut to its durable end");
+        }
+        if let Some(done) = closing {
+            // Nobody waits any longer if close timed out.
+            let _ = done.send(finished);
+        }
+    }
+
+    /// Takes `command` and what is queued behind it into the group; stops at a close.
+    fn gather(&mut self, command: Command) -> Option<oneshot::Sender<Result<(), Fault>>> {
+        self.group.begin(self.tail.head());
+        let mut next = Some(command);
+        while let Some(command) = next {
+            match command {
+                Command::Append { payload, answer } => self.group.push(&payload, answer),
+                Command::Close { done } => return Some(done),
+            }
+            next = if self.group.frames.len() < self.max_group_bytes {
+                self.queue.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        None
+    }
+
+    fn flush(&mut self) {
+        if self.group.waiting.is_empty() {
+            return;
+        }
+        self.progress.flushes.fetch_add(1, Ordering::Relaxed);
+        let committed = self
+            .tail
+            .commit(&self.group.frames[HASH_BYTES..], self.group.head);
+        if committed.is_ok() {
+            self.progress.head.send_replace(self.group.head);
+        }
+        for Waiting { answer, mut locator } in self.group.waiting.drain(..) {
+            let outcome = committed.as_ref().map(|place| {
+                locator.segment = place.segment;
+                locator.offset += place.offset;
+                Appended {
+                    sequence: locator.sequence,
+                    locator,
+                }
+            });
+            // The caller may have stopped waiting meanwhile.
+            let _ = answer.send(outcome.map_err(|fault| fault.clone().into()));
+        }
+    }
+}
+
+/// The entries of one flush.
+struct Group {
+    /// The hash that the group is chained to, then its frames.
+    frames: Vec<u8>,
+    waiting: Vec<Waiting>,
+    /// The last entry, once the group is durable.
+    head: Head,
+}
+
+struct Waiting {
+    answer: Answer,
+    /// Relative to the group until it is written.
+    locator: Locator,
+}
+
+impl Group {
+    fn begin(&mut self, head: Head) {
+        self.head = head;
+        self.waiting.clear();
+        self.frames.clear();
+        self.frames.extend_from_slice(&head.hash);
+    }
+
+    /// Leaves out an entry that nobody waits for any longer.
+    fn push(&mut self, payload: &[u8], answer: Answer) {
+        if answer.is_closed() {
+            return;
+        }
+        let sequence = self.head.sequence + 1;
+        let offset = (self.frames.len() - HASH_BYTES) as u64;
+        let hash = push_entry(&mut self.frames, sequence, self.waiting.len() as u32, payload);
+        self.head = Head { sequence, hash };
+        let locator = Locator {
+            segment: 0,
+            offset,
+            sequence,
+            length: payload.len() as u32,
+        };
+        self.waiting.push(Waiting { answer, locator });
+    }
+}
