@@ -75,6 +75,7 @@ pub struct Issuer(Arc<State>);
 struct State {
     /// With its trailing slash.
     name: String,
+    token_endpoint: IssuerAddress,
     signing_key: SigningKey,
     /// One pair shared by all clients, so that a start stays quick.
     client_key: SigningKey,
@@ -93,8 +94,10 @@ impl Issuer {
             return Err(IssuerError::NotLoopback);
         }
         let listener = TcpListener::bind(listen)?;
+        let name = format!("http://{}/", listener.local_addr()?);
         let issuer = Self(Arc::new(State {
-            name: format!("http://{}/", listener.local_addr()?),
+            token_endpoint: IssuerAddress::parse(&format!("{name}token"))?,
+            name,
             signing_key: SigningKey::generate()?,
             client_key: SigningKey::generate()?,
             clients,
@@ -119,15 +122,8 @@ impl Issuer {
     }
 
     /// Where the JWT grant is taken.
-    ///
-    /// # Errors
-    /// Never for an issuer that was bound: its address is on loopback.
-    pub fn token_endpoint(&self) -> Result<IssuerAddress, InvalidAddress> {
-        IssuerAddress::parse(&self.token_endpoint_text())
-    }
-
-    fn token_endpoint_text(&self) -> String {
-        format!("{}token", self.name())
+    pub fn token_endpoint(&self) -> &IssuerAddress {
+        &self.0.token_endpoint
     }
 
     /// The private key of every client, PEM (PKCS#8). For a file that only its owner reads.

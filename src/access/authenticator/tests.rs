@@ -112,3 +112,32 @@ async fn the_memory_is_bounded() {
         .count();
     assert!((1..=10).contains(&kept), "{kept}");
 }
+
+#[test]
+fn what_happens_is_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let shown = recorder.handle();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let (running, _server) = started(KeySetSettings::default()).await;
+            let (good, forged) = (bearer(&KEY, "a"), bearer(&OTHER_KEY, "a"));
+            for header in [&good, &good, &good, &forged] {
+                let _ = running.authenticator.authenticate(Some(header)).await.is_ok();
+            }
+            until(|| shown.render().contains("kundeforhold_key_set_age_seconds ")).await;
+        });
+    });
+    let text = shown.render();
+    for line in [
+        r#"kundeforhold_token_cache_total{result="hit"} 2"#,
+        r#"kundeforhold_token_cache_total{result="miss"} 1"#,
+        r#"kundeforhold_token_cache_total{result="refused"} 1"#,
+        r#"kundeforhold_key_set_fetches_total{result="changed"} 1"#,
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
+    }
+}

@@ -24,7 +24,7 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
 async fn discovery(issuer: web::Data<Issuer>) -> HttpResponse {
     HttpResponse::Ok().json(json!({
         "issuer": issuer.name(),
-        "token_endpoint": issuer.token_endpoint_text(),
+        "token_endpoint": issuer.token_endpoint().as_str(),
         "jwks_uri": issuer.jwks_uri(),
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "grant_types_supported": [GRANT_TYPE],

@@ -74,7 +74,7 @@ impl Sandbox {
 
     async fn granted(&self, client_id: &str, scope: &str) -> Result<String, GrantError> {
         fetch_token(&GrantRequest {
-            token_endpoint: &self.issuer.token_endpoint().unwrap(),
+            token_endpoint: self.issuer.token_endpoint(),
             issuer: self.issuer.name(),
             client_id,
             key_pem: self.issuer.client_key_pem(),
@@ -104,7 +104,7 @@ impl Sandbox {
 
     async fn post_assertion(&self, assertion: &str) -> (u16, Value) {
         let call = HttpClient::new()
-            .post(format!("{}token", self.issuer.name()))
+            .post(self.issuer.token_endpoint().as_str())
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(format!("grant_type={GRANT_TYPE}&assertion={assertion}"));
         let answer = call.send().await.unwrap();
