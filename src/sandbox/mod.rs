@@ -1,1 +1,3 @@
-//! A stand-in for the outside world, for trials and tests only.
+//! A stand-in for the outside world, for trials and tests only: `serve` never comes here.
+
+pub mod issuer;

@@ -1,0 +1,160 @@
+//! Calls to the issuer: where they may go, how long they may take, how much they may bring.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An address that keys and tokens may be fetched from: `https`, or `http` on loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerAddress(Url);
+
+/// Why an address is refused. Never carries the address, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    #[error("is not an absolute address")]
+    Shape,
+    #[error("must be https (http on loopback only)")]
+    Insecure,
+    #[error("must not hold a user name or password")]
+    Credentials,
+}
+
+impl IssuerAddress {
+    /// Parses an absolute address.
+    ///
+    /// # Errors
+    /// When it is none, holds credentials, or is neither `https` nor `http` on loopback
+    /// (`127.0.0.0/8`, `::1`, `localhost`).
+    pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
+        let url = Url::parse(text).map_err(|_| InvalidAddress::Shape)?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidAddress::Credentials);
+        }
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if is_loopback(&url) => Ok(Self(url)),
+            _ => Err(InvalidAddress::Insecure),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    pub(super) fn url(&self) -> Url {
+        self.0.clone()
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Why a call brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("the call failed: {}", causes(.0))]
+    Call(reqwest::Error),
+    #[error("the answer is longer than {0} bytes")]
+    TooLarge(usize),
+}
+
+impl From<reqwest::Error> for OutboundError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// The error with its causes, of which reqwest's own text shows none.
+fn causes(error: &reqwest::Error) -> String {
+    let first: &dyn std::error::Error = error;
+    let chain = std::iter::successors(Some(first), |cause| cause.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A client that follows no redirect, heeds no proxy settings of the environment, and lets a call take
+/// `timeout` at most, its answer included.
+///
+/// # Errors
+/// When the system's TLS roots cannot be loaded.
+pub(super) fn client(timeout: Duration) -> Result<Client, OutboundError> {
+    Ok(Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .user_agent(concat!("kundeforhold/", env!("CARGO_PKG_VERSION")))
+        .build()?)
+}
+
+/// Sends a request and takes at most `max_bytes` of its answer.
+pub(super) async fn send(
+    request: RequestBuilder,
+    max_bytes: usize,
+) -> Result<(StatusCode, Vec<u8>), OutboundError> {
+    let mut response = request.send().await?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(OutboundError::TooLarge(max_bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok((response.status(), body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_for_loopback_only() {
+        for text in [
+            "https://maskinporten.no/",
+            "http://127.0.0.1:8081/",
+            "http://127.9.9.9/jwk",
+            "http://[::1]:80/",
+            "http://localhost:1/",
+        ] {
+            assert!(IssuerAddress::parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "http://maskinporten.no/",
+            "http://localhost.evil.example/",
+            "http://127.0.0.1.evil.example/",
+            "http://0.0.0.0/",
+            "http://10.0.0.1/",
+            "file:///etc/passwd",
+            "ftp://127.0.0.1/",
+        ] {
+            assert_eq!(
+                IssuerAddress::parse(text),
+                Err(InvalidAddress::Insecure),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_hold_no_credentials() {
+        for text in [
+            "https://user@host/",
+            "https://user:secret@host/",
+            "http://127.0.0.1@evil.example/",
+        ] {
+            assert_eq!(
+                IssuerAddress::parse(text),
+                Err(InvalidAddress::Credentials),
+                "{text}"
+            );
+        }
+        for text in ["", "maskinporten.no", "/jwk", "https://"] {
+            assert_eq!(IssuerAddress::parse(text), Err(InvalidAddress::Shape), "{text}");
+        }
+    }
+}
