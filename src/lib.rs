@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit;
 pub mod chain;
 pub mod domain;
+pub mod http;
 pub mod index;
 pub mod journal;
 pub mod pseudonym;

@@ -1,6 +1,6 @@
 //! Days and periods. All days are days in `Europe/Oslo`.
 
-use chrono::{DateTime, Months, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 use chrono_tz::Europe::Oslo;
 
 /// The day it is in Oslo at a moment, whatever the clock of the machine is set to.
@@ -16,9 +16,11 @@ pub fn parse_day(text: &str) -> Option<NaiveDate> {
             4 | 7 => *byte == b'-',
             _ => byte.is_ascii_digit(),
         });
-    shaped
+    let day = shaped
         .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
-        .flatten()
+        .flatten();
+    // The calendar has no year 0.
+    day.filter(|day| day.year() > 0)
 }
 
 /// The same day `years` back; 29 February becomes 28 February where there is none.

@@ -1,0 +1,94 @@
+//! What calls of banks end in, before they become statuses and codes.
+
+use super::deliveries::RejectedBody;
+use super::error::{Detail, Problem};
+use crate::audit::{Conclusion, ListedBanks};
+use crate::register::delivery::{DeliveryError, KfrEffect, Receipt};
+use crate::register::lookup::{ListedBank, Refusal};
+
+/// Why a bank's call is not done.
+#[derive(Debug)]
+pub enum BankRefusal {
+    MissingScope,
+    /// Neither the institution in the path nor its successor.
+    OtherBank,
+    /// Not registered, paused, or not in the register that the call works on.
+    NotParticipating,
+    InvalidRequest(Vec<Detail>),
+    InvalidCustomer(Vec<Detail>),
+    InvalidType(Vec<Detail>),
+    InvalidDate(Vec<Detail>),
+    /// There is no running registration to end.
+    NothingRuns,
+    TooLarge,
+    TooSlow,
+    /// Some lines are no records; the receipt says which.
+    Rejected(Box<RejectedBody>),
+    Failed(DeliveryError),
+    /// For the one call whose errors are those of the agencies' family.
+    Published(Refusal),
+}
+
+impl From<DeliveryError> for BankRefusal {
+    fn from(cause: DeliveryError) -> Self {
+        Self::Failed(cause)
+    }
+}
+
+/// The outcome of a bank's call, as it is recorded.
+pub struct BankOutcome<T>(pub Result<T, BankRefusal>);
+
+impl<T> BankOutcome<T> {
+    fn status_or(&self, done: impl FnOnce(&T) -> u16) -> u16 {
+        match &self.0 {
+            Ok(answer) => done(answer),
+            Err(refusal) => Problem::from(refusal).status.as_u16(),
+        }
+    }
+}
+
+/// Nothing is told about banks but to the bank itself.
+impl Conclusion for BankOutcome<()> {
+    fn status(&self) -> u16 {
+        self.status_or(|()| 201)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for BankOutcome<KfrEffect> {
+    fn status(&self) -> u16 {
+        self.status_or(|effect| match effect {
+            KfrEffect::Added => 201,
+            KfrEffect::AlreadyRunning => 200,
+            KfrEffect::Ended => 204,
+            KfrEffect::NothingRuns => 404,
+        })
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for BankOutcome<Receipt> {
+    fn status(&self) -> u16 {
+        self.status_or(|_| 200)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for BankOutcome<Vec<ListedBank>> {
+    fn status(&self) -> u16 {
+        self.status_or(|_| 200)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        self.0.iter().flatten().map(|bank| bank.organization).collect()
+    }
+}

@@ -1,0 +1,344 @@
+//! The only map from errors to the wire: status, code and message of both families,
+//! Norwegian `ERR-…` for agencies and English `KFR-…` for banks.
+
+use super::bank_calls::BankRefusal;
+use crate::access::authenticator::AuthenticationError;
+use crate::audit::{Conclusion, ListedBanks};
+use crate::register::delivery::DeliveryError;
+use crate::register::lookup::{
+    AccountAnswer, Fault, FaultKind, ParticipantStatus, Refusal, RelationshipsAnswer,
+};
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use chrono::{SecondsFormat, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Seconds after which a caller may try again what is unavailable now.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// One thing that is wrong with a request. The value sent is never repeated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Detail {
+    #[schema(example = "fromDate")]
+    pub parameter: String,
+    #[schema(example = "must be a day, YYYY-MM-DD")]
+    pub reason: String,
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    #[schema(example = "ERR-003")]
+    pub error_code: &'static str,
+    #[schema(example = "Ugyldig periode eller datoformat")]
+    pub error_message: &'static str,
+    #[schema(example = "2026-11-20T21:30:00.000Z", format = DateTime)]
+    pub timestamp: String,
+    #[serde(rename = "correlationID")]
+    pub correlation_id: Uuid,
+    /// All that is wrong at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
+    /// Under `/kar-ws/api/v1` only, with 401.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub status_code: Option<u16>,
+    /// Under `/kar-ws/api/v1` only, with 401.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<&'static str>,
+}
+
+/// An error as it goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub message: &'static str,
+    pub details: Vec<Detail>,
+    /// `WWW-Authenticate` of a 401.
+    challenge: Option<String>,
+}
+
+impl Problem {
+    const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            message,
+            details: Vec::new(),
+            challenge: None,
+        }
+    }
+
+    pub const UNKNOWN_RESOURCE: Self = Self::new(StatusCode::NOT_FOUND, "ERR-008", "Ukjent ressurs");
+    pub const METHOD: Self = Self::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "ERR-009",
+        "Metoden er ikke tillatt",
+    );
+    pub const HEADERS_TOO_LARGE: Self = Self::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "ERR-009",
+        "Forespørselen er for stor",
+    );
+    pub const DEFECT: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ERR-500", "Intern feil");
+    pub const UNAVAILABLE: Self = Self::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "ERR-503",
+        "Tjenesten er midlertidig utilgjengelig",
+    );
+    pub const NOT_AUTHENTICATED: Self =
+        Self::new(StatusCode::UNAUTHORIZED, "ERR-001", "Klient er ikke autentisert");
+
+    /// The answer to a caller of the agencies' endpoints whose token does not hold.
+    pub fn not_authenticated(cause: &AuthenticationError) -> Self {
+        match cause {
+            AuthenticationError::KeysUnavailable => Self::UNAVAILABLE,
+            AuthenticationError::Missing | AuthenticationError::Token(_) => Self {
+                challenge: Some(challenge(cause)),
+                ..Self::NOT_AUTHENTICATED
+            },
+        }
+    }
+
+    /// A system user may deliver, not ask.
+    pub fn system_user_not_admitted() -> Self {
+        let challenge = "Bearer error=\"invalid_token\", error_description=\"authorization_details is not accepted here\"";
+        Self {
+            challenge: Some(challenge.to_owned()),
+            ..Self::NOT_AUTHENTICATED
+        }
+    }
+
+    /// The answer to a bank whose token does not hold.
+    pub fn bank_not_authenticated(cause: &AuthenticationError) -> Self {
+        match cause {
+            AuthenticationError::KeysUnavailable => Self::bank(BankError::Unavailable),
+            AuthenticationError::Missing | AuthenticationError::Token(_) => Self {
+                challenge: Some(challenge(cause)),
+                ..Self::bank(BankError::NotAuthenticated)
+            },
+        }
+    }
+
+    fn bank(error: BankError) -> Self {
+        let (status, code, message) = match error {
+            BankError::NotAuthenticated => {
+                (StatusCode::UNAUTHORIZED, "KFR-001", "Client is not authenticated")
+            }
+            BankError::NoAccess => (StatusCode::FORBIDDEN, "KFR-002", "Client has no access"),
+            BankError::WrongOrganization => (StatusCode::FORBIDDEN, "KFR-003", "Wrong organisation number"),
+            BankError::InvalidRequest => (StatusCode::BAD_REQUEST, "KFR-004", "Invalid request"),
+            BankError::InvalidCustomer => (StatusCode::BAD_REQUEST, "KFR-005", "Invalid customer identifier"),
+            BankError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "KFR-007", "Internal error"),
+            BankError::NotFound => (StatusCode::NOT_FOUND, "KFR-008", "Not found"),
+            BankError::InvalidType => (StatusCode::BAD_REQUEST, "KFR-009", "Invalid relationship type"),
+            BankError::InvalidDate => (StatusCode::BAD_REQUEST, "KFR-010", "Invalid date"),
+            BankError::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "KFR-012", "Delivery rejected"),
+            BankError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "KFR-013", "Request too large"),
+            BankError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "KFR-014", "Request too slow"),
+            BankError::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "KFR-016",
+                "Temporarily unavailable",
+            ),
+        };
+        Self::new(status, code, message)
+    }
+
+    fn with(self, details: Vec<Detail>) -> Self {
+        Self { details, ..self }
+    }
+
+    /// The response, under a mount whose 401 repeats itself in the older form or not.
+    pub fn respond(self, correlation_id: Uuid, repeats_401: bool) -> HttpResponse {
+        let older = repeats_401 && self.status == StatusCode::UNAUTHORIZED;
+        let mut response = HttpResponse::build(self.status);
+        if let Some(challenge) = &self.challenge
+            && let Ok(value) = HeaderValue::from_str(challenge)
+        {
+            response.insert_header((header::WWW_AUTHENTICATE, value));
+        }
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        response.json(ErrorBody {
+            error_code: self.code,
+            error_message: self.message,
+            timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            correlation_id,
+            details: self.details,
+            status_code: older.then(|| self.status.as_u16()),
+            message: older.then_some(self.message),
+        })
+    }
+}
+
+/// `error_description` names the failed claim, once the signature was found good.
+fn challenge(cause: &AuthenticationError) -> String {
+    let claim = match cause {
+        AuthenticationError::Token(fault) => fault.claim(),
+        AuthenticationError::Missing | AuthenticationError::KeysUnavailable => None,
+    };
+    match claim {
+        Some(claim) => {
+            format!("Bearer error=\"invalid_token\", error_description=\"{claim} is not accepted\"")
+        }
+        None => "Bearer error=\"invalid_token\"".to_owned(),
+    }
+}
+
+/// The errors of the KFR family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BankError {
+    NotAuthenticated,
+    NoAccess,
+    WrongOrganization,
+    InvalidRequest,
+    InvalidCustomer,
+    Internal,
+    NotFound,
+    InvalidType,
+    InvalidDate,
+    Rejected,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::MissingScope => Self::new(StatusCode::FORBIDDEN, "ERR-001", "Klient er ikke autorisert"),
+            Refusal::Invalid(faults) => invalid(faults),
+            Refusal::NotAcceptable => {
+                Self::new(StatusCode::NOT_ACCEPTABLE, "ERR-009", "Formatet støttes ikke")
+            }
+            Refusal::UnknownAccount(_) => Self::new(StatusCode::NOT_FOUND, "ERR-006", "Ukjent kontonummer"),
+            Refusal::Unavailable => Self::UNAVAILABLE,
+            Refusal::TimedOut => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "ERR-504",
+                "Ingen respons fra datakilden",
+            ),
+            Refusal::Defect => Self::DEFECT,
+        }
+    }
+}
+
+/// The first of the broken rules gives the code, `details` name them all.
+fn invalid(faults: &[Fault]) -> Problem {
+    let first = faults
+        .iter()
+        .map(|fault| fault.kind)
+        .min()
+        .unwrap_or(FaultKind::Request);
+    let (code, message) = match first {
+        FaultKind::CustomerId => ("ERR-002", "Ugyldig KUNDEID"),
+        FaultKind::Period => ("ERR-003", "Ugyldig periode eller datoformat"),
+        FaultKind::AccountId => ("ERR-004", "Ugyldig kontonummer"),
+        FaultKind::Request => ("ERR-005", "Ugyldig forespørsel"),
+    };
+    Problem::new(StatusCode::BAD_REQUEST, code, message).with(details(faults))
+}
+
+fn details(faults: &[Fault]) -> Vec<Detail> {
+    let detail = |fault: &Fault| Detail {
+        parameter: fault.parameter.to_owned(),
+        reason: fault.reason.clone(),
+    };
+    faults.iter().map(detail).collect()
+}
+
+impl Problem {
+    /// Under `/kar-ws/api/v1` an unknown account is a 400, as the published version has it.
+    pub fn as_published(self) -> Self {
+        match self.code {
+            "ERR-006" => Self::new(StatusCode::BAD_REQUEST, "ERR-004", "Ugyldig kontonummer"),
+            _ => self,
+        }
+    }
+}
+
+impl From<&BankRefusal> for Problem {
+    fn from(refusal: &BankRefusal) -> Self {
+        match refusal {
+            BankRefusal::MissingScope | BankRefusal::NotParticipating => Self::bank(BankError::NoAccess),
+            BankRefusal::OtherBank => Self::bank(BankError::WrongOrganization),
+            BankRefusal::InvalidRequest(details) => {
+                Self::bank(BankError::InvalidRequest).with(details.clone())
+            }
+            BankRefusal::InvalidCustomer(details) => {
+                Self::bank(BankError::InvalidCustomer).with(details.clone())
+            }
+            BankRefusal::InvalidType(details) => Self::bank(BankError::InvalidType).with(details.clone()),
+            BankRefusal::InvalidDate(details) => Self::bank(BankError::InvalidDate).with(details.clone()),
+            BankRefusal::NothingRuns => Self::bank(BankError::NotFound),
+            BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
+            BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
+            BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
+            BankRefusal::Failed(cause) => Self::bank(failed(cause)),
+            BankRefusal::Published(refusal) => Self::from(refusal),
+        }
+    }
+}
+
+/// What a bank can wait out is 503; what it cannot is 500.
+fn failed(cause: &DeliveryError) -> BankError {
+    match cause {
+        DeliveryError::Index(_)
+        | DeliveryError::Journal(_)
+        | DeliveryError::Replay(_)
+        | DeliveryError::NoJournal
+        | DeliveryError::Behind
+        | DeliveryError::TimedOut => BankError::Unavailable,
+        DeliveryError::Panicked => BankError::Internal,
+    }
+}
+
+fn status_of<A>(conclusion: &Result<A, Refusal>) -> u16 {
+    conclusion
+        .as_ref()
+        .map_or_else(|refusal| Problem::from(refusal).status, |_| StatusCode::OK)
+        .as_u16()
+}
+
+impl Conclusion for Result<RelationshipsAnswer, Refusal> {
+    fn status(&self) -> u16 {
+        status_of(self)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        self.iter()
+            .flat_map(|answer| answer.banks.iter().map(|bank| bank.organization))
+            .collect()
+    }
+}
+
+impl Conclusion for Result<AccountAnswer, Refusal> {
+    fn status(&self) -> u16 {
+        status_of(self)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        self.iter().map(|answer| answer.organization).collect()
+    }
+}
+
+impl Conclusion for Result<Vec<ParticipantStatus>, Refusal> {
+    fn status(&self) -> u16 {
+        status_of(self)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}

@@ -1,0 +1,94 @@
+//! The management port: liveness, readiness and metrics.
+
+use crate::access::key_set::KeySet;
+use crate::audit::Recorder;
+use crate::register::keeper::Keeper;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, http::header::ContentType};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the service may be sent requests, and if not, why.
+#[derive(Clone)]
+pub struct Readiness {
+    pub keys: Arc<KeySet>,
+    pub keeper: Keeper,
+    pub recorder: Recorder,
+    /// Set when shutdown begins.
+    pub draining: Arc<AtomicBool>,
+}
+
+#[derive(Serialize)]
+struct ReadinessBody {
+    ready: bool,
+    #[serde(rename = "waitingFor")]
+    waiting_for: Vec<&'static str>,
+}
+
+impl Readiness {
+    /// What readiness waits for; empty when ready.
+    pub fn waiting_for(&self) -> Vec<&'static str> {
+        let conditions = [
+            (self.keys.ready(), "the issuer's keys"),
+            (self.keeper.is_level(), "the index to be level with the journal"),
+            (self.recorder.writable(), "the record of use to be writable"),
+            (
+                !self.draining.load(Ordering::Relaxed),
+                "nothing: the service is shutting down",
+            ),
+        ];
+        conditions
+            .into_iter()
+            .filter(|(holds, _)| !holds)
+            .map(|(_, what)| what)
+            .collect()
+    }
+}
+
+/// The routes of the management port.
+pub fn configure(config: &mut ServiceConfig) {
+    for path in ["/isalive", "/internal/isalive"] {
+        config.route(path, web::get().to(is_alive));
+    }
+    for path in ["/isready", "/internal/isready"] {
+        config.route(path, web::get().to(is_ready));
+    }
+    config.route("/metrics", web::get().to(metrics));
+}
+
+/// Never touches index or issuer.
+async fn is_alive() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::plaintext())
+        .body("alive\n")
+}
+
+async fn is_ready(readiness: Data<Readiness>) -> HttpResponse {
+    let waiting_for = readiness.waiting_for();
+    let ready = waiting_for.is_empty();
+    let mut response = if ready {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::ServiceUnavailable()
+    };
+    response.json(ReadinessBody { ready, waiting_for })
+}
+
+async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>) -> HttpResponse {
+    ::metrics::gauge!("kundeforhold_audit_head").set(readiness.recorder.head().sequence as f64);
+    ::metrics::gauge!("kundeforhold_ready").set(if readiness.waiting_for().is_empty() {
+        1.0
+    } else {
+        0.0
+    });
+    for (set, state) in &readiness.keeper.index.state().sets {
+        let (bank, register) = (set.bank.to_string(), set.register.name());
+        ::metrics::gauge!("kundeforhold_last_delivery_timestamp_seconds", "bank" => bank, "register" => register)
+            .set(state.last_delivery.timestamp() as f64);
+    }
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(prometheus.render())
+}

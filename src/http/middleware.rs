@@ -1,0 +1,116 @@
+//! What every request gets: a moment of arrival, a correlation id, headers, one log line, its metrics,
+//! and a 500 in our own form if something panics.
+
+use super::answer::respond_to;
+use super::caller::NotedConsumer;
+use super::error::Problem;
+use super::request::correlation_of;
+use crate::register::lookup::Arrival;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
+use chrono::Utc;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// Bytes of all header names and values of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderLimit(pub usize);
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("correlationid");
+/// Only the documentation page loads anything, and only from this service.
+const DOCS_POLICY: &str =
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Wraps every route of the public port.
+pub async fn wrap(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let sent = correlation_of(request.headers());
+    let arrival = Arrival::new(Utc::now(), sent.unwrap_or_else(Uuid::new_v4));
+    let echoed = sent.and_then(|_| request.headers().get(&CORRELATION_ID).cloned());
+    request.extensions_mut().insert(arrival);
+    let limit = request
+        .app_data::<HeaderLimit>()
+        .map_or(usize::MAX, |limit| limit.0);
+    let is_docs = request.path().starts_with("/docs");
+
+    let http_request = request.request().clone();
+    let mut response = if header_bytes(request.headers()) > limit {
+        let refusal = respond_to(&http_request, Problem::HEADERS_TOO_LARGE);
+        drop(request);
+        ServiceResponse::new(http_request, refusal).map_into_right_body()
+    } else {
+        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => response.map_into_left_body(),
+            Ok(Err(cause)) => {
+                ServiceResponse::new(http_request, cause.error_response()).map_into_right_body()
+            }
+            Err(_) => {
+                tracing::error!(correlation = %arrival.correlation, "a handler panicked");
+                let defect = respond_to(&http_request, Problem::DEFECT);
+                ServiceResponse::new(http_request, defect).map_into_right_body()
+            }
+        }
+    };
+    let policy = if is_docs { DOCS_POLICY } else { POLICY };
+    let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
+    add_headers(response.headers_mut(), correlation, policy);
+    tell(&response, &arrival, started);
+    Ok(response)
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}
+
+fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy: &'static str) {
+    if let Some(correlation) = correlation {
+        headers.insert(CORRELATION_ID, correlation);
+    }
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// One log line and the request's metrics. The route's pattern stands for the path, which could hold anything.
+fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started: Instant) {
+    let status = response.status().as_u16();
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let consumer = request
+        .extensions()
+        .get::<NotedConsumer>()
+        .map(|noted| noted.0.to_string())
+        .unwrap_or_default();
+    let elapsed = started.elapsed();
+    metrics::counter!("kundeforhold_requests_total", "endpoint" => route.clone(), "status" => status.to_string(), "consumer" => consumer.clone())
+        .increment(1);
+    metrics::histogram!("kundeforhold_request_seconds", "endpoint" => route.clone()).record(elapsed);
+    tracing::info!(
+        correlation = %arrival.correlation,
+        method = %request.method(),
+        route,
+        status,
+        consumer,
+        milliseconds = elapsed.as_secs_f64() * 1e3,
+        "request"
+    );
+}

@@ -1,0 +1,19 @@
+//! The wire: routes, typed requests, answers. Wire spellings live here only.
+
+pub mod account;
+pub mod answer;
+pub mod bank_calls;
+pub mod bank_request;
+pub mod caller;
+pub mod deliveries;
+pub mod docs;
+pub mod error;
+pub mod kfr;
+pub mod management;
+pub mod middleware;
+pub mod multipart;
+pub mod ndjson;
+pub mod participants;
+pub mod relationships;
+pub mod request;
+pub mod routes;

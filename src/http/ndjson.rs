@@ -1,0 +1,247 @@
+//! One line of a delivery: a relationship record as banks write it, parsed once into a valid one.
+
+use crate::domain::calendar::parse_day;
+use crate::domain::identifiers::{AccountNumber, CustomerId, IdentifierRules};
+use crate::domain::relationship::{
+    Agreement, AgreementId, Interval, Register, Relationship, RelationshipRecord, Role,
+};
+use crate::register::delivery::RejectedLine;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A relationship record, one a line.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RecordLine {
+    /// Fødselsnummer, D-number or organisation number.
+    #[serde(rename = "customerID")]
+    #[schema(example = "13897210066")]
+    customer_id: String,
+    /// Account number with a valid check digit, when the agreement is an account.
+    #[serde(rename = "accountID")]
+    account_id: Option<String>,
+    /// The bank's own reference, 1–64 printable ASCII characters, when it is not. At most one of the two.
+    #[serde(rename = "agreementID")]
+    agreement_id: Option<String>,
+    role: RoleName,
+    /// Can be credited through NICS. Default: true with `accountID` in KAR, else false. True in KFR is refused.
+    creditable: Option<bool>,
+    /// Can pay or hold available funds. Default: true for the two owner roles.
+    holds_funds: Option<bool>,
+    /// First day, inclusive.
+    #[schema(format = Date)]
+    from_date: String,
+    /// Last day, inclusive; absent: still running.
+    #[schema(format = Date)]
+    to_date: Option<String>,
+}
+
+/// The customer's role on the agreement.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum RoleName {
+    Owner,
+    SecondaryOwner,
+    Other,
+    Unknown,
+}
+
+type Fault = (&'static str, String);
+
+/// Parses a line of a delivery to a register. The reason of a refusal never repeats the line.
+pub fn parse_line(
+    number: u64,
+    line: &[u8],
+    register: Register,
+    rules: &IdentifierRules,
+) -> Result<RelationshipRecord, RejectedLine> {
+    let parsed: Result<RecordLine, Fault> =
+        serde_json::from_slice(line).map_err(|cause| ("line", describe(&cause)));
+    let record = parsed.and_then(|line| line.into_record(register, rules));
+    record.map_err(|(parameter, reason)| RejectedLine {
+        line: number,
+        parameter,
+        reason,
+    })
+}
+
+/// What is wrong with the JSON, without quoting any of it: serde's own message would.
+fn describe(cause: &serde_json::Error) -> String {
+    let what = match cause.classify() {
+        serde_json::error::Category::Data => {
+            let text = cause.to_string();
+            let kinds = [
+                ("missing field", "lacks a mandatory field"),
+                ("unknown field", "has a field that is not known"),
+                ("duplicate field", "has a field twice"),
+                ("unknown variant", "has a role that is not known"),
+            ];
+            kinds
+                .iter()
+                .find(|(kind, _)| text.starts_with(kind))
+                .map_or("has a field of a wrong type", |(_, say)| say)
+        }
+        _ => "is not a JSON object",
+    };
+    format!("{what} (column {})", cause.column())
+}
+
+impl RecordLine {
+    fn into_record(self, register: Register, rules: &IdentifierRules) -> Result<RelationshipRecord, Fault> {
+        let customer =
+            CustomerId::parse(&self.customer_id, rules).map_err(|cause| ("customerID", cause.to_string()))?;
+        let agreement = self.agreement(rules)?;
+        let role = match self.role {
+            RoleName::Owner => Role::Owner,
+            RoleName::SecondaryOwner => Role::SecondaryOwner,
+            RoleName::Other => Role::Other,
+            RoleName::Unknown => Role::Unknown,
+        };
+        if register == Register::Kfr && self.creditable == Some(true) {
+            return Err(("creditable", "cannot be true in KFR".to_owned()));
+        }
+        let creditable = self
+            .creditable
+            .unwrap_or_else(|| RelationshipRecord::creditable_by_default(register, &agreement));
+        let holds_funds = self
+            .holds_funds
+            .unwrap_or_else(|| RelationshipRecord::holds_funds_by_default(role));
+        let relationship = Relationship::new(role, creditable, holds_funds, self.interval()?);
+        Ok(RelationshipRecord {
+            customer,
+            agreement,
+            relationship,
+        })
+    }
+
+    fn agreement(&self, rules: &IdentifierRules) -> Result<Agreement, Fault> {
+        match (&self.account_id, &self.agreement_id) {
+            (None, None) => Ok(Agreement::CustomerLevel),
+            (Some(account), None) => AccountNumber::parse_delivered(account, rules)
+                .map(Agreement::Account)
+                .map_err(|cause| ("accountID", cause.to_string())),
+            (None, Some(reference)) => AgreementId::parse(reference).map(Agreement::Reference).ok_or((
+                "agreementID",
+                "must be 1 to 64 printable ASCII characters".to_owned(),
+            )),
+            (Some(_), Some(_)) => Err(("agreementID", "cannot stand beside accountID".to_owned())),
+        }
+    }
+
+    fn interval(&self) -> Result<Interval, Fault> {
+        let day = |parameter, text: &str| {
+            parse_day(text).ok_or((parameter, "must be a day, YYYY-MM-DD".to_owned()))
+        };
+        let from = day("fromDate", &self.from_date)?;
+        let to = self
+            .to_date
+            .as_deref()
+            .map(|text| day("toDate", text))
+            .transpose()?;
+        Interval::new(from, to).ok_or(("toDate", "must not lie before fromDate".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str, register: Register) -> Result<RelationshipRecord, RejectedLine> {
+        parse_line(7, line.as_bytes(), register, &IdentifierRules::SYNTHETIC)
+    }
+
+    #[test]
+    fn flags_default_by_register_role_and_agreement() {
+        for (extra, register, creditable, holds_funds) in [
+            (
+                r#""role":"owner","accountID":"86011117947""#,
+                Register::Kar,
+                true,
+                true,
+            ),
+            (
+                r#""role":"owner","accountID":"86011117947""#,
+                Register::Kfr,
+                false,
+                true,
+            ),
+            (
+                r#""role":"secondaryOwner","agreementID":"A-1""#,
+                Register::Kar,
+                false,
+                true,
+            ),
+            (r#""role":"other""#, Register::Kar, false, false),
+            (
+                r#""role":"unknown","holdsFunds":true"#,
+                Register::Kfr,
+                false,
+                true,
+            ),
+            (
+                r#""role":"owner","creditable":true,"holdsFunds":false"#,
+                Register::Kar,
+                true,
+                false,
+            ),
+        ] {
+            let line = format!(r#"{{"customerID":"17912099997","fromDate":"2020-01-01",{extra}}}"#);
+            let relationship = parse(&line, register).unwrap().relationship;
+            assert_eq!(
+                (relationship.creditable, relationship.holds_funds),
+                (creditable, holds_funds),
+                "{extra}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_refused_without_repeating_it() {
+        let base = r#""role":"owner","fromDate":"2020-01-01""#;
+        for (line, parameter) in [
+            (format!(r#"{{"customerID":"17912099998",{base}}}"#), "customerID"),
+            (
+                format!(r#"{{"customerID":"17912099997","accountID":"86011117949",{base}}}"#),
+                "accountID",
+            ),
+            (
+                format!(r#"{{"customerID":"17912099997","agreementID":"",{base}}}"#),
+                "agreementID",
+            ),
+            (
+                format!(
+                    r#"{{"customerID":"17912099997","agreementID":"a","accountID":"86011117947",{base}}}"#
+                ),
+                "agreementID",
+            ),
+            (
+                format!(r#"{{"customerID":"17912099997","creditable":true,{base}}}"#),
+                "creditable",
+            ),
+            (
+                format!(r#"{{"customerID":"17912099997","toDate":"2019-12-31",{base}}}"#),
+                "toDate",
+            ),
+            (
+                format!(r#"{{"customerID":"17912099997","17912099997":1,{base}}}"#),
+                "line",
+            ),
+            (
+                format!(r#"{{"customerID":"17912099997","role":"17912099997","fromDate":"2020-01-01"}}"#),
+                "line",
+            ),
+            (format!(r#"{{"customerID":17912099997,{base}}}"#), "line"),
+            (format!(r#"{{"customerID":"17912099997",{base},{base}}}"#), "line"),
+            ("17912099997".to_owned(), "line"),
+            ("{".to_owned(), "line"),
+        ] {
+            let reject = parse(&line, Register::Kfr).unwrap_err();
+            assert_eq!(reject.parameter, parameter, "{line}");
+            assert!(
+                !reject.reason.contains("1791209999") && !reject.reason.contains("8601111794"),
+                "{}",
+                reject.reason
+            );
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! Reading requests: headers and parameters into typed questions, all faults at once.
+
+use crate::domain::calendar::{Period, parse_day};
+use crate::domain::identifiers::{AccountNumber, CustomerId, IdentifierRules};
+use crate::register::lookup::{Arrival, Fault, FaultKind, LegalContext, Refusal};
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpMessage, HttpRequest};
+use chrono::{NaiveDate, Utc};
+use percent_encoding::percent_decode;
+use uuid::Uuid;
+
+/// Where the lookups are mounted; the older path is more forgiving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mount {
+    /// `/v2`
+    V2,
+    /// `/kar-ws/api/v1`, the path of the service in use before this one.
+    KarWs,
+}
+
+impl Mount {
+    /// The mount that a request's route belongs to.
+    pub fn of(request: &HttpRequest) -> Self {
+        request.app_data::<Self>().copied().unwrap_or(Self::V2)
+    }
+
+    /// A 401 carries `statusCode` and `message` too.
+    pub fn repeats_401(self) -> bool {
+        self == Self::KarWs
+    }
+}
+
+/// The moment the request arrived, as [`middleware`](super::middleware) noted it.
+pub fn arrival_of(request: &HttpRequest) -> Arrival {
+    let noted = request.extensions().get::<Arrival>().copied();
+    noted.unwrap_or_else(|| Arrival::new(Utc::now(), Uuid::new_v4()))
+}
+
+/// `CorrelationID`, if there is one and it is a UUID.
+pub fn correlation_of(headers: &HeaderMap) -> Option<Uuid> {
+    let mut values = headers.get_all("CorrelationID");
+    match (values.next(), values.next()) {
+        (Some(value), None) => parse_uuid(value.to_str().ok()?),
+        _ => None,
+    }
+}
+
+/// A UUID in its hyphenated form, in any letter case.
+fn parse_uuid(text: &str) -> Option<Uuid> {
+    let text = text.trim_matches([' ', '\t']);
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// Reads a request and collects what is wrong with it.
+pub struct Reader<'r> {
+    request: &'r HttpRequest,
+    query: Vec<(String, String)>,
+    rules: IdentifierRules,
+    mount: Mount,
+    faults: Vec<Fault>,
+}
+
+impl<'r> Reader<'r> {
+    /// `parameters` are the query names that the operation knows; others are faults, since a filter that is
+    /// silently dropped tells too much.
+    pub fn new(request: &'r HttpRequest, parameters: &[&'static str]) -> Self {
+        let rules = request
+            .app_data::<IdentifierRules>()
+            .copied()
+            .unwrap_or(IdentifierRules::PRODUCTION);
+        let query = parse_query(request.query_string());
+        let mut reader = Self {
+            request,
+            query,
+            rules,
+            mount: Mount::of(request),
+            faults: Vec::new(),
+        };
+        if reader
+            .query
+            .iter()
+            .any(|(name, _)| !parameters.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        {
+            reader.fault(
+                FaultKind::Request,
+                "query",
+                "holds a parameter that this operation does not know",
+            );
+        }
+        reader
+    }
+
+    pub fn mount(&self) -> Mount {
+        self.mount
+    }
+
+    pub fn rules(&self) -> &IdentifierRules {
+        &self.rules
+    }
+
+    pub fn fault(&mut self, kind: FaultKind, parameter: &'static str, reason: impl Into<String>) {
+        self.faults.push(Fault {
+            kind,
+            parameter,
+            reason: reason.into(),
+        });
+    }
+
+    /// The bytes of a header; `None` when it is absent, or sent twice, which is a fault.
+    fn header(&mut self, name: &'static str) -> Option<&'r [u8]> {
+        let mut values = self.request.headers().get_all(name);
+        let first = values.next()?;
+        if values.next().is_some() {
+            self.fault(FaultKind::Request, name, "is sent more than once");
+            return None;
+        }
+        Some(first.as_bytes())
+    }
+
+    fn is_sent(&self, name: &str) -> bool {
+        self.request.headers().contains_key(name)
+    }
+
+    /// A header that must be there.
+    fn required(&mut self, name: &'static str, kind: FaultKind) -> Option<&'r [u8]> {
+        if !self.is_sent(name) {
+            self.fault(kind, name, "is missing");
+        }
+        self.header(name)
+    }
+
+    /// The value of a query parameter, its name in any letter case; sent twice is a fault.
+    pub fn parameter(&mut self, name: &'static str) -> Option<String> {
+        let mut values = self
+            .query
+            .iter()
+            .filter(|(sent, _)| sent.eq_ignore_ascii_case(name));
+        let first = values.next().map(|(_, value)| value.clone());
+        if values.next().is_some() {
+            self.fault(FaultKind::Request, name, "is sent more than once");
+        }
+        first
+    }
+
+    /// `CustomerID`.
+    pub fn customer(&mut self) -> Option<CustomerId> {
+        let value = self.required("CustomerID", FaultKind::CustomerId)?;
+        match CustomerId::parse(std::str::from_utf8(value).unwrap_or_default(), &self.rules) {
+            Ok(customer) => Some(customer),
+            Err(cause) => {
+                self.fault(FaultKind::CustomerId, "CustomerID", cause.to_string());
+                None
+            }
+        }
+    }
+
+    /// `AccountID`.
+    pub fn account(&mut self) -> Option<AccountNumber> {
+        let value = self.required("AccountID", FaultKind::AccountId)?;
+        match AccountNumber::parse_lookup_key(std::str::from_utf8(value).unwrap_or_default()) {
+            Ok(account) => Some(account),
+            Err(cause) => {
+                self.fault(FaultKind::AccountId, "AccountID", cause.to_string());
+                None
+            }
+        }
+    }
+
+    /// A header that must be a UUID, and under the older path may be absent.
+    pub fn uuid(&mut self, name: &'static str, optional: bool) -> Option<Uuid> {
+        let value = if optional {
+            self.header(name)
+        } else {
+            self.required(name, FaultKind::Request)
+        }?;
+        let uuid = parse_uuid(std::str::from_utf8(value).unwrap_or_default());
+        if uuid.is_none() {
+            self.fault(FaultKind::Request, name, "must be a UUID");
+        }
+        uuid
+    }
+
+    /// Why the agency asks, and the correlation id, which must be a UUID if the mount demands one.
+    pub fn legal_context(&mut self) -> LegalContext {
+        let forgiving = self.mount == Mount::KarWs;
+        self.uuid("CorrelationID", forgiving);
+        LegalContext {
+            case: self.uuid("AccountInfoRequestID", forgiving),
+            legal_mandate: self.legal_mandate(forgiving),
+        }
+    }
+
+    fn legal_mandate(&mut self, optional: bool) -> Option<String> {
+        const NAME: &str = "Legal-Mandate";
+        let value = if optional {
+            self.header(NAME)
+        } else {
+            self.required(NAME, FaultKind::Request)
+        }?;
+        let mandate = percent_decode(value)
+            .decode_utf8()
+            .ok()
+            .filter(|text| !text.trim().is_empty());
+        if mandate.is_none() {
+            self.fault(
+                FaultKind::Request,
+                NAME,
+                "must be percent-encoded UTF-8 and not empty",
+            );
+        }
+        mandate.map(|text| text.into_owned())
+    }
+
+    /// `fromDate` and `toDate`, not reversed, beginning today at the latest. Both default to today where
+    /// the mount lets them be absent.
+    pub fn period(&mut self, today: NaiveDate, optional: bool) -> Option<Period> {
+        let from = self.day("fromDate", today, optional);
+        let to = self.day("toDate", today, optional);
+        let (from, to) = (from?, to?);
+        if from > today {
+            self.fault(FaultKind::Period, "fromDate", "must not lie after today");
+            return None;
+        }
+        let period = Period::new(from, to);
+        if period.is_none() {
+            self.fault(FaultKind::Period, "toDate", "must not lie before fromDate");
+        }
+        period
+    }
+
+    fn day(&mut self, name: &'static str, default: NaiveDate, optional: bool) -> Option<NaiveDate> {
+        let Some(text) = self.parameter(name) else {
+            if !optional {
+                self.fault(FaultKind::Period, name, "is missing");
+            }
+            return optional.then_some(default);
+        };
+        let day = parse_day(&text);
+        if day.is_none() {
+            self.fault(FaultKind::Period, name, "must be a day, YYYY-MM-DD");
+        }
+        day
+    }
+
+    /// `onlyPrimaryOwner`, `true` or `false` in any letter case.
+    pub fn only_primary_owner(&mut self) -> Option<bool> {
+        let text = self.parameter("onlyPrimaryOwner")?;
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.fault(FaultKind::Request, "onlyPrimaryOwner", "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// The question if nothing was wrong, and else what was.
+    pub fn finish<Q>(self, question: Option<Q>) -> Result<Q, Refusal> {
+        match question {
+            Some(question) if self.faults.is_empty() => {
+                if accepts_json(self.request.headers()) {
+                    Ok(question)
+                } else {
+                    Err(Refusal::NotAcceptable)
+                }
+            }
+            _ => Err(Refusal::Invalid(self.faults)),
+        }
+    }
+
+    /// All that was wrong.
+    pub fn into_faults(self) -> Vec<Fault> {
+        self.faults
+    }
+}
+
+/// Names and values of a query string, percent-decoded.
+fn parse_query(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        percent_decode(text.replace('+', " ").as_bytes())
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+/// Whether `Accept` is absent or admits JSON.
+pub fn accepts_json(headers: &HeaderMap) -> bool {
+    let mut ranges = headers
+        .get_all(header::ACCEPT)
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .map(str::trim)
+        .filter(|range| !range.is_empty())
+        .peekable();
+    ranges.peek().is_none() || ranges.any(admits_json)
+}
+
+fn admits_json(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let refused = parts.any(|part| {
+        let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+        quality.and_then(|quality| quality.parse::<f32>().ok()) == Some(0.0)
+    });
+    !refused && matches!(media.as_str(), "*/*" | "application/*" | "application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_admits_json_in_its_usual_forms() {
+        for (range, admitted) in [
+            ("*/*", true),
+            ("application/json", true),
+            ("application/json;charset=utf-8", true),
+            ("APPLICATION/*;q=0.1", true),
+            ("application/json;q=0", false),
+            ("text/html", false),
+            ("application/xml", false),
+        ] {
+            assert_eq!(admits_json(range), admitted, "{range}");
+        }
+    }
+
+    #[test]
+    fn a_correlation_id_is_a_hyphenated_uuid() {
+        assert!(parse_uuid("0d1f7a58-6e1a-4f7e-9d4b-000000000001").is_some());
+        assert!(parse_uuid("0D1F7A58-6E1A-4F7E-9D4B-00000000000A").is_some());
+        for text in [
+            "",
+            "0d1f7a586e1a4f7e9d4b000000000001",
+            "{0d1f7a58-6e1a-4f7e-9d4b-000000000001}",
+            "x",
+        ] {
+            assert!(parse_uuid(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The table of contents of the API.
+
+use super::answer::{Answer, respond_to};
+use super::error::Problem;
+use super::request::Mount;
+use super::{account, deliveries, docs, kfr, participants, relationships};
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, guard};
+
+/// All routes of the public port.
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .service(
+            web::scope("/v2")
+                .app_data(Mount::V2)
+                .service(resource(
+                    "/customers/customerRelationships",
+                    "GET",
+                    [get(relationships::get)],
+                ))
+                .service(resource(
+                    "/customers/accountServicingProvider",
+                    "GET",
+                    [get(account::get)],
+                ))
+                .service(resource("/participants", "GET", [get(participants::list)]))
+                .service(resource(
+                    "/financialInstitutions/{institution}/relationships",
+                    "PUT",
+                    [put(deliveries::put_whole_set)],
+                ))
+                .default_service(web::to(unknown_resource)),
+        )
+        .service(
+            web::scope("/kar-ws/api/v1")
+                .app_data(Mount::KarWs)
+                .service(resource(
+                    "/customers/customerRelationships",
+                    "GET",
+                    [get(relationships::get_published)],
+                ))
+                .service(resource(
+                    "/customers/accountServicingProvider",
+                    "GET",
+                    [get(account::get_published)],
+                ))
+                .service(resource(
+                    "/customers/financialInstitutions/{institution}/relationshipType/{type}",
+                    "POST, DELETE",
+                    [post(kfr::add), delete(kfr::end)],
+                ))
+                .service(resource(
+                    "/customers/financialInstitutions/{institution}/batch",
+                    "POST",
+                    [post(kfr::batch)],
+                ))
+                .service(resource(
+                    "/customers/financialInstitutions/{institution}/",
+                    "GET",
+                    [get(kfr::read)],
+                ))
+                .service(resource(
+                    "/customers/financialInstitutions/{institution}",
+                    "GET",
+                    [get(kfr::read)],
+                ))
+                .default_service(web::to(unknown_resource)),
+        )
+        .configure(docs::configure)
+        .default_service(web::to(unknown_resource));
+}
+
+fn resource<const N: usize>(
+    path: &str,
+    allow: &'static str,
+    routes: [Route; N],
+) -> impl HttpServiceFactory + use<N> {
+    let refuse = move |request: HttpRequest| async move { method_not_allowed(&request, allow) };
+    routes
+        .into_iter()
+        .fold(web::resource(path), Resource::route)
+        .default_service(web::to(refuse))
+}
+
+/// A handler of an authenticated call: it can only return an [`Answer`], and an answer is always recorded.
+fn recorded<F, Args>(route: Route, handler: F) -> Route
+where
+    F: Handler<Args, Output = Answer>,
+    Args: FromRequest + 'static,
+{
+    route.to(handler)
+}
+
+fn get<F: Handler<Args, Output = Answer>, Args: FromRequest + 'static>(handler: F) -> Route {
+    // `web::get()` would answer HEAD too in some routers; the contract is GET only.
+    recorded(web::route().guard(guard::Get()), handler)
+}
+
+fn post<F: Handler<Args, Output = Answer>, Args: FromRequest + 'static>(handler: F) -> Route {
+    recorded(web::post(), handler)
+}
+
+fn put<F: Handler<Args, Output = Answer>, Args: FromRequest + 'static>(handler: F) -> Route {
+    recorded(web::put(), handler)
+}
+
+fn delete<F: Handler<Args, Output = Answer>, Args: FromRequest + 'static>(handler: F) -> Route {
+    recorded(web::delete(), handler)
+}
+
+async fn unknown_resource(request: HttpRequest) -> HttpResponse {
+    respond_to(&request, Problem::UNKNOWN_RESOURCE)
+}
+
+fn method_not_allowed(request: &HttpRequest, allow: &'static str) -> HttpResponse {
+    let mut response = respond_to(request, Problem::METHOD);
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
