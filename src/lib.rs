@@ -3,6 +3,8 @@
 pub mod access;
 pub mod audit;
 pub mod chain;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod http;
 pub mod index;
@@ -10,3 +12,5 @@ pub mod journal;
 pub mod pseudonym;
 pub mod register;
 pub mod sandbox;
+pub mod server;
+pub mod telemetry;

@@ -329,14 +329,16 @@ impl Redis {
         }
         markers.query_async::<()>(&mut connection).await?;
         self.refresh().await?;
-        self.each_key("{??}[ca]*", async |keys| {
-            let mut connection = self.administration().await?;
-            Ok(redis::cmd("UNLINK")
-                .arg(keys)
-                .query_async::<()>(&mut connection)
-                .await?)
-        })
-        .await
+        let mut cursor = ScanCursor::start();
+        while let Some(keys) = cursor.next(&mut connection).await? {
+            if !keys.is_empty() {
+                redis::cmd("UNLINK")
+                    .arg(keys)
+                    .query_async::<()>(&mut connection)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     pub async fn complete(&self, marker: Marker) -> Result<(), IndexError> {
@@ -356,47 +358,21 @@ impl Redis {
     }
 
     pub async fn scan(&self, visit: &mut (dyn FnMut(ScannedRow) + Send)) -> Result<(), IndexError> {
-        self.each_key("{??}[ca]*", async |keys| {
-            let mut connection = self.administration().await?;
+        let mut connection = self.administration().await?;
+        let mut cursor = ScanCursor::start();
+        while let Some(keys) = cursor.next(&mut connection).await? {
             let mut pipeline = Pipeline::with_capacity(keys.len());
-            keys.iter().for_each(|key| {
+            for key in &keys {
                 pipeline.hgetall(key);
-            });
+            }
             let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
             for (key, hash) in keys.iter().zip(hashes) {
                 for (field, value) in hash {
                     visit(scanned_row(key, &field, &value)?);
                 }
             }
-            Ok(())
-        })
-        .await
-    }
-
-    /// Walks the keys of a pattern in steps. A key may be met twice, as SCAN does.
-    async fn each_key(
-        &self,
-        pattern: &str,
-        mut step: impl AsyncFnMut(Vec<Vec<u8>>) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
-        let mut cursor: u64 = 0;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(pattern)
-                .arg("COUNT")
-                .arg(SCAN_STEP);
-            let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
-            if !keys.is_empty() {
-                step(keys).await?;
-            }
-            cursor = next;
-            if cursor == 0 {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 
     async fn administration(&self) -> Result<Connection, IndexError> {
@@ -404,6 +380,31 @@ impl Redis {
             deadpool_redis::PoolError::Timeout(_) => IndexError::TimedOut,
             cause => IndexError::Unavailable(cause.to_string()),
         })
+    }
+}
+
+/// Walks the keys of rows in steps. A key may be met twice, as SCAN does.
+struct ScanCursor(Option<u64>);
+
+impl ScanCursor {
+    const PATTERN: &str = "{??}[ca]*";
+
+    fn start() -> Self {
+        Self(Some(0))
+    }
+
+    /// The keys of the next step, which may be none; `None` at the end.
+    async fn next(&mut self, connection: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, IndexError> {
+        let Some(cursor) = self.0 else { return Ok(None) };
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor)
+            .arg("MATCH")
+            .arg(Self::PATTERN)
+            .arg("COUNT")
+            .arg(SCAN_STEP);
+        let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
+        self.0 = (next != 0).then_some(next);
+        Ok(Some(keys))
     }
 }
 

@@ -1,0 +1,398 @@
+//! The configuration: defaults, file, environment, in this order. The only reader of the environment.
+//!
+//! `config.default.toml` is the reference of all keys.
+
+use crate::access::caller::Scope;
+use crate::access::outbound::IssuerAddress;
+use crate::domain::identifiers::{Check, IdentifierRules, SyntheticSeries};
+use crate::pseudonym::{KeyError, MasterKey};
+use config::{Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration is not valid: {0}")]
+    Invalid(#[from] config::ConfigError),
+    #[error("{0} is required")]
+    Missing(&'static str),
+    #[error("{key} {reason}")]
+    Value { key: &'static str, reason: String },
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// All settings. Holds secrets, so it has no `Debug`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub participants_file: Option<PathBuf>,
+    pub server: ServerSettings,
+    pub maskinporten: MaskinportenSettings,
+    pub access: AccessSettings,
+    pub index: IndexSettings,
+    pub journal: JournalSettings,
+    pub retention: RetentionSettings,
+    pub delivery: DeliverySettings,
+    pub audit: AuditSettings,
+    pub identifiers: IdentifierSettings,
+    pub log: LogSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    pub management_listen: SocketAddr,
+    pub workers: usize,
+    pub drain_seconds: u64,
+    pub max_header_bytes: usize,
+    pub request_head_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskinportenSettings {
+    pub issuer: Option<String>,
+    pub jwks_uri: Option<String>,
+    pub well_known_url: Option<String>,
+    pub audience: Option<String>,
+    pub refresh_seconds: u64,
+    pub outage_seconds: u64,
+    pub unknown_kid_brake_seconds: u64,
+    pub remembered_tokens: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessSettings {
+    pub scopes: ScopeSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeSettings {
+    pub customer_relationships: Vec<String>,
+    pub account_servicing_provider: Vec<String>,
+    pub write: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexSettings {
+    pub url: Option<SecretString>,
+    pub pseudonym_key_file: Option<PathBuf>,
+    pub pseudonym_key: Option<SecretString>,
+    pub timeout_milliseconds: u64,
+    pub cache_megabytes: usize,
+    pub lookup_connections: usize,
+    pub pool_connections: usize,
+    pub connect_timeout_milliseconds: u64,
+    pub write_timeout_milliseconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalSettings {
+    pub directory: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSettings {
+    pub closed_years: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliverySettings {
+    pub max_body_bytes: u64,
+    pub max_line_bytes: usize,
+    pub max_batch_bytes: usize,
+    pub pause_seconds: u64,
+    pub publish_timeout_seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSettings {
+    pub directory: PathBuf,
+    pub timeout_milliseconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentifierSettings {
+    pub check: CheckName,
+    pub synthetic: Vec<SeriesName>,
+    pub accept_2032: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckName {
+    Strict,
+    Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeriesName {
+    Tenor,
+    Helsenett,
+    Dolly,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    pub level: LogLevel,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Where the index is.
+#[derive(Clone)]
+pub enum IndexUrl {
+    Embedded(PathBuf),
+    /// With user and password, if any.
+    Redis(SecretString),
+}
+
+impl Settings {
+    /// Defaults, then the file, then the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(path) = file {
+            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        Self::build(builder.add_source(environment()))
+    }
+
+    /// Defaults, then a text in TOML; the environment is not read.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        Self::build(builder.add_source(File::from_str(text, FileFormat::Toml)))
+    }
+
+    fn build(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self, ConfigError> {
+        let mut settings: Self = builder.build()?.try_deserialize()?;
+        let maskinporten = &mut settings.maskinporten;
+        if maskinporten.issuer.is_none() {
+            maskinporten.issuer = injected("MASKINPORTEN_ISSUER");
+        }
+        if maskinporten.jwks_uri.is_none() && maskinporten.well_known_url.is_none() {
+            maskinporten.jwks_uri = injected("MASKINPORTEN_JWKS_URI");
+            maskinporten.well_known_url = injected("MASKINPORTEN_WELL_KNOWN_URL");
+        }
+        Ok(settings)
+    }
+
+    pub fn identifier_rules(&self) -> IdentifierRules {
+        let accepts = |series| self.identifiers.synthetic.contains(&series);
+        IdentifierRules {
+            check: match self.identifiers.check {
+                CheckName::Strict => Check::Strict,
+                CheckName::Format => Check::Format,
+            },
+            synthetic: SyntheticSeries {
+                tenor: accepts(SeriesName::Tenor),
+                helsenett: accepts(SeriesName::Helsenett),
+                dolly: accepts(SeriesName::Dolly),
+            },
+            accept_2032: self.identifiers.accept_2032,
+        }
+    }
+
+    pub fn participants_file(&self) -> Result<&Path, ConfigError> {
+        self.participants_file
+            .as_deref()
+            .ok_or(ConfigError::Missing("participants_file"))
+    }
+
+    /// The secret behind the pseudonyms, from its file or from the environment.
+    pub fn master_key(&self) -> Result<MasterKey, ConfigError> {
+        match (&self.index.pseudonym_key, &self.index.pseudonym_key_file) {
+            (Some(key), _) => Ok(MasterKey::parse(key.expose_secret())?),
+            (None, Some(path)) => Ok(MasterKey::read(path)?),
+            (None, None) => Err(ConfigError::Missing(
+                "index.pseudonym_key_file (`kundeforhold key new FILE` makes one)",
+            )),
+        }
+    }
+
+    /// `None`: this instance takes no deliveries.
+    pub fn journal_directory(&self) -> Option<&Path> {
+        Some(self.journal.directory.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+impl MaskinportenSettings {
+    pub fn issuer(&self) -> Result<&str, ConfigError> {
+        let issuer = self
+            .issuer
+            .as_deref()
+            .ok_or(ConfigError::Missing("maskinporten.issuer"))?;
+        address("maskinporten.issuer", issuer)?;
+        Ok(issuer)
+    }
+
+    pub fn jwks_uri(&self) -> Result<Option<IssuerAddress>, ConfigError> {
+        self.jwks_uri
+            .as_deref()
+            .map(|text| address("maskinporten.jwks_uri", text))
+            .transpose()
+    }
+
+    pub fn well_known_url(&self) -> Result<Option<IssuerAddress>, ConfigError> {
+        self.well_known_url
+            .as_deref()
+            .map(|text| address("maskinporten.well_known_url", text))
+            .transpose()
+    }
+}
+
+impl ScopeSettings {
+    pub fn parse(key: &'static str, words: &[String]) -> Result<Vec<Scope>, ConfigError> {
+        let scope = |word: &String| {
+            Scope::parse(word).map_err(|cause| ConfigError::Value {
+                key,
+                reason: cause.to_string(),
+            })
+        };
+        words.iter().map(scope).collect()
+    }
+}
+
+impl IndexSettings {
+    pub fn url(&self) -> Result<IndexUrl, ConfigError> {
+        let url = self.url.as_ref().ok_or(ConfigError::Missing("index.url"))?;
+        let text = url.expose_secret();
+        let value = |reason: &str| {
+            Err(ConfigError::Value {
+                key: "index.url",
+                reason: reason.to_owned(),
+            })
+        };
+        match text.split_once(':') {
+            Some(("embedded", "")) => value("names no path after embedded:"),
+            Some(("embedded", path)) => Ok(IndexUrl::Embedded(PathBuf::from(path))),
+            Some(("redis", _)) => Ok(IndexUrl::Redis(url.clone())),
+            Some(("rediss" | "redis-cluster" | "redis-sentinel", _)) => value(
+                "names a kind of Redis that this version does not support yet; use redis:// or embedded:PATH",
+            ),
+            _ => value("must be redis://… or embedded:PATH"),
+        }
+    }
+
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_milliseconds)
+    }
+}
+
+fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> {
+    IssuerAddress::parse(text).map_err(|cause| ConfigError::Value {
+        key,
+        reason: cause.to_string(),
+    })
+}
+
+fn environment() -> Environment {
+    let lists = [
+        "access.scopes.customer_relationships",
+        "access.scopes.account_servicing_provider",
+        "access.scopes.write",
+        "identifiers.synthetic",
+    ];
+    let environment = Environment::with_prefix("KUNDEFORHOLD")
+        .prefix_separator("__")
+        .separator("__");
+    let environment = environment.try_parsing(true).list_separator(",");
+    lists
+        .into_iter()
+        .fold(environment, Environment::with_list_parse_key)
+}
+
+/// A name that the NAIS platform injects.
+fn injected(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_specification() {
+        let settings = Settings::from_toml("").unwrap();
+        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
+        assert_eq!(settings.server.drain_seconds, 5);
+        assert_eq!(settings.retention.closed_years, 10);
+        assert_eq!(settings.journal.directory, PathBuf::from("./data/journal"));
+        assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
+        assert!(matches!(
+            settings.index.url(),
+            Err(ConfigError::Missing("index.url"))
+        ));
+        assert!(settings.participants_file().is_err());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        for text in [
+            "unknown = 1",
+            "[server]\nlistne = \"127.0.0.1:1\"",
+            "[identifiers]\nsynthetic = [\"other\"]",
+        ] {
+            assert!(
+                matches!(Settings::from_toml(text), Err(ConfigError::Invalid(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn index_urls_are_told_apart() {
+        let url = |text: &str| {
+            Settings::from_toml(&format!("[index]\nurl = \"{text}\""))
+                .unwrap()
+                .index
+                .url()
+        };
+        assert!(matches!(url("embedded:./x"), Ok(IndexUrl::Embedded(path)) if path == Path::new("./x")));
+        assert!(matches!(url("redis://127.0.0.1:6379/0"), Ok(IndexUrl::Redis(_))));
+        for text in ["embedded:", "redis-cluster://a:1,b:2", "postgres://x", "x"] {
+            assert!(
+                matches!(url(text), Err(ConfigError::Value { key: "index.url", .. })),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        let issuer = |text: &str| {
+            let settings = Settings::from_toml(&format!("[maskinporten]\nissuer = \"{text}\"")).unwrap();
+            settings.maskinporten.issuer().map(str::to_owned)
+        };
+        assert!(issuer("http://127.0.0.1:8081/").is_ok());
+        assert!(issuer("https://maskinporten.no/").is_ok());
+        assert!(issuer("http://maskinporten.no/").is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! Logs and metrics of the process.
+
+use crate::config::LogLevel;
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Upper bounds of the latency histograms, in seconds.
+const LATENCY_BUCKETS: [f64; 12] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+];
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTarget {
+    /// `serve`: JSON lines when standard output is not a terminal.
+    Stdout,
+    /// Every other command.
+    Stderr,
+}
+
+/// Sends log lines to their target from now on. Later calls change nothing.
+pub fn log_to(target: LogTarget, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    let set = match target {
+        LogTarget::Stdout if std::io::stdout().is_terminal() => builder.try_init(),
+        LogTarget::Stdout => builder.json().flatten_event(true).try_init(),
+        LogTarget::Stderr => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_writer(std::io::stderr)
+            .try_init(),
+    };
+    if set.is_ok() {
+        keep_panics_quiet();
+    }
+}
+
+/// A panic's message could hold what was being handled; its place is enough to find the defect.
+fn keep_panics_quiet() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a defect was met");
+    }));
+}
+
+/// Collects metrics from now on, for the whole process.
+pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&LATENCY_BUCKETS)?
+        .install_recorder()?;
+    metrics::describe_counter!(
+        "kundeforhold_requests_total",
+        "Requests by endpoint, status and consumer"
+    );
+    metrics::describe_histogram!(
+        "kundeforhold_request_seconds",
+        metrics::Unit::Seconds,
+        "Time to answer, by endpoint"
+    );
+    metrics::describe_counter!("kundeforhold_refusals_total", "Refused callers by reason");
+    metrics::describe_histogram!(
+        "kundeforhold_index_seconds",
+        metrics::Unit::Seconds,
+        "Time of the index, by operation"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_index_errors_total",
+        "Lookups that the index did not answer"
+    );
+    metrics::describe_histogram!(
+        "kundeforhold_audit_append_seconds",
+        metrics::Unit::Seconds,
+        "Time until a record is durable"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_audit_failures_total",
+        "Calls refused because they could not be recorded"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_audit_head",
+        "Number of the last durable record of use"
+    );
+    metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
+    metrics::describe_gauge!(
+        "kundeforhold_last_delivery_timestamp_seconds",
+        metrics::Unit::Seconds,
+        "Last delivery of a bank to a register"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_deliveries_published_total",
+        "Published deliveries by bank"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_contested_accounts_total",
+        "Account lookups that found two banks at once"
+    );
+    Ok(handle)
+}
