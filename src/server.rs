@@ -281,6 +281,7 @@ impl Server {
         let keys_end = background.clone();
         tasks.spawn(async move { keys.run(keys_end).await });
         tasks.spawn(self.parts.keeper.clone().run(background.clone()));
+        tasks.spawn(self.parts.keeper.clone().sweep(background.clone()));
         tasks.spawn(reload_participants(
             self.participants_file,
             self.parts.delivery.clone(),

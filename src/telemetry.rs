@@ -3,7 +3,7 @@
 use crate::config::LogLevel;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// Upper bounds of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 12] = [
@@ -28,7 +28,11 @@ pub fn log_to(target: LogTarget, level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_target(false);
+    // What the servers say about their own threads helps nobody who operates the service.
+    let filter = EnvFilter::new(format!("{level},actix_server=warn,actix_web=warn"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false);
     let set = match target {
         LogTarget::Stdout if std::io::stdout().is_terminal() => builder.try_init(),
         LogTarget::Stdout => builder.json().flatten_event(true).try_init(),

@@ -1,1 +1,86 @@
+//! The command line: one file a command. Exit code 0: done; 1: refused or failed, with a sentence on
+//! standard error; 2: wrong usage.
 
+mod ask;
+mod check;
+mod demo;
+mod healthcheck;
+mod index;
+mod issuer;
+mod key;
+mod openapi;
+mod serve;
+mod signals;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// DSOP Customer Relations Overview: which banks has a customer had a relationship with, and which bank
+/// services an account.
+#[derive(Parser)]
+#[command(name = "kundeforhold", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Serve(serve::Serve),
+    Check(check::Check),
+    Lookup(ask::Lookup),
+    Account(ask::Account),
+    Issuer(issuer::Issuer),
+    Token(issuer::Token),
+    #[command(subcommand)]
+    Index(index::IndexCommand),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    Openapi(openapi::Openapi),
+    Healthcheck(healthcheck::Healthcheck),
+}
+
+/// A failure as the user reads it: one clear sentence.
+struct Failure(String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self(cause.to_string())
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => return failed(&Failure::from(cause)),
+    };
+    // The servers of actix spawn onto a local set of their own threads; the commands run on this one.
+    let done = tokio::task::LocalSet::new().block_on(&runtime, async {
+        match arguments.command {
+            Command::Demo(command) => command.run().await,
+            Command::Serve(command) => command.run().await,
+            Command::Check(command) => command.run().await,
+            Command::Lookup(command) => command.run().await,
+            Command::Account(command) => command.run().await,
+            Command::Issuer(command) => command.run().await,
+            Command::Token(command) => command.run().await,
+            Command::Index(command) => command.run().await,
+            Command::Key(command) => command.run(),
+            Command::Openapi(command) => command.run(),
+            Command::Healthcheck(command) => command.run().await,
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failed(&failure),
+    }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    eprintln!("kundeforhold: {}", failure.0);
+    ExitCode::from(1)
+}

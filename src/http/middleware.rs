@@ -8,11 +8,13 @@ use super::request::correlation_of;
 use crate::register::lookup::Arrival;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage};
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use chrono::Utc;
 use futures_util::FutureExt;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 use uuid::Uuid;
@@ -42,29 +44,59 @@ pub async fn wrap(
         .map_or(usize::MAX, |limit| limit.0);
     let is_docs = request.path().starts_with("/docs");
 
-    let http_request = request.request().clone();
+    let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
     let mut response = if header_bytes(request.headers()) > limit {
-        let refusal = respond_to(&http_request, Problem::HEADERS_TOO_LARGE);
-        drop(request);
-        ServiceResponse::new(http_request, refusal).map_into_right_body()
+        let refusal = respond_to(request.request(), Problem::HEADERS_TOO_LARGE);
+        request.into_response(refusal).map_into_right_body()
     } else {
+        // Nothing may hold on to the request here: the router needs it for itself.
         match AssertUnwindSafe(next.call(request)).catch_unwind().await {
-            Ok(Ok(response)) => response.map_into_left_body(),
-            Ok(Err(cause)) => {
-                ServiceResponse::new(http_request, cause.error_response()).map_into_right_body()
-            }
-            Err(_) => {
-                tracing::error!(correlation = %arrival.correlation, "a handler panicked");
-                let defect = respond_to(&http_request, Problem::DEFECT);
-                ServiceResponse::new(http_request, defect).map_into_right_body()
-            }
+            Ok(answered) => answered?.map_into_left_body(),
+            Err(_) => return Err(Panicked::new(arrival, correlation, started).into()),
         }
     };
-    let policy = if is_docs { DOCS_POLICY } else { POLICY };
-    let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
-    add_headers(response.headers_mut(), correlation, policy);
+    add_headers(
+        response.headers_mut(),
+        correlation,
+        if is_docs { DOCS_POLICY } else { POLICY },
+    );
     tell(&response, &arrival, started);
     Ok(response)
+}
+
+/// A handler panicked: a defect, answered as one.
+#[derive(Debug)]
+struct Panicked {
+    arrival: Arrival,
+    correlation: Option<HeaderValue>,
+}
+
+impl Panicked {
+    fn new(arrival: Arrival, correlation: Option<HeaderValue>, started: Instant) -> Self {
+        let milliseconds = started.elapsed().as_secs_f64() * 1e3;
+        tracing::error!(correlation = %arrival.correlation, status = 500, milliseconds, "a handler met a defect");
+        metrics::counter!("kundeforhold_requests_total", "endpoint" => "unknown", "status" => "500", "consumer" => "")
+            .increment(1);
+        Self { arrival, correlation }
+    }
+}
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a handler met a defect")
+    }
+}
+
+impl ResponseError for Panicked {
+    fn status_code(&self) -> StatusCode {
+        Problem::DEFECT.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = Problem::DEFECT.respond(self.arrival.correlation, false);
+        add_headers(response.headers_mut(), self.correlation.clone(), POLICY);
+        response
+    }
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

@@ -11,7 +11,7 @@ use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const CUSTOMER_BYTES: usize = 16;
 const ACCOUNT_BYTES: usize = 10;
@@ -29,6 +29,9 @@ const MARKER: TableDefinition<(), &[u8]> = TableDefinition::new("marker");
 pub struct Embedded {
     database: Database,
     state: ArcSwap<IndexState>,
+    /// Held from reading the state to publishing its successor: redb lets the next writer in at the commit,
+    /// which is a moment too early.
+    writing: Mutex<()>,
 }
 
 impl From<redb::Error> for IndexError {
@@ -62,6 +65,7 @@ impl Embedded {
         Ok(Self {
             database,
             state: ArcSwap::from_pointee(state),
+            writing: Mutex::new(()),
         })
     }
 
@@ -208,7 +212,7 @@ impl Embedded {
     ) -> Result<(), IndexError> {
         let engine = Arc::clone(self);
         let work = move || {
-            // redb admits one writer at a time, so the state read here is the one that is replaced.
+            let _one_at_a_time = engine.writing.lock().unwrap_or_else(PoisonError::into_inner);
             let transaction = engine.database.begin_write().map_err(failed)?;
             let mut state = IndexState::clone(&engine.state.load());
             change(&transaction, &mut state)?;

@@ -2,12 +2,14 @@
 
 use super::delivery::SetLocks;
 use super::replay::{self, ReplayError};
-use crate::index::layout::{IndexState, Marker};
+use crate::domain::relationship::SetId;
+use crate::index::layout::{Generation, IndexState, Marker};
 use crate::index::{Index, IndexError};
 use crate::journal::Journal;
 use crate::pseudonym::KeyFingerprint;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Lookups that began before a switch have ended after this: only then are rows of the former generation removed.
 const RETIRE_DELAY: Duration = Duration::from_secs(3);
+/// How often replaced generations are looked for.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// Deliveries and rebuilds exclude each other: a rebuild never meets half a delivery.
 #[derive(Clone, Default)]
@@ -121,40 +125,67 @@ impl Keeper {
             return Ok(());
         };
         for set in journal.sets() {
-            let known = state.sets.get(&set);
-            let behind = known.map_or(0, |known| known.position) < journal.position(set);
-            let retired = known.is_some_and(|known| !known.retired.is_empty());
+            let behind = state.sets.get(&set).map_or(0, |known| known.position) < journal.position(set);
             // A set that is being delivered to is looked at again next time.
-            let (true, Some(_lock), Ok(_delivering)) = (
-                behind || retired,
-                self.locks.try_lock(set),
-                self.index_use.deliver(),
-            ) else {
-                continue;
-            };
-            if behind {
+            if behind
+                && let (Some(_lock), Ok(_delivering)) = (self.locks.try_lock(set), self.index_use.deliver())
+            {
                 replay::catch_up(journal, &self.index, set).await?;
-            } else {
-                self.remove_retired(journal, set).await?;
             }
         }
         Ok(())
     }
 
-    async fn remove_retired(
-        &self,
-        journal: &Journal,
-        set: crate::domain::relationship::SetId,
-    ) -> Result<(), ReplayError> {
-        let Some(mut state) = self.index.state().sets.get(&set).cloned() else {
+    /// Removes the rows of replaced generations in the background, until shutdown.
+    pub async fn sweep(self, shutdown: CancellationToken) {
+        let mut retired_since: HashMap<(SetId, Generation), Instant> = HashMap::new();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
+                () = shutdown.cancelled() => return,
+            }
+            let state = self.index.state();
+            let retired = state
+                .sets
+                .iter()
+                .flat_map(|(set, known)| known.retired.iter().map(|g| (*set, *g)));
+            let retired: HashSet<(SetId, Generation)> = retired.collect();
+            retired_since.retain(|key, _| retired.contains(key));
+            for (set, generation) in retired {
+                if retired_since
+                    .entry((set, generation))
+                    .or_insert_with(Instant::now)
+                    .elapsed()
+                    < RETIRE_DELAY
+                {
+                    continue;
+                }
+                let swept = tokio::select! {
+                    swept = self.remove_retired(set, generation) => swept,
+                    () = shutdown.cancelled() => return,
+                };
+                if let Err(cause) = swept {
+                    tracing::warn!(%cause, %set, generation, "rows of a replaced set could not be removed yet");
+                }
+            }
+        }
+    }
+
+    async fn remove_retired(&self, set: SetId, generation: Generation) -> Result<(), ReplayError> {
+        let Some(journal) = &self.journal else {
             return Ok(());
         };
-        tokio::time::sleep(RETIRE_DELAY).await;
-        for generation in state.retired.drain(..) {
-            replay::remove_generation(journal, &self.index, set, generation).await?;
-        }
-        let generation = state.generation;
-        Ok(self.index.write(set, generation, Vec::new(), Some(state)).await?)
+        replay::remove_generation(journal, &self.index, set, generation).await?;
+        let _delivering = self.index_use.deliver()?;
+        let _lock = self.locks.lock(set).await;
+        let Some(mut known) = self.index.state().sets.get(&set).cloned() else {
+            return Ok(());
+        };
+        known.retired.retain(|retired| *retired != generation);
+        Ok(self
+            .index
+            .write(set, known.generation, Vec::new(), Some(known))
+            .await?)
     }
 
     /// Throws the index away and builds it from the journal; lookups are refused meanwhile.
@@ -163,7 +194,7 @@ impl Keeper {
             return Err(IndexError::NotBuilt.into());
         };
         let _nobody_delivers = self.index_use.0.write().await;
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         self.index.clear().await?;
         for set in journal.sets() {
             replay::catch_up(journal, &self.index, set).await?;

@@ -59,7 +59,7 @@ pub async fn apply(
                     write_changes(index, set, generation, journal.changes(carried.publication())?).await?;
                 }
             }
-            if generation != current {
+            if present.is_some() && generation != current {
                 retired.push(current);
             }
             generation

@@ -1,1 +1,88 @@
+//! Whether the index answers what the journal holds.
 
+use super::keeper::Keeper;
+use super::replay::ReplayError;
+use crate::index::embedded::Embedded;
+use crate::index::layout::IndexState;
+use crate::index::{Index, IndexError, ScannedRow};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Page cache of the index that is built to compare with.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// What a comparison found; both relationship and account rows count.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    pub agreeing: u64,
+    /// In the journal, not in the index.
+    pub missing: u64,
+    /// In the index, not in the journal.
+    pub surplus: u64,
+}
+
+impl Comparison {
+    pub fn agrees(&self) -> bool {
+        self.missing == 0 && self.surplus == 0
+    }
+}
+
+/// Builds an index of its own from the journal and compares the rows that answer.
+pub async fn compare(stores: &crate::server::Stores) -> Result<Comparison, ReplayError> {
+    let keeper = stores.keeper();
+    let directory = tempfile::tempdir().map_err(|cause| IndexError::Unavailable(cause.to_string()))?;
+    let expected = Index::Embedded(Arc::new(Embedded::open(
+        &directory.path().join("expected.redb"),
+        CACHE_BYTES,
+    )?));
+    Keeper {
+        index: expected.clone(),
+        ..keeper
+    }
+    .rebuild()
+    .await?;
+    let (expected, found) = (
+        answering_rows(&expected).await?,
+        answering_rows(&stores.index).await?,
+    );
+    let agreeing = expected
+        .iter()
+        .filter(|row| found.binary_search(row).is_ok())
+        .count() as u64;
+    Ok(Comparison {
+        agreeing,
+        missing: expected.len() as u64 - agreeing,
+        surplus: found.len() as u64 - agreeing,
+    })
+}
+
+/// A digest of every row that answers, in order, each once.
+async fn answering_rows(index: &Index) -> Result<Vec<[u8; 16]>, IndexError> {
+    let state = index.refresh().await?;
+    let mut rows = Vec::new();
+    index.scan(&mut |row| rows.extend(digest(&state, &row))).await?;
+    rows.sort_unstable();
+    rows.dedup();
+    Ok(rows)
+}
+
+fn digest(state: &IndexState, row: &ScannedRow) -> Option<[u8; 16]> {
+    let (set, generation, shown) = match row {
+        ScannedRow::Relationship(customer, row) => (
+            row.set,
+            row.generation,
+            format!("{customer:?} {:?} {:?}", row.agreement, row.relationship),
+        ),
+        ScannedRow::Account(account, row) => {
+            (row.set, row.generation, format!("{account:?} {:?}", row.interval))
+        }
+    };
+    if !state.answers(set, generation) {
+        return None;
+    }
+    let hash = Sha256::digest(format!("{set} {shown}"));
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash[..16]);
+    Some(digest)
+}

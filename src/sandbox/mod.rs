@@ -1,3 +1,4 @@
 //! A stand-in for the outside world, for trials and tests only: `serve` never comes here.
 
 pub mod issuer;
+pub mod world;

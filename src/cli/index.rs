@@ -1,0 +1,67 @@
+//! `kundeforhold index`
+
+use super::Failure;
+use crate::config::{LogLevel, Settings};
+use crate::register::verify;
+use crate::server::Stores;
+use crate::telemetry::{LogTarget, log_to};
+use std::path::PathBuf;
+
+/// The index: a cache of the journal
+#[derive(clap::Subcommand)]
+pub enum IndexCommand {
+    /// Throws the index away and builds it from the journal
+    #[command(after_help = "Example:\n  kundeforhold index rebuild --config kundeforhold.toml")]
+    Rebuild(IndexArguments),
+    /// Tells whether index and journal agree
+    #[command(after_help = "Example:\n  kundeforhold index verify --config kundeforhold.toml --json")]
+    Verify(IndexArguments),
+}
+
+#[derive(clap::Args)]
+pub struct IndexArguments {
+    /// Configuration in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints the outcome as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl IndexCommand {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        log_to(LogTarget::Stderr, LogLevel::Warn);
+        let (arguments, rebuild) = match self {
+            Self::Rebuild(arguments) => (arguments, true),
+            Self::Verify(arguments) => (arguments, false),
+        };
+        let settings = Settings::load(arguments.config.as_deref())?;
+        let stores = Stores::open(&settings).await?;
+        let journal = stores
+            .journal
+            .clone()
+            .ok_or(Failure("this instance has no journal".to_owned()))?;
+        if rebuild {
+            stores.keeper().rebuild().await?;
+        }
+        stores.index.refresh().await?;
+        let outcome = verify::compare(&stores).await;
+        journal.close().await;
+        let outcome = outcome?;
+        if arguments.json {
+            println!("{}", serde_json::to_string(&outcome)?);
+        } else {
+            println!(
+                "{} rows agree, {} are missing, {} are too many",
+                outcome.agreeing, outcome.missing, outcome.surplus
+            );
+        }
+        if outcome.agrees() {
+            Ok(())
+        } else {
+            Err(Failure(
+                "index and journal do not agree; `kundeforhold index rebuild` mends it".to_owned(),
+            ))
+        }
+    }
+}

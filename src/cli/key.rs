@@ -1,0 +1,28 @@
+//! `kundeforhold key`
+
+use super::Failure;
+use crate::pseudonym::MasterKey;
+use std::path::PathBuf;
+
+/// Key files
+#[derive(clap::Subcommand)]
+pub enum KeyCommand {
+    /// Makes a key file, readable by its owner only
+    #[command(after_help = "Example:\n  kundeforhold key new pseudonym.key")]
+    New {
+        /// The file to make; an existing one is not touched
+        file: PathBuf,
+    },
+}
+
+impl KeyCommand {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let Self::New { file } = self;
+        MasterKey::create(&file)?;
+        println!(
+            "{} made. Keep a copy away from journal and index: without it they name nobody.",
+            file.display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! `kundeforhold serve`
+
+use super::{Failure, signals};
+use crate::config::Settings;
+use crate::server::Server;
+use crate::telemetry::{LogTarget, log_to};
+use std::path::PathBuf;
+
+/// The service, from configuration
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  kundeforhold key new pseudonym.key\n  kundeforhold serve --config kundeforhold.toml"
+)]
+pub struct Serve {
+    /// Configuration in TOML; the environment (KUNDEFORHOLD__SECTION__KEY) overrides it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let settings = Settings::load(self.config.as_deref())?;
+        log_to(LogTarget::Stdout, settings.log.level);
+        forbid_core_files();
+        let (stop, reload) = signals::listen()?;
+        let server = Server::build(&settings).await?;
+        tracing::info!(address = %server.address, management = %server.management_address, "listening");
+        server.run(stop, reload).await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// A core file would hold identifiers and keys.
+fn forbid_core_files() {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(cause) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
+        tracing::warn!(%cause, "core files could not be forbidden");
+    }
+}
