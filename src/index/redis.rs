@@ -295,13 +295,11 @@ impl Redis {
     ) -> Result<(), IndexError> {
         let mut connection = self.administration().await?;
         for chunk in writes.chunks(PIPELINE_ROWS) {
-            write_accounts(set, generation, chunk)
-                .query_async::<()>(&mut connection)
-                .await?;
+            send(&write_accounts(set, generation, chunk), &mut connection).await?;
             let (plain, atomic) = write_customers(set, generation, chunk);
-            plain.query_async::<()>(&mut connection).await?;
-            for pipeline in atomic {
-                pipeline.query_async::<()>(&mut connection).await?;
+            send(&plain, &mut connection).await?;
+            for pipeline in &atomic {
+                send(pipeline, &mut connection).await?;
             }
         }
         if let Some(state) = then {
@@ -365,6 +363,9 @@ impl Redis {
             for key in &keys {
                 pipeline.hgetall(key);
             }
+            if pipeline.is_empty() {
+                continue;
+            }
             let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
             for (key, hash) in keys.iter().zip(hashes) {
                 for (field, value) in hash {
@@ -380,6 +381,15 @@ impl Redis {
             deadpool_redis::PoolError::Timeout(_) => IndexError::TimedOut,
             cause => IndexError::Unavailable(cause.to_string()),
         })
+    }
+}
+
+/// Sends a pipeline of writes; the client refuses an empty one.
+async fn send(pipeline: &Pipeline, connection: &mut Connection) -> Result<(), IndexError> {
+    if pipeline.is_empty() {
+        Ok(())
+    } else {
+        Ok(pipeline.query_async(connection).await?)
     }
 }
 

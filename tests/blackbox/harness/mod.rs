@@ -1,0 +1,285 @@
+//! Starts the program the way an operator does, beside an issuer and, for one engine, a real Redis.
+
+pub mod issuer;
+pub mod redis;
+pub mod world;
+
+use issuer::TestIssuer;
+use redis::RedisServer;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kundeforhold");
+
+/// Which index a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Embedded,
+    Redis,
+}
+
+pub const ENGINES: [Engine; 2] = [Engine::Embedded, Engine::Redis];
+
+/// A service under test, with everything it stands on.
+pub struct Service {
+    pub issuer: TestIssuer,
+    pub redis: Option<RedisServer>,
+    pub directory: TempDir,
+    pub address: String,
+    pub management: String,
+    pub http: reqwest::Client,
+    child: Child,
+}
+
+impl Service {
+    /// A ready service with the participants of the fixtures and no records.
+    pub async fn start(engine: Engine) -> Self {
+        Self::start_with(engine, "").await
+    }
+
+    /// The same with more configuration: lines of TOML that begin with whole sections.
+    pub async fn start_with(engine: Engine, configuration: &str) -> Self {
+        let service = Self::launch(engine, configuration).await;
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// Started, and perhaps not ready yet.
+    pub async fn launch(engine: Engine, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let redis = (engine == Engine::Redis).then(RedisServer::start);
+        let issuer = TestIssuer::start().await;
+        let key = directory.path().join("pseudonym.key");
+        let made = Command::new(PROGRAM)
+            .args(["key", "new"])
+            .arg(&key)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(made.success());
+        std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
+        let (address, management) = (free_address(), free_address());
+        let index = match &redis {
+            Some(redis) => redis.url(),
+            None => format!("embedded:{}", directory.path().join("index.redb").display()),
+        };
+        write_configuration(
+            directory.path(),
+            &address,
+            &management,
+            &index,
+            &issuer,
+            configuration,
+        );
+        let child = spawn(directory.path());
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Self {
+            issuer,
+            redis,
+            directory,
+            address,
+            management,
+            http,
+            child,
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.path().join("kundeforhold.toml")
+    }
+
+    /// Everything the service has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log.jsonl")).unwrap_or_default()
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        let response = self
+            .http
+            .get(format!("http://{}/isready", self.management))
+            .send()
+            .await;
+        response.is_ok_and(|response| response.status().is_success())
+    }
+
+    /// Panics with the log if the service is not ready in time.
+    pub async fn wait_until_ready(&self) {
+        let started = Instant::now();
+        while !self.is_ready().await {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "not ready:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub async fn metrics(&self) -> String {
+        self.http
+            .get(format!("http://{}/metrics", self.management))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; the exit status when the process has ended.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        self.signal("-TERM");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(40),
+                "did not end:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Starts the process again after [`kill`](Self::kill) or [`terminate`](Self::terminate).
+    pub fn start_again(&mut self) {
+        self.child = spawn(self.directory.path());
+    }
+
+    /// Delivers all sets of the fixtures.
+    pub async fn deliver_world(&self) {
+        for (bank, register, records) in world::sets() {
+            let response = self.put_set(&bank, &register, records).await;
+            assert_eq!(response.status(), 200, "{bank}/{register}: {}", self.log());
+        }
+    }
+
+    /// A bank's whole set.
+    pub async fn put_set(&self, bank: &str, register: &str, records: String) -> reqwest::Response {
+        let path = format!("/v2/financialInstitutions/{bank}/relationships?register={register}");
+        let request = self
+            .http
+            .put(self.url(&path))
+            .bearer_auth(self.issuer.bank_token(bank));
+        request
+            .header("Content-Type", "application/x-ndjson")
+            .body(records)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// A lookup of a customer's relationships, complete with all headers; the test changes what it is about.
+    pub fn relationships(&self, customer: &str, from: &str, to: &str) -> reqwest::RequestBuilder {
+        let request = self.http.get(self.url("/v2/customers/customerRelationships"));
+        self.legal_headers(request)
+            .query(&[("fromDate", from), ("toDate", to)])
+            .header("CustomerID", customer)
+    }
+
+    /// A lookup of an account's bank, complete with all headers.
+    pub fn account(&self, account: &str) -> reqwest::RequestBuilder {
+        let request = self.http.get(self.url("/v2/customers/accountServicingProvider"));
+        self.legal_headers(request).header("AccountID", account)
+    }
+
+    fn legal_headers(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        request
+            .bearer_auth(self.issuer.agency_token())
+            .header("CorrelationID", uuid::Uuid::new_v4().to_string())
+            .header("AccountInfoRequestID", uuid::Uuid::new_v4().to_string())
+            .header("Legal-Mandate", "Test%20%C2%A7%201")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_configuration(
+    directory: &Path,
+    address: &str,
+    management: &str,
+    index: &str,
+    issuer: &TestIssuer,
+    more: &str,
+) {
+    let path = |name: &str| directory.join(name).display().to_string();
+    let base = format!(
+        "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
+         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[index]\nurl = {index:?}\npseudonym_key_file = {:?}\n\
+         [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n\
+         [identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
+        path("participants.toml"),
+        issuer.name(),
+        issuer.jwks_uri(),
+        path("pseudonym.key"),
+        path("journal"),
+        path("audit"),
+    );
+    let mut merged: toml::Table = base.parse().unwrap();
+    for (section, value) in more.parse::<toml::Table>().unwrap() {
+        match (merged.get_mut(&section), value) {
+            (Some(toml::Value::Table(present)), toml::Value::Table(changes)) => present.extend(changes),
+            (_, value) => drop(merged.insert(section, value)),
+        }
+    }
+    std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+}
+
+fn spawn(directory: &Path) -> Child {
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(directory.join("log.jsonl"))
+        .unwrap();
+    Command::new(PROGRAM)
+        .arg("serve")
+        .arg("--config")
+        .arg(directory.join("kundeforhold.toml"))
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// A free loopback address. Somebody could take it in between; the tests then fail loudly.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .to_string()
+}
