@@ -142,7 +142,7 @@ impl From<RejectedLine> for RejectBody {
     operation_id = "putRelationships",
     tag = "Deliveries",
     params(super::docs::OrganizationPath, super::docs::RegisterParameter, super::docs::OptionalCorrelationHeader),
-    request_body(content = RecordLine, content_type = "application/x-ndjson", description = "One record a line."),
+    request_body(content = Option<RecordLine>, content_type = "application/x-ndjson", description = "One record a line. No line is an empty set."),
     responses(
         (status = 200, description = "Published.", body = ReceiptBody),
         BankErrors, DeliveryErrors

@@ -138,7 +138,7 @@ async fn add_batch(
     path = "/kar-ws/api/v1/customers/financialInstitutions/{fid}/",
     operation_id = "getOwnCustomerRelationship",
     tag = "KFR calls",
-    params(super::docs::InstitutionPath, super::docs::CustomerHeader, super::docs::OptionalCorrelationHeader, super::docs::OptionalPeriodParameters),
+    params(super::docs::InstitutionPath, super::docs::CustomerHeader, super::docs::ForgivingCorrelationHeader, super::docs::OptionalPeriodParameters),
     responses(
         (status = 200, description = "At most the bank itself.", body = CustomerRelationshipsBody),
         PublishedReadErrors
