@@ -27,7 +27,7 @@ use uuid::Uuid;
         super::account::get_published,
         super::kfr::add,
         super::kfr::end,
-        super::kfr::batch,
+        super::kfr::add_list,
         super::kfr::read,
         super::deliveries::put_whole_set,
     ),
@@ -86,7 +86,11 @@ pub fn configure(config: &mut ServiceConfig) {
 #[into_params(parameter_in = Header)]
 pub struct CustomerHeader {
     /// Fødselsnummer, D-number or organisation number of the control object.
-    #[param(rename = "CustomerID", example = "13897210066", pattern = "^[0-9]{9}([0-9]{2})?$")]
+    #[param(
+        rename = "CustomerID",
+        example = "13897210066",
+        pattern = "^[0-9]{9}([0-9]{2})?$"
+    )]
     pub customer_id: String,
 }
 
@@ -122,7 +126,11 @@ pub struct OptionalCorrelationHeader {
 #[into_params(parameter_in = Header)]
 pub struct ForgivingCorrelationHeader {
     /// Technical id of this request; echoed if it is a UUID, and made when it is absent or unreadable.
-    #[param(rename = "CorrelationID", example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90", nullable = false)]
+    #[param(
+        rename = "CorrelationID",
+        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+        nullable = false
+    )]
     pub correlation_id: Option<String>,
 }
 

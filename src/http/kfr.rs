@@ -3,9 +3,10 @@
 use super::answer::Answer;
 use super::bank_calls::BankRefusal;
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
+use super::batch;
 use super::docs::{BankErrors, KfrAddedErrors, PublishedReadErrors};
 use super::error::Detail;
-use super::multipart::{self, BatchForm};
+use super::multipart;
 use super::relationships::CustomerRelationshipsBody;
 use super::request::Reader;
 use crate::audit::Subject;
@@ -13,11 +14,10 @@ use crate::domain::calendar::{parse_day, years_before};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::{Days, judge};
 use crate::domain::relationship::Register;
-use crate::register::delivery::{AddedCustomer, Delivery, KfrEffect};
+use crate::register::delivery::{Delivery, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
+use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
-use chrono::NaiveDate;
 
 /// The one relationship type there is.
 const RELATIONSHIP_TYPE: &str = "DSOPBANK";
@@ -102,7 +102,7 @@ pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> A
     responses((status = 201, description = "Added."), BankErrors, super::docs::BatchErrors),
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
-pub async fn batch(
+pub async fn add_list(
     bank: AdmittedBank<AddBatch>,
     delivery: Data<Delivery>,
     limits: Data<multipart::BatchLimits>,
@@ -126,7 +126,8 @@ async fn add_batch(
 ) -> Result<(), BankRefusal> {
     let form = multipart::read_batch(bank.request(), body, limits).await?;
     check_type(&form.customer_type, "customer_type")?;
-    let customers = read_batch_items(bank.request(), &form, bank.arrival().today)?;
+    let rules = *Reader::new(bank.request(), &[]).rules();
+    let customers = batch::read_items(&form.customers, &rules, bank.arrival().today)?;
     Ok(delivery
         .add_customers(bank.bank(), &customers, bank.arrival().today)
         .await?)
@@ -270,63 +271,4 @@ fn published_faults(mut faults: Vec<Fault>) -> Result<(), BankRefusal> {
     } else {
         Err(BankRefusal::Published(Refusal::Invalid(faults)))
     }
-}
-
-/// `ID` or `ID#YYYY-MM-DD`, separated by commas or line breaks; one bad item rejects all, named by position.
-fn read_batch_items(
-    request: &HttpRequest,
-    form: &BatchForm,
-    today: NaiveDate,
-) -> Result<Vec<AddedCustomer>, BankRefusal> {
-    let reader = Reader::new(request, &[]);
-    let items = form
-        .customers
-        .split([',', '\n', '\r'])
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
-    let (mut customers, mut bad_ids, mut bad_dates) = (Vec::new(), Vec::new(), Vec::new());
-    for (position, item) in items.enumerate() {
-        let (id, start) = item
-            .split_once('#')
-            .map_or((item, None), |(id, start)| (id, Some(start.trim())));
-        let detail = |reason: String| Detail {
-            parameter: format!("customers[{}]", position + 1),
-            reason,
-        };
-        let customer = CustomerId::parse(id.trim(), reader.rules())
-            .map_err(|cause| bad_ids.push(detail(cause.to_string())));
-        let from = match start.map_or(Some(today), parse_day) {
-            Some(from) if from <= today => Ok(from),
-            Some(_) => Err(bad_dates.push(detail("must not start after today".to_owned()))),
-            None => Err(bad_dates.push(detail("must start on a day, YYYY-MM-DD".to_owned()))),
-        };
-        if let (Ok(customer), Ok(from)) = (customer, from) {
-            customers.push(AddedCustomer { customer, from });
-        }
-    }
-    match (bad_ids.is_empty(), bad_dates.is_empty()) {
-        (true, true) if customers.is_empty() => Err(BankRefusal::InvalidRequest(vec![Detail {
-            parameter: "customers".to_owned(),
-            reason: "holds no customer".to_owned(),
-        }])),
-        (true, true) => Ok(customers),
-        (true, false) => Err(BankRefusal::InvalidDate(bounded(bad_dates))),
-        (false, _) => Err(BankRefusal::InvalidCustomer(bounded(
-            bad_ids.into_iter().chain(bad_dates).collect(),
-        ))),
-    }
-}
-
-/// Items that are named one by one; a file of a million bad ones is told by its beginning.
-fn bounded(mut details: Vec<Detail>) -> Vec<Detail> {
-    const NAMED_ITEMS: usize = 1_000;
-    let more = details.len().saturating_sub(NAMED_ITEMS);
-    details.truncate(NAMED_ITEMS);
-    if more > 0 {
-        details.push(Detail {
-            parameter: "customers".to_owned(),
-            reason: format!("and {more} more items are not valid"),
-        });
-    }
-    details
 }
