@@ -1,6 +1,7 @@
 //! The questions of agencies: which banks has this customer had a relationship with, and which bank
 //! services this account.
 
+use super::keeper::LevelGate;
 use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
 use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
@@ -176,6 +177,8 @@ pub struct Lookup {
     pub retention_closed_years: u32,
     /// Longest wait for the index.
     pub index_timeout: Duration,
+    /// Closed while the index may lack what was acknowledged.
+    pub gate: LevelGate,
 }
 
 impl Lookup {
@@ -364,6 +367,9 @@ impl Lookup {
         operation: &'static str,
         answer: impl Future<Output = Result<T, IndexError>>,
     ) -> Result<T, Refusal> {
+        if !self.gate.is_open() {
+            return Err(IndexError::NotBuilt.into());
+        }
         let started = Instant::now();
         let result = tokio::time::timeout(self.index_timeout, answer)
             .await

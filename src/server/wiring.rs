@@ -16,7 +16,7 @@ use crate::index::{Index, IndexError};
 use crate::journal::Journal;
 use crate::pseudonym::{MasterKey, Pseudonyms};
 use crate::register::delivery::{Delivery, SetLocks};
-use crate::register::keeper::{IndexUse, Keeper};
+use crate::register::keeper::{IndexUse, Keeper, LevelGate};
 use crate::register::lookup::Lookup;
 use crate::register::participants::{self, ParticipantsInForce};
 use actix_web::web::Data;
@@ -77,6 +77,7 @@ impl Stores {
             key: self.pseudonyms.fingerprint(),
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
+            gate: LevelGate::default(),
         }
     }
 }
@@ -134,6 +135,7 @@ impl Parts {
             recorder: recorder.clone(),
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout(),
+            gate: keeper.gate.clone(),
         };
         let delivery = Delivery {
             index: stores.index,
@@ -142,6 +144,7 @@ impl Parts {
             participants,
             locks: keeper.locks.clone(),
             index_use: keeper.index_use.clone(),
+            gate: keeper.gate.clone(),
             publications: TaskTracker::new(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
         };
