@@ -212,8 +212,19 @@ impl Redis {
             .map_err(IndexError::from)
     }
 
-    /// Reads a hash together with the state it belongs to.
+    /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
+    /// to read the state counts.
     async fn read_hash(
+        &self,
+        group: u8,
+        key: &[u8],
+    ) -> Result<(Arc<IndexState>, Vec<(Vec<u8>, Vec<u8>)>), IndexError> {
+        tokio::time::timeout(self.lookup_timeout, self.read_hash_and_state(group, key))
+            .await
+            .unwrap_or(Err(IndexError::TimedOut))
+    }
+
+    async fn read_hash_and_state(
         &self,
         group: u8,
         key: &[u8],
