@@ -6,8 +6,9 @@
 //! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state.
 
 use super::layout::{
-    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
-    decode_set, encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
+    Field, FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, Value, decode_account,
+    decode_row, decode_set, encode_account_field, encode_account_value, encode_field, encode_set,
+    encode_value,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
@@ -211,8 +212,19 @@ impl Redis {
             .map_err(IndexError::from)
     }
 
-    /// Reads a hash together with the state it belongs to.
+    /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
+    /// to read the state counts.
     async fn read_hash(
+        &self,
+        group: u8,
+        key: &[u8],
+    ) -> Result<(Arc<IndexState>, Vec<(Vec<u8>, Vec<u8>)>), IndexError> {
+        tokio::time::timeout(self.lookup_timeout, self.read_hash_and_state(group, key))
+            .await
+            .unwrap_or(Err(IndexError::TimedOut))
+    }
+
+    async fn read_hash_and_state(
         &self,
         group: u8,
         key: &[u8],
@@ -296,11 +308,9 @@ impl Redis {
         let mut connection = self.administration().await?;
         for chunk in writes.chunks(PIPELINE_ROWS) {
             send(&write_accounts(set, generation, chunk), &mut connection).await?;
-            let (plain, atomic) = write_customers(set, generation, chunk);
-            send(&plain, &mut connection).await?;
-            for pipeline in &atomic {
-                send(pipeline, &mut connection).await?;
-            }
+        }
+        for pipeline in write_customers(set, generation, writes) {
+            send(&pipeline, &mut connection).await?;
         }
         if let Some(state) = then {
             let mut pipeline = Pipeline::new();
@@ -456,36 +466,57 @@ fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pi
     pipeline
 }
 
-/// One command for a customer whose rows are only put or only deleted; a transaction of its own for both.
-fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> (Pipeline, Vec<Pipeline>) {
-    let mut by_customer: BTreeMap<CustomerKey, (Vec<(Vec<u8>, Vec<u8>)>, Vec<Vec<u8>>)> = BTreeMap::new();
+/// The fields of a customer's hash that change: to a value, or to nothing.
+type FieldWrites = BTreeMap<Field, Option<Value>>;
+
+/// Pipelines of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are:
+/// one command if they are only put or only deleted, else a transaction of its own.
+fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Pipeline> {
+    let mut by_customer: BTreeMap<CustomerKey, FieldWrites> = BTreeMap::new();
     for write in writes {
-        let (puts, deletes) = by_customer.entry(write.row().customer).or_default();
-        let field = encode_field(set, generation, write.row()).to_vec();
-        match write {
-            RowWrite::Put(row) => puts.push((field, encode_value(&row.relationship).to_vec())),
-            RowWrite::Delete(_) => deletes.push(field),
+        let value = match write {
+            RowWrite::Put(row) => Some(encode_value(&row.relationship)),
+            RowWrite::Delete(_) => None,
+        };
+        let fields = by_customer.entry(write.row().customer).or_default();
+        // The last write of a row stands.
+        fields.insert(encode_field(set, generation, write.row()), value);
+    }
+    let (mut pipelines, mut plain, mut plain_rows) = (Vec::new(), Pipeline::new(), 0);
+    for (customer, fields) in by_customer {
+        plain_rows += fields.len();
+        pipelines.extend(write_customer(&customer, fields, &mut plain));
+        if plain_rows >= PIPELINE_ROWS {
+            pipelines.push(std::mem::take(&mut plain));
+            plain_rows = 0;
         }
     }
-    let (mut plain, mut atomic) = (Pipeline::with_capacity(by_customer.len()), Vec::new());
-    for (customer, (puts, deletes)) in by_customer {
-        let key = customer_key(&customer);
-        match (puts.is_empty(), deletes.is_empty()) {
-            (false, true) => plain.hset_multiple(key, &puts).ignore(),
-            (true, false) => plain.hdel(key, deletes).ignore(),
-            _ => {
-                let mut both = Pipeline::with_capacity(2);
-                both.atomic()
-                    .hdel(&key, deletes)
-                    .ignore()
-                    .hset_multiple(key, &puts)
-                    .ignore();
-                atomic.push(both);
-                &mut plain
-            }
-        };
+    pipelines.push(plain);
+    pipelines
+}
+
+/// Adds one command to `plain`, or gives a transaction.
+fn write_customer(customer: &CustomerKey, fields: FieldWrites, plain: &mut Pipeline) -> Option<Pipeline> {
+    let key = customer_key(customer);
+    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+    for (field, value) in fields {
+        match value {
+            Some(value) => puts.push((field.to_vec(), value.to_vec())),
+            None => deletes.push(field.to_vec()),
+        }
     }
-    (plain, atomic)
+    if deletes.is_empty() {
+        plain.hset_multiple(key, &puts).ignore();
+        return None;
+    }
+    if puts.is_empty() {
+        plain.hdel(key, deletes).ignore();
+        return None;
+    }
+    let mut both = Pipeline::with_capacity(2);
+    both.atomic().hdel(&key, deletes).ignore();
+    both.hset_multiple(key, &puts).ignore();
+    Some(both)
 }
 
 fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
