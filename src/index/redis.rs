@@ -5,19 +5,24 @@
 //! round trip to one slot; if the marker is not the one the state was read with, the index was emptied or
 //! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state.
 
+mod commands;
+mod rows;
+
 use super::layout::{
-    Field, FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, Value, decode_account,
-    decode_row, decode_set, encode_account_field, encode_account_value, encode_field, encode_set,
-    encode_value,
+    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
+    decode_set, encode_set,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
+use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
-use std::collections::BTreeMap;
+use rows::{
+    PIPELINE_ROWS, account_bucket, customer_key, group_key, scanned_row, write_accounts, write_customers,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -26,10 +31,6 @@ const STATE_KEY: &[u8] = b"{kf}sets";
 const MARKER_KEY: &[u8] = b"{kf}marker";
 /// No lookup answers by a state older than this; a publication is acknowledged once it has passed.
 pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
-/// Rows in one pipeline.
-const PIPELINE_ROWS: usize = 1_000;
-/// Keys asked for in one SCAN step.
-const SCAN_STEP: usize = 1_000;
 /// Oldest Redis with every command used here.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
 
@@ -46,6 +47,9 @@ pub struct RedisOptions {
     /// Longest wait for a pipeline of a delivery.
     pub write_timeout: Duration,
 }
+
+/// Fields and values of a hash.
+type Hash = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The state as last read, and when.
 struct Known {
@@ -175,7 +179,7 @@ impl Redis {
         let read_at = Instant::now();
         let mut pipeline = Pipeline::new();
         pipeline.atomic().hgetall(STATE_KEY).get(MARKER_KEY);
-        let (sets, marker): (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>) = self.ask(&pipeline).await?;
+        let (sets, marker): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
         let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
         let mut state = IndexState {
             marker,
@@ -214,11 +218,7 @@ impl Redis {
 
     /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
     /// to read the state counts.
-    async fn read_hash(
-        &self,
-        group: u8,
-        key: &[u8],
-    ) -> Result<(Arc<IndexState>, Vec<(Vec<u8>, Vec<u8>)>), IndexError> {
+    async fn read_hash(&self, group: u8, key: &[u8]) -> Result<(Arc<IndexState>, Hash), IndexError> {
         tokio::time::timeout(self.lookup_timeout, self.read_hash_and_state(group, key))
             .await
             .unwrap_or(Err(IndexError::TimedOut))
@@ -228,14 +228,14 @@ impl Redis {
         &self,
         group: u8,
         key: &[u8],
-    ) -> Result<(Arc<IndexState>, Vec<(Vec<u8>, Vec<u8>)>), IndexError> {
+    ) -> Result<(Arc<IndexState>, Hash), IndexError> {
         let mut pipeline = Pipeline::with_capacity(2);
         // The hash first: were the store emptied before it, the marker after it would be gone too.
         pipeline.hgetall(key).get(group_key(group, b'm', &[]));
         let mut state = self.fresh_state().await?;
         for _ in 0..2 {
             let marker = state.marker.ok_or(IndexError::NotBuilt)?;
-            let (rows, found): (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>) = self.ask(&pipeline).await?;
+            let (rows, found): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
             if found.as_deref() == Some(&marker.encode()[..]) {
                 return Ok((state, rows));
             }
@@ -285,7 +285,7 @@ impl Redis {
             for customer in chunk {
                 pipeline.hgetall(customer_key(customer));
             }
-            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
+            let hashes: Vec<Hash> = pipeline.query_async(&mut connection).await?;
             for hash in hashes {
                 let rows = hash.iter().map(|(field, value)| decode_row(field, value));
                 let rows = rows.collect::<Result<Vec<_>, _>>()?;
@@ -376,7 +376,7 @@ impl Redis {
             if pipeline.is_empty() {
                 continue;
             }
-            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
+            let hashes: Vec<Hash> = pipeline.query_async(&mut connection).await?;
             for (key, hash) in keys.iter().zip(hashes) {
                 for (field, value) in hash {
                     visit(scanned_row(key, &field, &value)?);
@@ -391,158 +391,5 @@ impl Redis {
             deadpool_redis::PoolError::Timeout(_) => IndexError::TimedOut,
             cause => IndexError::Unavailable(cause.to_string()),
         })
-    }
-}
-
-/// Sends a pipeline of writes; the client refuses an empty one.
-async fn send(pipeline: &Pipeline, connection: &mut Connection) -> Result<(), IndexError> {
-    if pipeline.is_empty() {
-        Ok(())
-    } else {
-        Ok(pipeline.query_async(connection).await?)
-    }
-}
-
-/// Walks the keys of rows in steps. A key may be met twice, as SCAN does.
-struct ScanCursor(Option<u64>);
-
-impl ScanCursor {
-    const PATTERN: &str = "{??}[ca]*";
-
-    fn start() -> Self {
-        Self(Some(0))
-    }
-
-    /// The keys of the next step, which may be none; `None` at the end.
-    async fn next(&mut self, connection: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, IndexError> {
-        let Some(cursor) = self.0 else { return Ok(None) };
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor)
-            .arg("MATCH")
-            .arg(Self::PATTERN)
-            .arg("COUNT")
-            .arg(SCAN_STEP);
-        let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
-        self.0 = (next != 0).then_some(next);
-        Ok(Some(keys))
-    }
-}
-
-fn group_key(group: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
-    let mut key = format!("{{{group:02x}}}").into_bytes();
-    key.push(kind);
-    key.extend_from_slice(rest);
-    key
-}
-
-fn customer_key(customer: &CustomerKey) -> Vec<u8> {
-    group_key(customer.0[0], b'c', &customer.0[1..])
-}
-
-/// 2¹⁸ buckets keep the hashes small enough for Redis's compact encoding at 25 million accounts.
-/// Gives the bucket's key, and what the fields of the account begin with.
-fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
-    let [group, second, third, ..] = account.0;
-    let mut rest = [0; 8];
-    rest.copy_from_slice(&account.0[2..]);
-    (group_key(group, b'a', &[second, third >> 6]), rest)
-}
-
-fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(writes.len());
-    for write in writes {
-        let row = write.row();
-        let Some(account) = &row.account else { continue };
-        let (bucket, rest) = account_bucket(account);
-        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
-        match write {
-            RowWrite::Put(_) => {
-                pipeline.hset(bucket, field, encode_account_value(&row.relationship).as_slice())
-            }
-            RowWrite::Delete(_) => pipeline.hdel(bucket, field),
-        }
-        .ignore();
-    }
-    pipeline
-}
-
-/// The fields of a customer's hash that change: to a value, or to nothing.
-type FieldWrites = BTreeMap<Field, Option<Value>>;
-
-/// Pipelines of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are:
-/// one command if they are only put or only deleted, else a transaction of its own.
-fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Pipeline> {
-    let mut by_customer: BTreeMap<CustomerKey, FieldWrites> = BTreeMap::new();
-    for write in writes {
-        let value = match write {
-            RowWrite::Put(row) => Some(encode_value(&row.relationship)),
-            RowWrite::Delete(_) => None,
-        };
-        let fields = by_customer.entry(write.row().customer).or_default();
-        // The last write of a row stands.
-        fields.insert(encode_field(set, generation, write.row()), value);
-    }
-    let (mut pipelines, mut plain, mut plain_rows) = (Vec::new(), Pipeline::new(), 0);
-    for (customer, fields) in by_customer {
-        plain_rows += fields.len();
-        pipelines.extend(write_customer(&customer, fields, &mut plain));
-        if plain_rows >= PIPELINE_ROWS {
-            pipelines.push(std::mem::take(&mut plain));
-            plain_rows = 0;
-        }
-    }
-    pipelines.push(plain);
-    pipelines
-}
-
-/// Adds one command to `plain`, or gives a transaction.
-fn write_customer(customer: &CustomerKey, fields: FieldWrites, plain: &mut Pipeline) -> Option<Pipeline> {
-    let key = customer_key(customer);
-    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
-    for (field, value) in fields {
-        match value {
-            Some(value) => puts.push((field.to_vec(), value.to_vec())),
-            None => deletes.push(field.to_vec()),
-        }
-    }
-    if deletes.is_empty() {
-        plain.hset_multiple(key, &puts).ignore();
-        return None;
-    }
-    if puts.is_empty() {
-        plain.hdel(key, deletes).ignore();
-        return None;
-    }
-    let mut both = Pipeline::with_capacity(2);
-    both.atomic().hdel(&key, deletes).ignore();
-    both.hset_multiple(key, &puts).ignore();
-    Some(both)
-}
-
-fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
-    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
-    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
-    match (key.get(4), key.get(5..)) {
-        (Some(b'c'), Some(rest)) if rest.len() == 15 => {
-            let mut customer = [group; 16];
-            customer[1..].copy_from_slice(rest);
-            Ok(ScannedRow::Relationship(
-                CustomerKey(customer),
-                decode_row(field, value)?,
-            ))
-        }
-        (Some(b'a'), Some([second, _])) => {
-            let (rest, field) = field
-                .split_first_chunk::<8>()
-                .ok_or(IndexError::Format("account key"))?;
-            let mut account = [group; 10];
-            account[1] = *second;
-            account[2..].copy_from_slice(rest);
-            Ok(ScannedRow::Account(
-                AccountKey(account),
-                decode_account(field, value)?,
-            ))
-        }
-        _ => Err(IndexError::Format("key")),
     }
 }
