@@ -53,12 +53,7 @@ pub async fn apply(
         Kind::Changes => current,
         Kind::WholeSet { carries_after } => {
             let generation = generation_of(publication)?;
-            write_changes(index, set, generation, journal.changes(publication)?).await?;
-            for carried in journal.published_after(set, carries_after)? {
-                if carried.publication().position < publication.position {
-                    write_changes(index, set, generation, journal.changes(carried.publication())?).await?;
-                }
-            }
+            load(journal, index, set, publication, carries_after).await?;
             if present.is_some() && generation != current {
                 retired.push(current);
             }
@@ -78,6 +73,28 @@ pub async fn apply(
     index.write(set, generation, last, Some(state)).await?;
     if matches!(publication.kind, Kind::WholeSet { .. }) {
         index.settle().await;
+    }
+    Ok(())
+}
+
+/// Loads a whole set into its generation, and after it the KFR calls that were published while it was received.
+/// Another whole set published meanwhile is replaced like all that came before.
+async fn load(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    whole: &Publication,
+    carries_after: u64,
+) -> Result<(), ReplayError> {
+    let generation = generation_of(whole)?;
+    let mut carried = journal.published_after(set, carries_after)?;
+    carried.retain(|later| {
+        let later = later.publication();
+        later.position < whole.position && later.kind == Kind::Changes
+    });
+    write_changes(index, set, generation, journal.changes(whole)?).await?;
+    for calls in &carried {
+        write_changes(index, set, generation, journal.changes(calls.publication())?).await?;
     }
     Ok(())
 }
