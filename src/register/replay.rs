@@ -53,12 +53,7 @@ pub async fn apply(
         Kind::Changes => current,
         Kind::WholeSet { carries_after } => {
             let generation = generation_of(publication)?;
-            write_changes(index, set, generation, journal.changes(publication)?).await?;
-            for carried in journal.published_after(set, carries_after)? {
-                if carried.publication().position < publication.position {
-                    write_changes(index, set, generation, journal.changes(carried.publication())?).await?;
-                }
-            }
+            load(journal, index, set, publication, carries_after).await?;
             if present.is_some() && generation != current {
                 retired.push(current);
             }
@@ -80,6 +75,56 @@ pub async fn apply(
         index.settle().await;
     }
     Ok(())
+}
+
+/// Loads a whole set into its generation, and after it the KFR calls that were published while it was received.
+/// Another whole set published meanwhile is replaced like all that came before.
+async fn load(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    whole: &Publication,
+    carries_after: u64,
+) -> Result<(), ReplayError> {
+    let generation = generation_of(whole)?;
+    let mut carried = journal.published_after(set, carries_after)?;
+    carried.retain(|later| {
+        let later = later.publication();
+        later.position < whole.position && later.kind == Kind::Changes
+    });
+    for calls in &carried {
+        remove_customer_level(index, set, generation, journal.changes(calls.publication())?).await?;
+    }
+    write_changes(index, set, generation, journal.changes(whole)?).await?;
+    for calls in &carried {
+        write_changes(index, set, generation, journal.changes(calls.publication())?).await?;
+    }
+    Ok(())
+}
+
+/// Removes what an attempt to load a generation that was cut off may have left of the customers of KFR calls:
+/// the calls are resolved against what stands, so they need to find what they found then.
+async fn remove_customer_level(
+    index: &Index,
+    set: SetId,
+    generation: Generation,
+    mut calls: Changes,
+) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(calls).await?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let customers = customers_of_calls(&chunk);
+        let found = index.rows_of(set, generation, &customers).await?;
+        let rows = customers.iter().zip(found).flat_map(|(customer, rows)| {
+            let customer_level = |(agreement, _): &_| *agreement == AgreementKey::CUSTOMER_LEVEL;
+            let rows = rows.into_iter().filter(customer_level);
+            rows.map(|(_, relationship)| RowWrite::Delete(customer_level_row(*customer, relationship)))
+        });
+        index.write(set, generation, rows.collect(), None).await?;
+        calls = rest;
+    }
 }
 
 fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
@@ -252,18 +297,7 @@ pub async fn resolve(
     generation: Generation,
     changes: &[SetChange],
 ) -> Result<Resolution, ReplayError> {
-    let asks = |change: &SetChange| match change {
-        SetChange::Put(_) => None,
-        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
-            Some(customer.customer_key())
-        }
-    };
-    let customers: Vec<CustomerKey> = changes
-        .iter()
-        .filter_map(asks)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let customers = customers_of_calls(changes);
     let rows = if customers.is_empty() {
         Vec::new()
     } else {
@@ -272,6 +306,18 @@ pub async fn resolve(
     let mut resolution = Resolution::new(customers.into_iter().zip(rows));
     changes.iter().for_each(|change| resolution.apply(change));
     Ok(resolution)
+}
+
+/// The customers of KFR calls among changes, each once: what stands of them decides what the calls do.
+fn customers_of_calls(changes: &[SetChange]) -> Vec<CustomerKey> {
+    let customer = |change: &SetChange| match change {
+        SetChange::Put(_) => None,
+        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
+            Some(customer.customer_key())
+        }
+    };
+    let customers: BTreeSet<CustomerKey> = changes.iter().filter_map(customer).collect();
+    customers.into_iter().collect()
 }
 
 /// Changes turned into blind writes: the rules of KFR calls, applied to the rows that stand.
