@@ -262,7 +262,13 @@ impl Problem {
     /// Under `/kar-ws/api/v1` an unknown account is a 400, as the published version has it.
     pub fn as_published(self) -> Self {
         match self.code {
-            "ERR-006" => Self::new(StatusCode::BAD_REQUEST, "ERR-004", "Ugyldig kontonummer"),
+            "ERR-006" => {
+                let detail = Detail {
+                    parameter: "AccountID".to_owned(),
+                    reason: "is known to no bank".to_owned(),
+                };
+                Self::new(StatusCode::BAD_REQUEST, "ERR-004", "Ugyldig kontonummer").with(vec![detail])
+            }
             _ => self,
         }
     }

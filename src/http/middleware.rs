@@ -8,8 +8,8 @@ use super::request::correlation_of;
 use crate::register::lookup::Arrival;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use chrono::Utc;
@@ -122,6 +122,15 @@ fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy
     }
 }
 
+/// The name of a standard method. Another one is the caller's own text, and could hold anything.
+fn method_name(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::CONNECT => method.as_str(),
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => method.as_str(),
+        _ => "unknown",
+    }
+}
+
 /// One log line and the request's metrics. The route's pattern stands for the path, which could hold anything.
 fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started: Instant) {
     let status = response.status().as_u16();
@@ -138,7 +147,7 @@ fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started
     metrics::histogram!("kundeforhold_request_seconds", "endpoint" => route.clone()).record(elapsed);
     tracing::info!(
         correlation = %arrival.correlation,
-        method = %request.method(),
+        method = method_name(request.method()),
         route,
         status,
         consumer,
