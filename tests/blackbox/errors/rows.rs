@@ -415,14 +415,17 @@ async fn headers_that_are_too_large_are_err_009() {
 
 #[tokio::test]
 async fn a_defect_is_err_500_and_the_log_has_its_correlation_id() {
+    const SPOIL_EVERY_ROW: &str = "for _, key in ipairs(redis.call('KEYS', '{??}[ca]*')) do \
+        for _, field in ipairs(redis.call('HKEYS', key)) do redis.call('HSET', key, field, 'what is this') end end";
     let service = Service::start(Engine::Redis).await;
+    service.deliver_world().await;
     service
         .redis
         .as_ref()
         .unwrap()
-        .command(&["HSET", "{kf}sets", "what", "is this"]);
+        .command(&["EVAL", SPOIL_EVERY_ROW, "0"]);
     for ask in [Ask::relationships(&service), Ask::account(&service)] {
-        let told = sent_until(500, &ask).await;
+        let told = ask.send().await;
         assert_error(&told, DEFECT);
         let correlation = told.header("CorrelationID").unwrap().to_owned();
         let log = service.log();
