@@ -17,9 +17,10 @@ use futures_util::FutureExt;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
-/// Bytes of all header names and values of a request.
+/// Bytes of a request's address and of all its header names and values.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderLimit(pub usize);
 
@@ -45,12 +46,16 @@ pub async fn wrap(
     let is_docs = request.path().starts_with("/docs");
 
     let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
-    let mut response = if header_bytes(request.headers()) > limit {
+    let mut response = if head_bytes(&request) > limit {
         let refusal = respond_to(request.request(), Problem::HEADERS_TOO_LARGE);
         request.into_response(refusal).map_into_right_body()
     } else {
         // Nothing may hold on to the request here: the router needs it for itself.
-        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        let span = tracing::error_span!("request", correlation = %arrival.correlation);
+        match AssertUnwindSafe(next.call(request).instrument(span))
+            .catch_unwind()
+            .await
+        {
             Ok(answered) => answered?.map_into_left_body(),
             Err(_) => return Err(Panicked::new(arrival, correlation, started).into()),
         }
@@ -99,11 +104,16 @@ impl ResponseError for Panicked {
     }
 }
 
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum()
+/// Bytes of the address and of all header names and values.
+fn head_bytes(request: &ServiceRequest) -> usize {
+    let address = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |address| address.as_str().len());
+    let headers = request.headers().iter();
+    headers.fold(address, |sum, (name, value)| {
+        sum + name.as_str().len() + value.len()
+    })
 }
 
 fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy: &'static str) {

@@ -70,6 +70,8 @@ pub struct RelationshipsQuestion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountQuestion {
     pub account: AccountNumber,
+    /// Asked at the older path, where an unknown account counts as an invalid one, as published.
+    pub as_published: bool,
 }
 
 /// Which group of rules a fault breaks; the order is that of precedence.
@@ -99,6 +101,8 @@ pub enum Refusal {
     NotAcceptable,
     /// No bank services the account, as far as the coverage says.
     UnknownAccount(Coverage),
+    /// The same at the older path.
+    UnknownAccountAsPublished,
     Unavailable,
     TimedOut,
     Defect,
@@ -262,7 +266,10 @@ impl Lookup {
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, arrival, None);
         let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
-        let provider = provider.ok_or(Refusal::UnknownAccount(coverage))?;
+        let provider = provider.ok_or(match question.as_published {
+            true => Refusal::UnknownAccountAsPublished,
+            false => Refusal::UnknownAccount(coverage),
+        })?;
         if provider.contested {
             metrics::counter!("kundeforhold_contested_accounts_total").increment(1);
             let bank = provider.institution.organization;
@@ -293,8 +300,10 @@ impl Lookup {
     }
 
     fn participant_statuses(&self, arrival: &Arrival) -> Result<Vec<ParticipantStatus>, Refusal> {
+        if !self.gate.is_open() {
+            return Err(Refusal::Unavailable);
+        }
         let state = self.index.state();
-        state.marker.ok_or(Refusal::Unavailable)?;
         let participants = self.participants.load();
         let status = |bank: &crate::domain::participants::Participant| {
             let (freshness, last_delivery) = freshness(bank, last_delivery(&state), arrival.at);

@@ -3,7 +3,9 @@
 //!
 //! No call of an agency can be too large in its body, since none is read: of the sizes only 431 is reachable.
 
+mod outages;
 mod precedence;
+mod questions;
 mod rows;
 mod secrets;
 

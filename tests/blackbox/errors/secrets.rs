@@ -1,6 +1,5 @@
 //! Nothing sent comes back in an error, wherever it stood.
 
-use super::*;
 use crate::harness::ask::Ask;
 use crate::harness::{ENGINES, Service};
 

@@ -111,13 +111,12 @@ impl<'s> Ask<'s> {
     }
 
     pub async fn send(self) -> Told {
-        let headers = self.headers.iter().map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            (name, HeaderValue::from_bytes(value).unwrap())
-        });
-        // `extend` would replace a header that is sent twice.
         let mut sent = HeaderMap::new();
-        headers.for_each(|(name, value)| drop(sent.append(name, value)));
+        for (name, value) in &self.headers {
+            // `insert` would replace a header that is sent twice.
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            sent.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
         let request = self
             .service
             .http

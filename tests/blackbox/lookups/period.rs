@@ -36,7 +36,7 @@ async fn a_period_may_begin_at_any_time_up_to_today_and_end_at_any_time_after() 
                 .query("toDate", &to)
                 .send()
                 .await;
-            let code = (status == 400).then_some("ERR-003").unwrap_or_default();
+            let code = if status == 400 { "ERR-003" } else { "" };
             assert_eq!(
                 (told.status, told.error_code().as_str()),
                 (status, code),

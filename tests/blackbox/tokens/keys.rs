@@ -73,6 +73,8 @@ async fn a_key_of_1024_bits_is_not_believed() {
         json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "weak", "n": WEAK_MODULUS, "e": "AQAB"});
     publish(&service, vec![service.issuer.key().jwk(KID), weak]).await;
     assert_refused(&service, WEAKLY_SIGNED).await;
+    // The library refuses such a key too; that it is not even kept is told in the log.
+    assert!(service.log().contains("\"skipped\":1"), "{}", service.log());
     // The same claims under a key that is strong enough.
     let iss = json!(WEAK_ISSUER);
     assert_accepted(&service, &service.issuer.sign(&with(&service, "iss", iss))).await;
