@@ -13,6 +13,7 @@ mod fixture;
 pub mod grant;
 pub mod key_set;
 pub mod keys;
+pub mod limits;
 pub mod outbound;
 pub mod token;
 mod unique_json;
