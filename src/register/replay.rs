@@ -55,7 +55,10 @@ pub async fn apply(
             let generation = generation_of(publication)?;
             write_changes(index, set, generation, journal.changes(publication)?).await?;
             for carried in journal.published_after(set, carries_after)? {
-                if carried.publication().position < publication.position {
+                // Another whole set that was published meanwhile is replaced, not joined.
+                if carried.publication().kind == Kind::Changes
+                    && carried.publication().position < publication.position
+                {
                     write_changes(index, set, generation, journal.changes(carried.publication())?).await?;
                 }
             }
