@@ -167,9 +167,9 @@ impl Parts {
     async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let stores = Stores::open(settings).await?;
-        if let Ok(state) = stores.index.refresh().await {
-            participants::check_none_dropped(&participants, &state)?;
-        }
+        let known = stores.index.refresh().await.unwrap_or_default();
+        let sets = participants::sets_with_records(&known, stores.journal.as_deref());
+        participants::check_none_dropped(&participants, &sets)?;
         let participants = ParticipantsInForce::new(participants);
         let audit_timeout = Duration::from_millis(settings.audit.timeout_milliseconds);
         let recorder = Recorder::open(&settings.audit.directory, &stores.key, audit_timeout)?;
@@ -415,15 +415,15 @@ async fn reload_participants(
     reload: Arc<tokio::sync::Notify>,
     end: CancellationToken,
 ) {
-    let mut last_read = std::fs::read(&path).unwrap_or_default();
+    let mut last_read = Some(std::fs::read(&path).unwrap_or_default());
     loop {
         tokio::select! {
             () = tokio::time::sleep(RELOAD_EVERY) => {}
-            () = reload.notified() => last_read.clear(),
+            () = reload.notified() => last_read = None,
             () = end.cancelled() => return,
         }
         // A file that cannot be read is told once by the attempt below, not at every look.
-        let content = std::fs::read(&path).unwrap_or_default();
+        let content = Some(std::fs::read(&path).unwrap_or_default());
         if content != last_read {
             last_read = content;
             reload_once(&path, &delivery);
@@ -432,11 +432,9 @@ async fn reload_participants(
 }
 
 fn reload_once(path: &Path, delivery: &Delivery) {
-    let replaced = participants::load(path).and_then(|participants| {
-        delivery
-            .participants
-            .replace(participants, &delivery.index.state())
-    });
+    let sets = participants::sets_with_records(&delivery.index.state(), delivery.journal.as_deref());
+    let replaced =
+        participants::load(path).and_then(|participants| delivery.participants.replace(participants, &sets));
     match replaced {
         Ok(()) => tracing::info!("the participants file was read again"),
         Err(cause) => {

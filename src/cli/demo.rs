@@ -3,6 +3,7 @@
 use super::{Failure, signals};
 use crate::config::{LogLevel, Settings};
 use crate::pseudonym::MasterKey;
+use crate::register::participants::sets_with_records;
 use crate::sandbox::issuer::Issuer;
 use crate::sandbox::world::{self, World};
 use crate::server::Server;
@@ -77,7 +78,8 @@ impl Demo {
                 .deliver(&format!("http://{address}"), &issuer, TOKEN_LIFETIME)
                 .await?;
             // Only now, since a paused bank could not have delivered.
-            Ok::<_, Failure>(participants.replace(world.participants().clone(), &index.state())?)
+            let sets = sets_with_records(&index.state(), None);
+            Ok::<_, Failure>(participants.replace(world.participants().clone(), &sets)?)
         };
         match loaded.await {
             Ok(()) => self.introduce(address, management, &issuer, &world)?,

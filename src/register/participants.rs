@@ -3,11 +3,13 @@
 use crate::domain::calendar::parse_day;
 use crate::domain::identifiers::{InvalidIdentifier, OrganizationNumber};
 use crate::domain::participants::{Merger, Participant, Participants, ParticipantsError};
-use crate::domain::relationship::{Register, Role};
+use crate::domain::relationship::{Register, Role, SetId};
 use crate::index::layout::IndexState;
+use crate::journal::Journal;
 use arc_swap::ArcSwap;
 use chrono::{NaiveDate, TimeDelta};
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -161,14 +163,20 @@ pub fn load(path: &Path) -> Result<Participants, ParticipantsFileError> {
     parse(&std::fs::read_to_string(path).map_err(unreadable)?)
 }
 
+/// The sets that were delivered to: those that the index answers, and those of the journal, from which an
+/// index that was emptied is still to be built.
+pub fn sets_with_records(state: &IndexState, journal: Option<&Journal>) -> HashSet<SetId> {
+    let journalled = journal.map_or_else(Vec::new, Journal::sets);
+    state.sets.keys().copied().chain(journalled).collect()
+}
+
 /// A list that leaves out a bank with records would make its answers disappear.
 pub fn check_none_dropped(
     participants: &Participants,
-    state: &IndexState,
+    sets: &HashSet<SetId>,
 ) -> Result<(), ParticipantsFileError> {
-    let dropped = state
-        .sets
-        .keys()
+    let dropped = sets
+        .iter()
         .map(|set| set.bank)
         .find(|bank| participants.get(*bank).is_none());
     dropped.map_or(Ok(()), |bank| Err(ParticipantsFileError::Dropped(bank)))
@@ -191,9 +199,9 @@ impl ParticipantsInForce {
     pub fn replace(
         &self,
         participants: Participants,
-        state: &IndexState,
+        sets: &HashSet<SetId>,
     ) -> Result<(), ParticipantsFileError> {
-        check_none_dropped(&participants, state)?;
+        check_none_dropped(&participants, sets)?;
         self.0.store(Arc::new(participants));
         Ok(())
     }
