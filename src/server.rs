@@ -236,7 +236,8 @@ fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {
     Ok(KeySet::new(source, issuer, key_set_settings)?)
 }
 
-fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
+/// The scopes that open each operation, as the settings name them.
+pub fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
     Ok(RequiredScopes {
         customer_relationships: ScopeSettings::parse(
             "access.scopes.customer_relationships",
