@@ -15,6 +15,7 @@ use crate::http::middleware::{self, HeaderLimit};
 use crate::http::multipart::BatchLimits;
 use crate::http::routes;
 use crate::index::embedded::Embedded;
+use crate::index::layout::Owner;
 use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalError};
@@ -115,6 +116,10 @@ impl Stores {
             }
         };
         let index = open_index(settings).await?;
+        index.claim(Owner {
+            register_id: journal.as_ref().map(|journal| journal.register_id()),
+            key: pseudonyms.fingerprint(),
+        });
         Ok(Self {
             index,
             journal,

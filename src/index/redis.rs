@@ -3,11 +3,13 @@
 //! Keys: `{b}c…` a customer's hash, `{b}a…` a bucket of accounts, `{b}m` the marker of a slot group, where `b`
 //! is the first byte of the pseudonym in hexadecimal. A lookup reads a hash and the marker beside it in one
 //! round trip to one slot; if the marker is not the one the state was read with, the index was emptied or
-//! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state.
+//! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state, `{kf}building` the number of the build that
+//! began last.
 
 use super::layout::{
-    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
-    decode_set, encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
+    FoundAccount, FoundRow, Generation, IndexState, Marker, Owner, RowWrite, SetState, decode_account,
+    decode_row, decode_set, encode_account_field, encode_account_value, encode_field, encode_set,
+    encode_value,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
@@ -17,14 +19,19 @@ use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 const STATE_KEY: &[u8] = b"{kf}sets";
 const MARKER_KEY: &[u8] = b"{kf}marker";
+/// Names the build under way. Were the store emptied amid it, this would be gone too.
+const BUILDING_KEY: &[u8] = b"{kf}building";
 /// No lookup answers by a state older than this; a publication is acknowledged once it has passed.
 pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
+/// A Redis that has not told its state for so long is away. Above [`STATE_AGE_BOUND`] and the timeouts of a
+/// single slow answer, so that readiness does not flicker.
+const AWAY_AFTER: Duration = Duration::from_millis(1_500);
 /// Rows in one pipeline.
 const PIPELINE_ROWS: usize = 1_000;
 /// Keys asked for in one SCAN step.
@@ -60,6 +67,9 @@ pub struct Redis {
     pool: Pool,
     known: ArcSwap<Known>,
     reading_state: tokio::sync::Mutex<()>,
+    /// The build that this handle began last; 0: none.
+    building: AtomicU64,
+    owner: OnceLock<Owner>,
 }
 
 impl From<RedisError> for IndexError {
@@ -109,6 +119,8 @@ impl Redis {
             pool,
             known: ArcSwap::from_pointee(known),
             reading_state: tokio::sync::Mutex::new(()),
+            building: AtomicU64::new(0),
+            owner: OnceLock::new(),
         })
     }
 
@@ -150,6 +162,16 @@ impl Redis {
         Arc::clone(&self.known.load().state)
     }
 
+    /// From now on nothing is answered from another's index. The first owner stays.
+    pub fn claim(&self, owner: Owner) {
+        self.owner.get_or_init(|| owner);
+    }
+
+    /// Whether Redis has told its state lately. The keeper asks for it all the time.
+    pub fn is_there(&self) -> bool {
+        self.known.load().read_at.elapsed() < AWAY_AFTER
+    }
+
     /// Reads the state from Redis.
     pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
         let _one_at_a_time = self.reading_state.lock().await;
@@ -184,7 +206,10 @@ impl Redis {
             let set: [u8; 4] = set.try_into().map_err(|_| IndexError::Format("set"))?;
             state.sets.insert(decode_set(set)?, SetState::decode(&bytes)?);
         }
-        let state = Arc::new(state);
+        let state = Arc::new(match self.owner.get() {
+            Some(owner) => state.seen_by(owner),
+            None => state,
+        });
         self.known.store(Arc::new(Known {
             state: Arc::clone(&state),
             read_at,
@@ -320,8 +345,11 @@ impl Redis {
 
     pub async fn clear(&self) -> Result<(), IndexError> {
         let mut connection = self.administration().await?;
+        let building = uuid::Uuid::new_v4().as_u64_pair().0;
+        self.building.store(building, Ordering::Relaxed);
         let mut markers = Pipeline::new();
         markers.del(MARKER_KEY).ignore().del(STATE_KEY).ignore();
+        markers.set(BUILDING_KEY, building).ignore();
         for group in 0..=u8::MAX {
             markers.del(group_key(group, b'm', &[])).ignore();
         }
@@ -339,8 +367,20 @@ impl Redis {
         Ok(())
     }
 
+    /// Refused if Redis was emptied, or another build began, since [`clear`](Self::clear): rows may be missing.
     pub async fn complete(&self, marker: Marker) -> Result<(), IndexError> {
         let mut connection = self.administration().await?;
+        redis::cmd("WATCH")
+            .arg(BUILDING_KEY)
+            .query_async::<()>(&mut connection)
+            .await?;
+        let found: Option<u64> = redis::cmd("GET")
+            .arg(BUILDING_KEY)
+            .query_async(&mut connection)
+            .await?;
+        if found.unwrap_or(0) != self.building.load(Ordering::Relaxed) {
+            return Err(IndexError::NotBuilt);
+        }
         let mut pipeline = Pipeline::new();
         pipeline
             .atomic()
@@ -351,7 +391,8 @@ impl Redis {
                 .set(group_key(group, b'm', &[]), marker.encode().as_slice())
                 .ignore();
         }
-        pipeline.query_async::<()>(&mut connection).await?;
+        let unchanged: Option<()> = pipeline.query_async(&mut connection).await?;
+        unchanged.ok_or(IndexError::NotBuilt)?;
         self.refresh().await.map(|_| ())
     }
 

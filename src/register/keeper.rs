@@ -101,6 +101,9 @@ impl Keeper {
     }
 
     fn standing(&self, state: &IndexState) -> Standing {
+        if state.foreign {
+            return Standing::Foreign;
+        }
         let Some(journal) = &self.journal else {
             return match state.marker {
                 Some(marker) if marker.key != self.key => Standing::Foreign,
@@ -215,15 +218,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whether every set of the journal is answered as the journal has it.
+    /// Whether the index is there and answers every set of the journal as the journal has it.
     pub fn is_level(&self) -> bool {
         let state = self.index.state();
         let Some(marker) = state.marker else { return false };
         let Some(journal) = &self.journal else {
-            return marker.key == self.key;
+            return self.index.is_there() && marker.key == self.key;
         };
         let level = |set| state.sets.get(&set).map_or(0, |known| known.position) == journal.position(set);
-        marker.register_id == journal.register_id()
+        self.index.is_there()
+            && marker.register_id == journal.register_id()
             && marker.key == self.key
             && journal.sets().into_iter().all(level)
     }
