@@ -45,7 +45,7 @@ impl IndexCommand {
             stores.keeper().rebuild().await?;
         }
         stores.index.refresh().await?;
-        let outcome = verify::compare(&stores).await;
+        let outcome = verify::compare(stores.keeper()).await;
         journal.close().await;
         let outcome = outcome?;
         if arguments.json {

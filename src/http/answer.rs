@@ -109,16 +109,9 @@ pub fn respond_to(request: &HttpRequest, problem: Problem) -> HttpResponse {
 }
 
 fn refused(request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
-    let mount = Mount::of(request);
-    let problem = Problem::from(refusal);
-    let problem = if mount == Mount::KarWs {
-        problem.as_published()
-    } else {
-        problem
-    };
-    let mut response = respond_to(request, problem);
+    let mut response = respond_to(request, Problem::from(refusal));
     if let Refusal::UnknownAccount(coverage) = refusal {
-        tell_coverage(&mut response, mount, coverage);
+        tell_coverage(&mut response, Mount::of(request), coverage);
     }
     response
 }

@@ -1,7 +1,8 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the page to browse it. Nothing is loaded
 //! from outside.
 
-use super::error::ErrorBody;
+use super::deliveries::RejectedBody;
+use super::error::{Detail, ErrorBody};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
@@ -26,10 +27,11 @@ use uuid::Uuid;
         super::account::get_published,
         super::kfr::add,
         super::kfr::end,
-        super::kfr::batch,
+        super::kfr::add_list,
         super::kfr::read,
         super::deliveries::put_whole_set,
     ),
+    components(schemas(ErrorBody, Detail, RejectedBody)),
     modifiers(&Maskinporten),
     tags(
         (name = "Lookups", description = "For agencies."),
@@ -84,7 +86,11 @@ pub fn configure(config: &mut ServiceConfig) {
 #[into_params(parameter_in = Header)]
 pub struct CustomerHeader {
     /// Fødselsnummer, D-number or organisation number of the control object.
-    #[param(rename = "CustomerID", example = "13897210066")]
+    #[param(
+        rename = "CustomerID",
+        example = "13897210066",
+        pattern = "^[0-9]{9}([0-9]{2})?$"
+    )]
     pub customer_id: String,
 }
 
@@ -114,6 +120,18 @@ pub struct OptionalCorrelationHeader {
         nullable = false
     )]
     pub correlation_id: Option<Uuid>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct ForgivingCorrelationHeader {
+    /// Technical id of this request; echoed if it is a UUID, and made when it is absent or unreadable.
+    #[param(
+        rename = "CorrelationID",
+        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+        nullable = false
+    )]
+    pub correlation_id: Option<String>,
 }
 
 #[derive(IntoParams)]
@@ -216,7 +234,7 @@ pub struct RegisterParameter {
 #[into_params(parameter_in = Path)]
 pub struct InstitutionPath {
     /// Organisation number of the financial institution.
-    #[param(example = "210132120", pattern = "^[0-9]{9}$")]
+    #[param(example = "210099093", pattern = "^[0-9]{9}$")]
     pub fid: String,
 }
 
@@ -224,7 +242,7 @@ pub struct InstitutionPath {
 #[into_params(parameter_in = Path)]
 pub struct OrganizationPath {
     /// Organisation number of the bank.
-    #[param(rename = "organizationID", example = "210011013", pattern = "^[0-9]{9}$")]
+    #[param(rename = "organizationID", example = "210099093", pattern = "^[0-9]{9}$")]
     pub organization_id: String,
 }
 
@@ -232,7 +250,7 @@ pub struct OrganizationPath {
 #[into_params(parameter_in = Path)]
 pub struct KfrTypePath {
     /// Organisation number of the financial institution.
-    #[param(example = "210132120", pattern = "^[0-9]{9}$")]
+    #[param(example = "210099093", pattern = "^[0-9]{9}$")]
     pub fid: String,
     /// `DSOPBANK`.
     #[param(rename = "type", example = "DSOPBANK", pattern = "^DSOPBANK$")]
@@ -347,7 +365,7 @@ pub enum DeliveryErrors {
     TooLarge(ErrorBody),
     /// KFR-012: some lines are no records; the former set stands.
     #[response(status = 422)]
-    Rejected(super::deliveries::RejectedBody),
+    Rejected(RejectedBody),
 }
 
 /// The published errors of the reading call: ERR-001, ERR-002 and ERR-003.

@@ -223,6 +223,11 @@ impl From<&Refusal> for Problem {
                 Self::new(StatusCode::NOT_ACCEPTABLE, "ERR-009", "Formatet støttes ikke")
             }
             Refusal::UnknownAccount(_) => Self::new(StatusCode::NOT_FOUND, "ERR-006", "Ukjent kontonummer"),
+            Refusal::UnknownAccountAsPublished => invalid(&[Fault {
+                kind: FaultKind::AccountId,
+                parameter: "AccountID",
+                reason: "is known to no bank".to_owned(),
+            }]),
             Refusal::Unavailable => Self::UNAVAILABLE,
             Refusal::TimedOut => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -256,16 +261,6 @@ fn details(faults: &[Fault]) -> Vec<Detail> {
         reason: fault.reason.clone(),
     };
     faults.iter().map(detail).collect()
-}
-
-impl Problem {
-    /// Under `/kar-ws/api/v1` an unknown account is a 400, as the published version has it.
-    pub fn as_published(self) -> Self {
-        match self.code {
-            "ERR-006" => Self::new(StatusCode::BAD_REQUEST, "ERR-004", "Ugyldig kontonummer"),
-            _ => self,
-        }
-    }
 }
 
 impl From<&BankRefusal> for Problem {

@@ -3,20 +3,21 @@
 use super::answer::Answer;
 use super::bank_calls::BankRefusal;
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
+use super::batch;
 use super::docs::{BankErrors, KfrAddedErrors, PublishedReadErrors};
 use super::error::Detail;
-use super::multipart::{self, BatchForm};
+use super::multipart;
 use super::relationships::CustomerRelationshipsBody;
-use super::request::Reader;
+use super::request::{Reader, rules_of};
 use crate::audit::Subject;
-use crate::domain::calendar::{parse_day, years_before};
+use crate::domain::calendar::{Period, parse_day, years_before};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::{Days, judge};
 use crate::domain::relationship::Register;
-use crate::register::delivery::{AddedCustomer, Delivery, KfrEffect};
+use crate::register::delivery::{Delivery, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
+use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
 use chrono::NaiveDate;
 
 /// The one relationship type there is.
@@ -37,13 +38,15 @@ const RELATIONSHIP_TYPE: &str = "DSOPBANK";
 )]
 pub async fn add(bank: AdmittedBank<AddCustomer>, delivery: Data<Delivery>) -> Answer {
     let mut reader = Reader::new(bank.request(), &[]);
-    let customer = read_customer(&mut reader, &bank);
-    let outcome = match (customer, checked(reader, &bank)) {
-        (Some(customer), Ok(())) => delivery
-            .add_customer(bank.bank(), customer, bank.arrival().today)
-            .await
-            .map_err(BankRefusal::Failed),
-        (_, checked) => Err(checked.err().unwrap_or(BankRefusal::InvalidRequest(Vec::new()))),
+    let customer = read_customer(&mut reader);
+    let outcome = match finish(reader, &bank, customer) {
+        Err(refusal) => Err(refusal),
+        Ok(customer) => {
+            let added = delivery
+                .add_customer(bank.bank(), customer, bank.arrival().today)
+                .await;
+            added.map_err(BankRefusal::Failed)
+        }
     };
     bank.conclude(customer.map(Subject::Customer), outcome, |effect| match effect {
         KfrEffect::Added => HttpResponse::Created().finish(),
@@ -65,25 +68,14 @@ pub async fn add(bank: AdmittedBank<AddCustomer>, delivery: Data<Delivery>) -> A
 pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> Answer {
     let today = bank.arrival().today;
     let mut reader = Reader::new(bank.request(), &["toDate"]);
-    let customer = read_customer(&mut reader, &bank);
-    let to = match reader.parameter("toDate") {
-        None => today.pred_opt(),
-        Some(text) => parse_day(&text),
-    };
-    if to.is_none() {
-        reader.fault(FaultKind::Period, "toDate", "must be a day, YYYY-MM-DD");
-    }
-    let outcome = match (customer.zip(to), checked(reader, &bank)) {
-        (Some((customer, to)), Ok(())) => {
-            let ended = delivery.end_customer(bank.bank(), customer, to, today).await;
-            ended
-                .map_err(BankRefusal::Failed)
-                .and_then(|effect| match effect {
-                    KfrEffect::NothingRuns => Err(BankRefusal::NothingRuns),
-                    effect => Ok(effect),
-                })
-        }
-        (_, checked) => Err(checked.err().unwrap_or(BankRefusal::InvalidRequest(Vec::new()))),
+    let customer = read_customer(&mut reader);
+    let to = read_last_day(&mut reader, today);
+    let outcome = match finish(reader, &bank, customer.zip(to)) {
+        Err(refusal) => Err(refusal),
+        Ok((customer, to)) => match delivery.end_customer(bank.bank(), customer, to, today).await {
+            Ok(KfrEffect::NothingRuns) => Err(BankRefusal::NothingRuns),
+            ended => ended.map_err(BankRefusal::Failed),
+        },
     };
     bank.conclude(customer.map(Subject::Customer), outcome, |_| {
         HttpResponse::NoContent().finish()
@@ -102,7 +94,7 @@ pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> A
     responses((status = 201, description = "Added."), BankErrors, super::docs::BatchErrors),
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
-pub async fn batch(
+pub async fn add_list(
     bank: AdmittedBank<AddBatch>,
     delivery: Data<Delivery>,
     limits: Data<multipart::BatchLimits>,
@@ -126,7 +118,8 @@ async fn add_batch(
 ) -> Result<(), BankRefusal> {
     let form = multipart::read_batch(bank.request(), body, limits).await?;
     check_type(&form.customer_type, "customer_type")?;
-    let customers = read_batch_items(bank.request(), &form, bank.arrival().today)?;
+    let rules = rules_of(bank.request());
+    let customers = batch::read_items(&form.customers, &rules, bank.arrival().today)?;
     Ok(delivery
         .add_customers(bank.bank(), &customers, bank.arrival().today)
         .await?)
@@ -138,7 +131,7 @@ async fn add_batch(
     path = "/kar-ws/api/v1/customers/financialInstitutions/{fid}/",
     operation_id = "getOwnCustomerRelationship",
     tag = "KFR calls",
-    params(super::docs::InstitutionPath, super::docs::CustomerHeader, super::docs::OptionalCorrelationHeader, super::docs::OptionalPeriodParameters),
+    params(super::docs::InstitutionPath, super::docs::CustomerHeader, super::docs::ForgivingCorrelationHeader, super::docs::OptionalPeriodParameters),
     responses(
         (status = 200, description = "At most the bank itself.", body = CustomerRelationshipsBody),
         PublishedReadErrors
@@ -153,25 +146,10 @@ pub async fn read(
     let mut reader = Reader::new(bank.request(), &["fromDate", "toDate"]);
     let customer = reader.customer();
     let period = reader.period(bank.arrival().today, true);
-    let faults = published_faults(reader.into_faults());
-    let outcome = match (customer.zip(period), faults) {
-        (Some((customer, period)), Ok(())) => {
-            let today = bank.arrival().today;
-            let days = Days {
-                today,
-                retained_from: years_before(today, lookup.retention_closed_years),
-            };
-            match delivery.own_customer(bank.bank(), customer).await {
-                Ok(held) => {
-                    let records: Vec<_> = held.iter().map(|held| held.relationship).collect();
-                    Ok(judge(&records, &period, &days).map(|standing| own_bank(&bank, &lookup, standing)))
-                }
-                Err(cause) => Err(BankRefusal::Published(unavailable(&cause))),
-            }
-        }
-        (_, faults) => Err(faults.err().unwrap_or(BankRefusal::Published(Refusal::Defect))),
+    let outcome = match published_question(reader, customer.zip(period)) {
+        Err(refusal) => Err(BankRefusal::Published(refusal)),
+        Ok((customer, period)) => own_banks(&bank, &delivery, &lookup, customer, &period).await,
     };
-    let outcome = outcome.map(|bank| bank.into_iter().collect::<Vec<ListedBank>>());
     bank.conclude(customer.map(Subject::Customer), outcome, |banks| {
         let answer = RelationshipsAnswer {
             banks,
@@ -183,43 +161,71 @@ pub async fn read(
     .await
 }
 
-fn own_bank(
+/// The bank itself, if it has a registration of the customer in the period.
+async fn own_banks(
     bank: &AdmittedBank<ReadOwnCustomer>,
+    delivery: &Delivery,
     lookup: &Lookup,
-    standing: crate::domain::overview::Standing,
-) -> ListedBank {
-    let organization = bank.bank().bank();
+    customer: CustomerId,
+    period: &Period,
+) -> Result<Vec<ListedBank>, BankRefusal> {
+    let held = delivery
+        .own_customer(bank.bank(), customer)
+        .await
+        .map_err(|cause| {
+            tracing::warn!(%cause, "a bank's own record could not be read");
+            BankRefusal::Published(Refusal::Unavailable)
+        })?;
+    let records: Vec<_> = held.iter().map(|held| held.relationship).collect();
+    let today = bank.arrival().today;
+    let days = Days {
+        today,
+        retained_from: years_before(today, lookup.retention_closed_years),
+    };
     let participants = lookup.participants.load();
-    let answering = participants.answering_for(organization, bank.arrival().today);
-    let (organization, name) = answering.map_or((organization, String::new()), |bank| {
-        (bank.organization, bank.name.clone())
+    let listed = judge(&records, period, &days).and_then(|standing| {
+        let institution = participants.answering_for(bank.bank().bank(), today)?;
+        Some(ListedBank {
+            organization: institution.organization,
+            name: institution.name.clone(),
+            standing,
+        })
     });
-    ListedBank {
-        organization,
-        name,
-        standing,
-    }
+    Ok(listed.into_iter().collect())
 }
 
-fn unavailable(cause: &crate::register::delivery::DeliveryError) -> Refusal {
-    tracing::warn!(%cause, "a bank's own record could not be read");
-    Refusal::Unavailable
-}
-
-/// `CustomerID` and `CorrelationID`, and the type in the path.
-fn read_customer<O: BankOperation>(reader: &mut Reader<'_>, _: &AdmittedBank<O>) -> Option<CustomerId> {
+/// `CustomerID` and `CorrelationID`.
+fn read_customer(reader: &mut Reader<'_>) -> Option<CustomerId> {
     let customer = reader.customer();
     reader.uuid("CorrelationID", false);
     customer
 }
 
-fn checked<O: BankOperation>(reader: Reader<'_>, bank: &AdmittedBank<O>) -> Result<(), BankRefusal> {
+/// `toDate`, default yesterday.
+fn read_last_day(reader: &mut Reader<'_>, today: NaiveDate) -> Option<NaiveDate> {
+    let to = match reader.parameter("toDate") {
+        None => today.pred_opt(),
+        Some(text) => parse_day(&text),
+    };
+    if to.is_none() {
+        reader.fault(FaultKind::Period, "toDate", "must be a day, YYYY-MM-DD");
+    }
+    to
+}
+
+/// The question, if the bank takes part in KFR, the type in the path is right and nothing else is wrong.
+fn finish<O: BankOperation, Q>(
+    reader: Reader<'_>,
+    bank: &AdmittedBank<O>,
+    question: Option<Q>,
+) -> Result<Q, BankRefusal> {
     takes_part(bank)?;
     check_type(
         bank.request().match_info().get("type").unwrap_or_default(),
         "type",
     )?;
-    faults_of(reader.into_faults())
+    faults_of(reader.into_faults())?;
+    question.ok_or_else(|| BankRefusal::InvalidRequest(Vec::new()))
 }
 
 fn takes_part<O: BankOperation>(bank: &AdmittedBank<O>) -> Result<(), BankRefusal> {
@@ -261,72 +267,12 @@ fn faults_of(faults: Vec<Fault>) -> Result<(), BankRefusal> {
 
 /// The errors of the reading call are ERR-001, 002 and 003 only, as published: what else is wrong with the
 /// request counts as a wrong period, the only other thing it carries.
-fn published_faults(mut faults: Vec<Fault>) -> Result<(), BankRefusal> {
+fn published_question<Q>(reader: Reader<'_>, question: Option<Q>) -> Result<Q, Refusal> {
+    let mut faults = reader.into_faults();
     for fault in &mut faults {
         fault.kind = fault.kind.min(FaultKind::Period);
     }
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(BankRefusal::Published(Refusal::Invalid(faults)))
-    }
-}
-
-/// `ID` or `ID#YYYY-MM-DD`, separated by commas or line breaks; one bad item rejects all, named by position.
-fn read_batch_items(
-    request: &HttpRequest,
-    form: &BatchForm,
-    today: NaiveDate,
-) -> Result<Vec<AddedCustomer>, BankRefusal> {
-    let reader = Reader::new(request, &[]);
-    let items = form
-        .customers
-        .split([',', '\n', '\r'])
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
-    let (mut customers, mut bad_ids, mut bad_dates) = (Vec::new(), Vec::new(), Vec::new());
-    for (position, item) in items.enumerate() {
-        let (id, start) = item
-            .split_once('#')
-            .map_or((item, None), |(id, start)| (id, Some(start.trim())));
-        let detail = |reason: String| Detail {
-            parameter: format!("customers[{}]", position + 1),
-            reason,
-        };
-        let customer = CustomerId::parse(id.trim(), reader.rules())
-            .map_err(|cause| bad_ids.push(detail(cause.to_string())));
-        let from = match start.map_or(Some(today), parse_day) {
-            Some(from) if from <= today => Ok(from),
-            Some(_) => Err(bad_dates.push(detail("must not start after today".to_owned()))),
-            None => Err(bad_dates.push(detail("must start on a day, YYYY-MM-DD".to_owned()))),
-        };
-        if let (Ok(customer), Ok(from)) = (customer, from) {
-            customers.push(AddedCustomer { customer, from });
-        }
-    }
-    match (bad_ids.is_empty(), bad_dates.is_empty()) {
-        (true, true) if customers.is_empty() => Err(BankRefusal::InvalidRequest(vec![Detail {
-            parameter: "customers".to_owned(),
-            reason: "holds no customer".to_owned(),
-        }])),
-        (true, true) => Ok(customers),
-        (true, false) => Err(BankRefusal::InvalidDate(bounded(bad_dates))),
-        (false, _) => Err(BankRefusal::InvalidCustomer(bounded(
-            bad_ids.into_iter().chain(bad_dates).collect(),
-        ))),
-    }
-}
-
-/// Items that are named one by one; a file of a million bad ones is told by its beginning.
-fn bounded(mut details: Vec<Detail>) -> Vec<Detail> {
-    const NAMED_ITEMS: usize = 1_000;
-    let more = details.len().saturating_sub(NAMED_ITEMS);
-    details.truncate(NAMED_ITEMS);
-    if more > 0 {
-        details.push(Detail {
-            parameter: "customers".to_owned(),
-            reason: format!("and {more} more items are not valid"),
-        });
-    }
-    details
+    question
+        .filter(|_| faults.is_empty())
+        .ok_or(Refusal::Invalid(faults))
 }

@@ -32,7 +32,10 @@ impl Readiness {
     pub fn waiting_for(&self) -> Vec<&'static str> {
         let conditions = [
             (self.keys.ready(), "the issuer's keys"),
-            (self.keeper.is_level(), "the index to be level with the journal"),
+            (
+                self.keeper.gate.is_open(),
+                "the index to be level with the journal",
+            ),
             (self.recorder.writable(), "the record of use to be writable"),
             (
                 !self.draining.load(Ordering::Relaxed),

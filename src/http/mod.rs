@@ -4,6 +4,7 @@ pub mod account;
 pub mod answer;
 pub mod bank_calls;
 pub mod bank_request;
+pub mod batch;
 pub mod caller;
 pub mod deliveries;
 pub mod docs;

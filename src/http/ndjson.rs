@@ -227,7 +227,7 @@ mod tests {
                 "line",
             ),
             (
-                format!(r#"{{"customerID":"17912099997","role":"17912099997","fromDate":"2020-01-01"}}"#),
+                r#"{"customerID":"17912099997","role":"17912099997","fromDate":"2020-01-01"}"#.to_owned(),
                 "line",
             ),
             (format!(r#"{{"customerID":17912099997,{base}}}"#), "line"),

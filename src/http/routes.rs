@@ -54,7 +54,7 @@ pub fn configure(config: &mut ServiceConfig) {
                 .service(resource(
                     "/customers/financialInstitutions/{institution}/batch",
                     "POST",
-                    [post(kfr::batch)],
+                    [post(kfr::add_list)],
                 ))
                 .service(resource(
                     "/customers/financialInstitutions/{institution}/",

@@ -141,14 +141,6 @@ impl Index {
         }
     }
 
-    /// Whether the store has answered lately.
-    pub fn is_there(&self) -> bool {
-        match self {
-            Self::Embedded(_) => true,
-            Self::Redis(engine) => engine.is_there(),
-        }
-    }
-
     /// Asks the store for its state.
     pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
         match self {

@@ -6,19 +6,24 @@
 //! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state, `{kf}building` the number of the build that
 //! began last.
 
+mod commands;
+mod rows;
+
 use super::layout::{
     FoundAccount, FoundRow, Generation, IndexState, Marker, Owner, RowWrite, SetState, decode_account,
-    decode_row, decode_set, encode_account_field, encode_account_value, encode_field, encode_set,
-    encode_value,
+    decode_row, decode_set, encode_set,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
+use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
-use std::collections::BTreeMap;
+use rows::{
+    PIPELINE_ROWS, account_bucket, customer_key, group_key, scanned_row, write_accounts, write_customers,
+};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -29,13 +34,6 @@ const MARKER_KEY: &[u8] = b"{kf}marker";
 const BUILDING_KEY: &[u8] = b"{kf}building";
 /// No lookup answers by a state older than this; a publication is acknowledged once it has passed.
 pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
-/// A Redis that has not told its state for so long is away. Above [`STATE_AGE_BOUND`] and the timeouts of a
-/// single slow answer, so that readiness does not flicker.
-const AWAY_AFTER: Duration = Duration::from_millis(1_500);
-/// Rows in one pipeline.
-const PIPELINE_ROWS: usize = 1_000;
-/// Keys asked for in one SCAN step.
-const SCAN_STEP: usize = 1_000;
 /// Oldest Redis with every command used here.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
 
@@ -52,6 +50,9 @@ pub struct RedisOptions {
     /// Longest wait for a pipeline of a delivery.
     pub write_timeout: Duration,
 }
+
+/// Fields and values of a hash.
+type Hash = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The state as last read, and when.
 struct Known {
@@ -167,11 +168,6 @@ impl Redis {
         self.owner.get_or_init(|| owner);
     }
 
-    /// Whether Redis has told its state lately. The keeper asks for it all the time.
-    pub fn is_there(&self) -> bool {
-        self.known.load().read_at.elapsed() < AWAY_AFTER
-    }
-
     /// Reads the state from Redis.
     pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
         let _one_at_a_time = self.reading_state.lock().await;
@@ -196,7 +192,7 @@ impl Redis {
         let read_at = Instant::now();
         let mut pipeline = Pipeline::new();
         pipeline.atomic().hgetall(STATE_KEY).get(MARKER_KEY);
-        let (sets, marker): (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>) = self.ask(&pipeline).await?;
+        let (sets, marker): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
         let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
         let mut state = IndexState {
             marker,
@@ -236,19 +232,26 @@ impl Redis {
             .map_err(IndexError::from)
     }
 
-    /// Reads a hash together with the state it belongs to.
-    async fn read_hash(
+    /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
+    /// to read the state counts.
+    async fn read_hash(&self, group: u8, key: &[u8]) -> Result<(Arc<IndexState>, Hash), IndexError> {
+        tokio::time::timeout(self.lookup_timeout, self.read_hash_and_state(group, key))
+            .await
+            .unwrap_or(Err(IndexError::TimedOut))
+    }
+
+    async fn read_hash_and_state(
         &self,
         group: u8,
         key: &[u8],
-    ) -> Result<(Arc<IndexState>, Vec<(Vec<u8>, Vec<u8>)>), IndexError> {
+    ) -> Result<(Arc<IndexState>, Hash), IndexError> {
         let mut pipeline = Pipeline::with_capacity(2);
         // The hash first: were the store emptied before it, the marker after it would be gone too.
         pipeline.hgetall(key).get(group_key(group, b'm', &[]));
         let mut state = self.fresh_state().await?;
         for _ in 0..2 {
             let marker = state.marker.ok_or(IndexError::NotBuilt)?;
-            let (rows, found): (Vec<(Vec<u8>, Vec<u8>)>, Option<Vec<u8>>) = self.ask(&pipeline).await?;
+            let (rows, found): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
             if found.as_deref() == Some(&marker.encode()[..]) {
                 return Ok((state, rows));
             }
@@ -298,7 +301,7 @@ impl Redis {
             for customer in chunk {
                 pipeline.hgetall(customer_key(customer));
             }
-            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
+            let hashes: Vec<Hash> = pipeline.query_async(&mut connection).await?;
             for hash in hashes {
                 let rows = hash.iter().map(|(field, value)| decode_row(field, value));
                 let rows = rows.collect::<Result<Vec<_>, _>>()?;
@@ -321,11 +324,9 @@ impl Redis {
         let mut connection = self.administration().await?;
         for chunk in writes.chunks(PIPELINE_ROWS) {
             send(&write_accounts(set, generation, chunk), &mut connection).await?;
-            let (plain, atomic) = write_customers(set, generation, chunk);
-            send(&plain, &mut connection).await?;
-            for pipeline in &atomic {
-                send(pipeline, &mut connection).await?;
-            }
+        }
+        for pipeline in write_customers(set, generation, writes) {
+            send(&pipeline, &mut connection).await?;
         }
         if let Some(state) = then {
             let mut pipeline = Pipeline::new();
@@ -407,7 +408,7 @@ impl Redis {
             if pipeline.is_empty() {
                 continue;
             }
-            let hashes: Vec<Vec<(Vec<u8>, Vec<u8>)>> = pipeline.query_async(&mut connection).await?;
+            let hashes: Vec<Hash> = pipeline.query_async(&mut connection).await?;
             for (key, hash) in keys.iter().zip(hashes) {
                 for (field, value) in hash {
                     visit(scanned_row(key, &field, &value)?);
@@ -422,137 +423,5 @@ impl Redis {
             deadpool_redis::PoolError::Timeout(_) => IndexError::TimedOut,
             cause => IndexError::Unavailable(cause.to_string()),
         })
-    }
-}
-
-/// Sends a pipeline of writes; the client refuses an empty one.
-async fn send(pipeline: &Pipeline, connection: &mut Connection) -> Result<(), IndexError> {
-    if pipeline.is_empty() {
-        Ok(())
-    } else {
-        Ok(pipeline.query_async(connection).await?)
-    }
-}
-
-/// Walks the keys of rows in steps. A key may be met twice, as SCAN does.
-struct ScanCursor(Option<u64>);
-
-impl ScanCursor {
-    const PATTERN: &str = "{??}[ca]*";
-
-    fn start() -> Self {
-        Self(Some(0))
-    }
-
-    /// The keys of the next step, which may be none; `None` at the end.
-    async fn next(&mut self, connection: &mut Connection) -> Result<Option<Vec<Vec<u8>>>, IndexError> {
-        let Some(cursor) = self.0 else { return Ok(None) };
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor)
-            .arg("MATCH")
-            .arg(Self::PATTERN)
-            .arg("COUNT")
-            .arg(SCAN_STEP);
-        let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
-        self.0 = (next != 0).then_some(next);
-        Ok(Some(keys))
-    }
-}
-
-fn group_key(group: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
-    let mut key = format!("{{{group:02x}}}").into_bytes();
-    key.push(kind);
-    key.extend_from_slice(rest);
-    key
-}
-
-fn customer_key(customer: &CustomerKey) -> Vec<u8> {
-    group_key(customer.0[0], b'c', &customer.0[1..])
-}
-
-/// 2¹⁸ buckets keep the hashes small enough for Redis's compact encoding at 25 million accounts.
-/// Gives the bucket's key, and what the fields of the account begin with.
-fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
-    let [group, second, third, ..] = account.0;
-    let mut rest = [0; 8];
-    rest.copy_from_slice(&account.0[2..]);
-    (group_key(group, b'a', &[second, third >> 6]), rest)
-}
-
-fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(writes.len());
-    for write in writes {
-        let row = write.row();
-        let Some(account) = &row.account else { continue };
-        let (bucket, rest) = account_bucket(account);
-        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
-        match write {
-            RowWrite::Put(_) => {
-                pipeline.hset(bucket, field, encode_account_value(&row.relationship).as_slice())
-            }
-            RowWrite::Delete(_) => pipeline.hdel(bucket, field),
-        }
-        .ignore();
-    }
-    pipeline
-}
-
-/// One command for a customer whose rows are only put or only deleted; a transaction of its own for both.
-fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> (Pipeline, Vec<Pipeline>) {
-    let mut by_customer: BTreeMap<CustomerKey, (Vec<(Vec<u8>, Vec<u8>)>, Vec<Vec<u8>>)> = BTreeMap::new();
-    for write in writes {
-        let (puts, deletes) = by_customer.entry(write.row().customer).or_default();
-        let field = encode_field(set, generation, write.row()).to_vec();
-        match write {
-            RowWrite::Put(row) => puts.push((field, encode_value(&row.relationship).to_vec())),
-            RowWrite::Delete(_) => deletes.push(field),
-        }
-    }
-    let (mut plain, mut atomic) = (Pipeline::with_capacity(by_customer.len()), Vec::new());
-    for (customer, (puts, deletes)) in by_customer {
-        let key = customer_key(&customer);
-        match (puts.is_empty(), deletes.is_empty()) {
-            (false, true) => plain.hset_multiple(key, &puts).ignore(),
-            (true, false) => plain.hdel(key, deletes).ignore(),
-            _ => {
-                let mut both = Pipeline::with_capacity(2);
-                both.atomic()
-                    .hdel(&key, deletes)
-                    .ignore()
-                    .hset_multiple(key, &puts)
-                    .ignore();
-                atomic.push(both);
-                &mut plain
-            }
-        };
-    }
-    (plain, atomic)
-}
-
-fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
-    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
-    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
-    match (key.get(4), key.get(5..)) {
-        (Some(b'c'), Some(rest)) if rest.len() == 15 => {
-            let mut customer = [group; 16];
-            customer[1..].copy_from_slice(rest);
-            Ok(ScannedRow::Relationship(
-                CustomerKey(customer),
-                decode_row(field, value)?,
-            ))
-        }
-        (Some(b'a'), Some([second, _])) => {
-            let (rest, field) = field
-                .split_first_chunk::<8>()
-                .ok_or(IndexError::Format("account key"))?;
-            let mut account = [group; 10];
-            account[1] = *second;
-            account[2..].copy_from_slice(rest);
-            Ok(ScannedRow::Account(
-                AccountKey(account),
-                decode_account(field, value)?,
-            ))
-        }
-        _ => Err(IndexError::Format("key")),
     }
 }

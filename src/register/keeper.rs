@@ -8,7 +8,8 @@ use crate::index::{Index, IndexError};
 use crate::journal::Journal;
 use crate::pseudonym::KeyFingerprint;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,56 @@ impl IndexUse {
     }
 }
 
+/// Whether lookups may be answered: the index holds everything that was acknowledged.
+/// Closed until the keeper has found that out, and whenever it finds otherwise.
+#[derive(Clone, Default)]
+pub struct LevelGate(Arc<GateState>);
+
+#[derive(Default)]
+struct GateState {
+    open: AtomicBool,
+    /// The position of each set up to which deliveries were acknowledged. `None` before the first look, when
+    /// everything in the journal may have been.
+    acknowledged: Mutex<Option<HashMap<SetId, u64>>>,
+}
+
+impl LevelGate {
+    pub fn is_open(&self) -> bool {
+        self.0.open.load(Ordering::Acquire)
+    }
+
+    fn set(&self, open: bool) {
+        self.0.open.store(open, Ordering::Release);
+    }
+
+    /// From now on the index may not fall behind this position.
+    pub fn acknowledge(&self, set: SetId, position: u64) {
+        let mut acknowledged = self.0.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(positions) = acknowledged.as_mut() {
+            positions.insert(set, position);
+        }
+    }
+
+    /// Whether the index holds everything of the journal that was acknowledged.
+    fn holds_what_was_acknowledged(&self, state: &IndexState, journal: &Journal) -> bool {
+        let mut acknowledged = self.0.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = || {
+            journal
+                .sets()
+                .into_iter()
+                .map(|set| (set, journal.position(set)))
+                .collect()
+        };
+        let positions = acknowledged.get_or_insert_with(all);
+        positions.iter().all(|(set, position)| {
+            state
+                .sets
+                .get(set)
+                .is_some_and(|known| known.position >= *position)
+        })
+    }
+}
+
 /// Whose index it is, and what it should hold.
 #[derive(Clone)]
 pub struct Keeper {
@@ -44,6 +95,7 @@ pub struct Keeper {
     pub key: KeyFingerprint,
     pub locks: SetLocks,
     pub index_use: IndexUse,
+    pub gate: LevelGate,
 }
 
 /// How the index stands to the journal.
@@ -87,17 +139,36 @@ impl Keeper {
 
     /// Looks once, and mends what differs.
     pub async fn look(&self) -> Result<(), ReplayError> {
-        let state = self.index.refresh().await?;
+        let state = match self.index.refresh().await {
+            Ok(state) => state,
+            Err(cause) => {
+                self.gate.set(false);
+                return Err(cause.into());
+            }
+        };
         match self.standing(&state) {
-            Standing::Foreign => Err(IndexError::Unfit(
-                "it belongs to another register or was made with another pseudonym key; give this service an index of \
-                 its own"
-                    .to_owned(),
-            )
-            .into()),
-            Standing::Rebuild => self.rebuild().await,
-            Standing::Level => self.catch_up(&state).await,
+            Standing::Foreign => {
+                self.gate.set(false);
+                let say = "it belongs to another register or was made with another pseudonym key; give this service an \
+                           index of its own";
+                return Err(IndexError::Unfit(say.to_owned()).into());
+            }
+            Standing::Rebuild => self.rebuild().await?,
+            Standing::Level => {
+                self.open_if_level(&state);
+                self.catch_up(&state).await?;
+            }
         }
+        self.open_if_level(&self.index.state());
+        Ok(())
+    }
+
+    fn open_if_level(&self, state: &IndexState) {
+        let level = match &self.journal {
+            Some(journal) => self.gate.holds_what_was_acknowledged(state, journal),
+            None => true,
+        };
+        self.gate.set(state.marker.is_some() && level);
     }
 
     fn standing(&self, state: &IndexState) -> Standing {
@@ -107,7 +178,8 @@ impl Keeper {
         let Some(journal) = &self.journal else {
             return match state.marker {
                 Some(marker) if marker.key != self.key => Standing::Foreign,
-                _ => Standing::Level,
+                Some(_) => Standing::Level,
+                None => Standing::Rebuild,
             };
         };
         let Some(marker) = state.marker else {
@@ -196,6 +268,7 @@ impl Keeper {
         let Some(journal) = &self.journal else {
             return Err(IndexError::NotBuilt.into());
         };
+        self.gate.set(false);
         let _nobody_delivers = self.index_use.0.write().await;
         let started = Instant::now();
         self.index.clear().await?;
@@ -218,16 +291,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whether the index is there and answers every set of the journal as the journal has it.
+    /// Whether every set of the journal is answered as the journal has it.
     pub fn is_level(&self) -> bool {
         let state = self.index.state();
         let Some(marker) = state.marker else { return false };
         let Some(journal) = &self.journal else {
-            return self.index.is_there() && marker.key == self.key;
+            return marker.key == self.key;
         };
         let level = |set| state.sets.get(&set).map_or(0, |known| known.position) == journal.position(set);
-        self.index.is_there()
-            && marker.register_id == journal.register_id()
+        marker.register_id == journal.register_id()
             && marker.key == self.key
             && journal.sets().into_iter().all(level)
     }

@@ -1,6 +1,7 @@
 //! The questions of agencies: which banks has this customer had a relationship with, and which bank
 //! services this account.
 
+use super::keeper::LevelGate;
 use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
 use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
@@ -69,6 +70,8 @@ pub struct RelationshipsQuestion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountQuestion {
     pub account: AccountNumber,
+    /// Asked at the older path, where an unknown account counts as an invalid one, as published.
+    pub as_published: bool,
 }
 
 /// Which group of rules a fault breaks; the order is that of precedence.
@@ -98,6 +101,8 @@ pub enum Refusal {
     NotAcceptable,
     /// No bank services the account, as far as the coverage says.
     UnknownAccount(Coverage),
+    /// The same at the older path.
+    UnknownAccountAsPublished,
     Unavailable,
     TimedOut,
     Defect,
@@ -176,6 +181,8 @@ pub struct Lookup {
     pub retention_closed_years: u32,
     /// Longest wait for the index.
     pub index_timeout: Duration,
+    /// Closed while the index may lack what was acknowledged.
+    pub gate: LevelGate,
 }
 
 impl Lookup {
@@ -259,7 +266,10 @@ impl Lookup {
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, arrival, None);
         let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
-        let provider = provider.ok_or(Refusal::UnknownAccount(coverage))?;
+        let provider = provider.ok_or(match question.as_published {
+            true => Refusal::UnknownAccountAsPublished,
+            false => Refusal::UnknownAccount(coverage),
+        })?;
         if provider.contested {
             metrics::counter!("kundeforhold_contested_accounts_total").increment(1);
             let bank = provider.institution.organization;
@@ -290,8 +300,10 @@ impl Lookup {
     }
 
     fn participant_statuses(&self, arrival: &Arrival) -> Result<Vec<ParticipantStatus>, Refusal> {
+        if !self.gate.is_open() {
+            return Err(Refusal::Unavailable);
+        }
         let state = self.index.state();
-        state.marker.ok_or(Refusal::Unavailable)?;
         let participants = self.participants.load();
         let status = |bank: &crate::domain::participants::Participant| {
             let (freshness, last_delivery) = freshness(bank, last_delivery(&state), arrival.at);
@@ -364,6 +376,9 @@ impl Lookup {
         operation: &'static str,
         answer: impl Future<Output = Result<T, IndexError>>,
     ) -> Result<T, Refusal> {
+        if !self.gate.is_open() {
+            return Err(IndexError::NotBuilt.into());
+        }
         let started = Instant::now();
         let result = tokio::time::timeout(self.index_timeout, answer)
             .await

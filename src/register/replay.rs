@@ -1,15 +1,18 @@
 //! From the journal to the index: the one way rows come to be, whether a delivery has just been published,
 //! the index is behind, or it is built anew.
 
+mod resolution;
+
+pub use resolution::{Effect, Resolution};
+
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState};
-use crate::index::{CustomerRows, Index, IndexError};
+use crate::index::{Index, IndexError};
 use crate::journal::{
     Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
-use crate::pseudonym::{AgreementKey, CustomerKey, Sealed};
-use chrono::NaiveDate;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::pseudonym::{AgreementKey, CustomerKey};
+use std::collections::BTreeSet;
 
 /// Changes that are resolved and written together.
 const CHUNK_CHANGES: usize = 20_000;
@@ -23,16 +26,6 @@ pub enum ReplayError {
     Journal(#[from] JournalError),
     #[error("a set has more publications than generations can count")]
     TooManyPublications,
-}
-
-/// What a change did to a customer, for the answer to a KFR call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    Stored,
-    Registered,
-    AlreadyRunning,
-    Deregistered,
-    NothingRuns,
 }
 
 /// Brings one publication into the index: loads a whole set into a generation of its own and switches to it,
@@ -53,15 +46,7 @@ pub async fn apply(
         Kind::Changes => current,
         Kind::WholeSet { carries_after } => {
             let generation = generation_of(publication)?;
-            write_changes(index, set, generation, journal.changes(publication)?).await?;
-            for carried in journal.published_after(set, carries_after)? {
-                // Another whole set that was published meanwhile is replaced, not joined.
-                if carried.publication().kind == Kind::Changes
-                    && carried.publication().position < publication.position
-                {
-                    write_changes(index, set, generation, journal.changes(carried.publication())?).await?;
-                }
-            }
+            load(journal, index, set, publication, carries_after).await?;
             if present.is_some() && generation != current {
                 retired.push(current);
             }
@@ -83,6 +68,56 @@ pub async fn apply(
         index.settle().await;
     }
     Ok(())
+}
+
+/// Loads a whole set into its generation, and after it the KFR calls that were published while it was received.
+/// Another whole set published meanwhile is replaced like all that came before.
+async fn load(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    whole: &Publication,
+    carries_after: u64,
+) -> Result<(), ReplayError> {
+    let generation = generation_of(whole)?;
+    let mut carried = journal.published_after(set, carries_after)?;
+    carried.retain(|later| {
+        let later = later.publication();
+        later.position < whole.position && later.kind == Kind::Changes
+    });
+    for calls in &carried {
+        remove_customer_level(index, set, generation, journal.changes(calls.publication())?).await?;
+    }
+    write_changes(index, set, generation, journal.changes(whole)?).await?;
+    for calls in &carried {
+        write_changes(index, set, generation, journal.changes(calls.publication())?).await?;
+    }
+    Ok(())
+}
+
+/// Removes what an attempt to load a generation that was cut off may have left of the customers of KFR calls:
+/// the calls are resolved against what stands, so they need to find what they found then.
+async fn remove_customer_level(
+    index: &Index,
+    set: SetId,
+    generation: Generation,
+    mut calls: Changes,
+) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(calls).await?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let customers = customers_of_calls(&chunk);
+        let found = index.rows_of(set, generation, &customers).await?;
+        let rows = customers.iter().zip(found).flat_map(|(customer, rows)| {
+            let customer_level = |(agreement, _): &_| *agreement == AgreementKey::CUSTOMER_LEVEL;
+            let rows = rows.into_iter().filter(customer_level);
+            rows.map(|(_, relationship)| RowWrite::Delete(customer_level_row(*customer, relationship)))
+        });
+        index.write(set, generation, rows.collect(), None).await?;
+        calls = rest;
+    }
 }
 
 fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
@@ -255,18 +290,7 @@ pub async fn resolve(
     generation: Generation,
     changes: &[SetChange],
 ) -> Result<Resolution, ReplayError> {
-    let asks = |change: &SetChange| match change {
-        SetChange::Put(_) => None,
-        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
-            Some(customer.customer_key())
-        }
-    };
-    let customers: Vec<CustomerKey> = changes
-        .iter()
-        .filter_map(asks)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let customers = customers_of_calls(changes);
     let rows = if customers.is_empty() {
         Vec::new()
     } else {
@@ -277,134 +301,14 @@ pub async fn resolve(
     Ok(resolution)
 }
 
-/// Changes turned into blind writes: the rules of KFR calls, applied to the rows that stand.
-pub struct Resolution {
-    /// First and last day of what stands at customer level, by customer and first day.
-    standing: HashMap<CustomerKey, BTreeMap<NaiveDate, Relationship>>,
-    writes: BTreeMap<(CustomerKey, AgreementKey, NaiveDate), RowWrite>,
-    effects: Vec<Effect>,
-}
-
-impl Resolution {
-    pub fn new(rows: impl Iterator<Item = (CustomerKey, CustomerRows)>) -> Self {
-        let customer_level = |rows: CustomerRows| {
-            rows.into_iter()
-                .filter(|(agreement, _)| *agreement == AgreementKey::CUSTOMER_LEVEL)
-                .map(|(_, relationship)| (relationship.interval().from(), relationship))
-                .collect()
-        };
-        Self {
-            standing: rows
-                .map(|(customer, rows)| (customer, customer_level(rows)))
-                .collect(),
-            writes: BTreeMap::new(),
-            effects: Vec::new(),
+/// The customers of KFR calls among changes, each once: what stands of them decides what the calls do.
+fn customers_of_calls(changes: &[SetChange]) -> Vec<CustomerKey> {
+    let customer = |change: &SetChange| match change {
+        SetChange::Put(_) => None,
+        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
+            Some(customer.customer_key())
         }
-    }
-
-    pub fn apply(&mut self, change: &SetChange) {
-        let effect = match change {
-            SetChange::Put(record) => {
-                self.put(row(record));
-                Effect::Stored
-            }
-            SetChange::Register {
-                customer,
-                from,
-                on,
-                role,
-            } => self.register(customer, *from, *on, *role),
-            SetChange::Deregister { customer, to, on } => self.deregister(customer, *to, *on),
-        };
-        self.effects.push(effect);
-    }
-
-    fn register(
-        &mut self,
-        customer: &Sealed,
-        from: NaiveDate,
-        on: NaiveDate,
-        role: crate::domain::relationship::Role,
-    ) -> Effect {
-        let customer = customer.customer_key();
-        let running = self.running(customer, on).into_iter().next();
-        let relationship = match running {
-            Some(running) if running.interval().from() <= from => return Effect::AlreadyRunning,
-            Some(running) => {
-                self.delete(customer_level_row(customer, running));
-                Interval::new(from, running.interval().to()).map(|interval| running.over(interval))
-            }
-            None => {
-                let holds_funds =
-                    crate::domain::relationship::RelationshipRecord::holds_funds_by_default(role);
-                Interval::new(from, None)
-                    .map(|interval| Relationship::new(role, false, holds_funds, interval))
-            }
-        };
-        if let Some(relationship) = relationship {
-            self.put(customer_level_row(customer, relationship));
-        }
-        if running.is_some() {
-            Effect::AlreadyRunning
-        } else {
-            Effect::Registered
-        }
-    }
-
-    fn deregister(&mut self, customer: &Sealed, to: NaiveDate, on: NaiveDate) -> Effect {
-        let customer = customer.customer_key();
-        let running = self.running(customer, on);
-        for relationship in &running {
-            match Interval::new(relationship.interval().from(), Some(to)) {
-                Some(interval) => self.put(customer_level_row(customer, relationship.over(interval))),
-                None => self.delete(customer_level_row(customer, *relationship)),
-            }
-        }
-        if running.is_empty() {
-            Effect::NothingRuns
-        } else {
-            Effect::Deregistered
-        }
-    }
-
-    /// What runs at customer level on a day, earliest first.
-    fn running(&self, customer: CustomerKey, day: NaiveDate) -> Vec<Relationship> {
-        let standing = self.standing.get(&customer);
-        let running = standing
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter(|r| r.interval().runs_on(day));
-        running.copied().collect()
-    }
-
-    fn put(&mut self, row: Row) {
-        let from = row.relationship.interval().from();
-        if row.agreement == AgreementKey::CUSTOMER_LEVEL {
-            self.standing
-                .entry(row.customer)
-                .or_default()
-                .insert(from, row.relationship);
-        }
-        self.writes
-            .insert((row.customer, row.agreement, from), RowWrite::Put(row));
-    }
-
-    fn delete(&mut self, row: Row) {
-        let from = row.relationship.interval().from();
-        if let Some(standing) = self.standing.get_mut(&row.customer) {
-            standing.remove(&from);
-        }
-        self.writes
-            .insert((row.customer, row.agreement, from), RowWrite::Delete(row));
-    }
-
-    /// What each change did, in order.
-    pub fn effects(&self) -> &[Effect] {
-        &self.effects
-    }
-
-    /// One write a row, in order of customer.
-    pub fn into_writes(self) -> Vec<RowWrite> {
-        self.writes.into_values().collect()
-    }
+    };
+    let customers: BTreeSet<CustomerKey> = changes.iter().filter_map(customer).collect();
+    customers.into_iter().collect()
 }

@@ -28,9 +28,9 @@ impl Comparison {
     }
 }
 
-/// Builds an index of its own from the journal and compares the rows that answer.
-pub async fn compare(stores: &crate::server::Stores) -> Result<Comparison, ReplayError> {
-    let keeper = stores.keeper();
+/// Builds an index of its own from the keeper's journal and compares the rows that answer.
+pub async fn compare(keeper: Keeper) -> Result<Comparison, ReplayError> {
+    let index = keeper.index.clone();
     let directory = tempfile::tempdir().map_err(|cause| IndexError::Unavailable(cause.to_string()))?;
     let expected = Index::Embedded(Arc::new(Embedded::open(
         &directory.path().join("expected.redb"),
@@ -42,10 +42,7 @@ pub async fn compare(stores: &crate::server::Stores) -> Result<Comparison, Repla
     }
     .rebuild()
     .await?;
-    let (expected, found) = (
-        answering_rows(&expected).await?,
-        answering_rows(&stores.index).await?,
-    );
+    let (expected, found) = (answering_rows(&expected).await?, answering_rows(&index).await?);
     let agreeing = expected
         .iter()
         .filter(|row| found.binary_search(row).is_ok())

@@ -6,7 +6,7 @@ mod whole_set;
 pub use kfr::{AddedCustomer, KfrEffect};
 pub use whole_set::{IncomingSet, RejectedLine, WholeSetRefusal};
 
-use super::keeper::IndexUse;
+use super::keeper::{IndexUse, LevelGate};
 use super::participants::ParticipantsInForce;
 use super::replay::{self, ReplayError};
 use crate::domain::identifiers::OrganizationNumber;
@@ -143,6 +143,7 @@ pub struct Delivery {
     pub participants: ParticipantsInForce,
     pub locks: SetLocks,
     pub index_use: IndexUse,
+    pub gate: LevelGate,
     /// Publications go on when their caller has gone away; shutdown waits for them.
     pub publications: TaskTracker,
     /// Longest wait of a caller for its publication.
@@ -212,6 +213,7 @@ impl Delivery {
         let journal = self.journal()?;
         let journalled = journal.publish(set, delivery).await?;
         replay::apply(journal, &self.index, set, &journalled).await?;
+        self.gate.acknowledge(set, journalled.publication().position);
         metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string())
             .increment(1);
         Ok(journalled)

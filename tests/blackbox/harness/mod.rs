@@ -1,5 +1,6 @@
 //! Starts the program the way an operator does, beside an issuer and, for one engine, a real Redis.
 
+pub mod ask;
 pub mod calls;
 pub mod identifiers;
 pub mod issuer;
@@ -120,6 +121,20 @@ impl Service {
         response.is_ok_and(|response| response.status().is_success())
     }
 
+    /// Waits until the service listens, ready or not.
+    pub async fn wait_until_alive(&self) {
+        let started = Instant::now();
+        let address = format!("http://{}/isalive", self.management);
+        while self.http.get(&address).send().await.is_err() {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "not alive:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Panics with the log if the service is not ready in time.
     pub async fn wait_until_ready(&self) {
         let started = Instant::now();
@@ -183,12 +198,13 @@ impl Service {
         self.child = spawn(self.directory.path());
     }
 
-    /// Delivers all sets of the fixtures.
+    /// Delivers all sets of the fixtures, side by side: on Redis each waits a quarter of a second to be seen.
     pub async fn deliver_world(&self) {
-        for (bank, register, records) in world::sets() {
+        let deliveries = world::sets().into_iter().map(async |(bank, register, records)| {
             let response = self.put_set(&bank, &register, records).await;
             assert_eq!(response.status(), 200, "{bank}/{register}: {}", self.log());
-        }
+        });
+        futures_util::future::join_all(deliveries).await;
     }
 
     /// A bank's whole set.

@@ -188,6 +188,10 @@ async fn deliveries_while_redis_is_away_are_503_and_afterwards_whole_or_absent()
     assert_eq!(code_of(own, 503).await, "ERR-503");
 
     service.redis.as_mut().unwrap().start_again();
+    // So short an absence may go unnoticed by readiness.
+    service
+        .wait_until(|| service.log().matches("was built from the journal").count() >= 2)
+        .await;
     service.wait_until_ready().await;
     assert!(is_listed(&service, &former[1]).await);
     let mut there = Vec::new();

@@ -55,7 +55,7 @@ async fn ask_on(service: &Service, step: &AtomicU64, from: usize) -> usize {
             banks == answer(true) || banks == answer(false),
             "empty or mixed: {banks}"
         );
-        if before % 2 == 0 && step.load(Ordering::SeqCst) == before {
+        if before.is_multiple_of(2) && step.load(Ordering::SeqCst) == before {
             assert_eq!(
                 banks,
                 answer(before / 2 % 2 == 1),

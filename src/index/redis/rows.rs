@@ -1,0 +1,134 @@
+//! Keys and commands of rows in Redis.
+
+use crate::domain::relationship::SetId;
+use crate::index::layout::{
+    Field, Generation, RowWrite, Value, decode_account, decode_row, encode_account_field,
+    encode_account_value, encode_field, encode_value,
+};
+use crate::index::{IndexError, ScannedRow};
+use crate::pseudonym::{AccountKey, CustomerKey};
+use redis::Pipeline;
+use std::collections::BTreeMap;
+
+/// Rows in one pipeline.
+pub(super) const PIPELINE_ROWS: usize = 1_000;
+
+/// `{b}` names the slot group, which all keys that are read together share.
+pub(super) fn group_key(group: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut key = format!("{{{group:02x}}}").into_bytes();
+    key.push(kind);
+    key.extend_from_slice(rest);
+    key
+}
+
+pub(super) fn customer_key(customer: &CustomerKey) -> Vec<u8> {
+    group_key(customer.0[0], b'c', &customer.0[1..])
+}
+
+/// 2¹⁸ buckets keep the hashes small enough for Redis's compact encoding at 25 million accounts.
+/// Gives the bucket's key, and what the fields of the account begin with.
+pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
+    let [group, second, third, ..] = account.0;
+    let mut rest = [0; 8];
+    rest.copy_from_slice(&account.0[2..]);
+    (group_key(group, b'a', &[second, third >> 6]), rest)
+}
+
+pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(writes.len());
+    for write in writes {
+        let row = write.row();
+        let Some(account) = &row.account else { continue };
+        let (bucket, rest) = account_bucket(account);
+        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
+        match write {
+            RowWrite::Put(_) => {
+                pipeline.hset(bucket, field, encode_account_value(&row.relationship).as_slice())
+            }
+            RowWrite::Delete(_) => pipeline.hdel(bucket, field),
+        }
+        .ignore();
+    }
+    pipeline
+}
+
+/// The fields of a customer's hash that change: to a value, or to nothing.
+type FieldWrites = BTreeMap<Field, Option<Value>>;
+
+/// Pipelines of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are:
+/// one command if they are only put or only deleted, else a transaction of its own.
+pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Pipeline> {
+    let mut by_customer: BTreeMap<CustomerKey, FieldWrites> = BTreeMap::new();
+    for write in writes {
+        let value = match write {
+            RowWrite::Put(row) => Some(encode_value(&row.relationship)),
+            RowWrite::Delete(_) => None,
+        };
+        let fields = by_customer.entry(write.row().customer).or_default();
+        // The last write of a row stands.
+        fields.insert(encode_field(set, generation, write.row()), value);
+    }
+    let (mut pipelines, mut plain, mut plain_rows) = (Vec::new(), Pipeline::new(), 0);
+    for (customer, fields) in by_customer {
+        plain_rows += fields.len();
+        pipelines.extend(write_customer(&customer, fields, &mut plain));
+        if plain_rows >= PIPELINE_ROWS {
+            pipelines.push(std::mem::take(&mut plain));
+            plain_rows = 0;
+        }
+    }
+    pipelines.push(plain);
+    pipelines
+}
+
+/// Adds one command to `plain`, or gives a transaction.
+fn write_customer(customer: &CustomerKey, fields: FieldWrites, plain: &mut Pipeline) -> Option<Pipeline> {
+    let key = customer_key(customer);
+    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+    for (field, value) in fields {
+        match value {
+            Some(value) => puts.push((field.to_vec(), value.to_vec())),
+            None => deletes.push(field.to_vec()),
+        }
+    }
+    if deletes.is_empty() {
+        plain.hset_multiple(key, &puts).ignore();
+        return None;
+    }
+    if puts.is_empty() {
+        plain.hdel(key, deletes).ignore();
+        return None;
+    }
+    let mut both = Pipeline::with_capacity(2);
+    both.atomic().hdel(&key, deletes).ignore();
+    both.hset_multiple(key, &puts).ignore();
+    Some(both)
+}
+
+pub(super) fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
+    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
+    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
+    match (key.get(4), key.get(5..)) {
+        (Some(b'c'), Some(rest)) if rest.len() == 15 => {
+            let mut customer = [group; 16];
+            customer[1..].copy_from_slice(rest);
+            Ok(ScannedRow::Relationship(
+                CustomerKey(customer),
+                decode_row(field, value)?,
+            ))
+        }
+        (Some(b'a'), Some([second, _])) => {
+            let (rest, field) = field
+                .split_first_chunk::<8>()
+                .ok_or(IndexError::Format("account key"))?;
+            let mut account = [group; 10];
+            account[1] = *second;
+            account[2..].copy_from_slice(rest);
+            Ok(ScannedRow::Account(
+                AccountKey(account),
+                decode_account(field, value)?,
+            ))
+        }
+        _ => Err(IndexError::Format("key")),
+    }
+}

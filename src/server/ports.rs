@@ -1,0 +1,90 @@
+//! The two ports.
+
+use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
+use crate::config::Settings;
+use crate::http::deliveries::DeliveryLimits;
+use crate::http::management;
+use crate::http::middleware::{self, HeaderLimit};
+use crate::http::multipart::BatchLimits;
+use crate::http::routes;
+use actix_web::dev::Server as ActixServer;
+use actix_web::middleware::from_fn;
+use actix_web::web::{Data, PayloadConfig};
+use actix_web::{App, HttpServer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The port of agencies and banks.
+pub(super) fn bind_public(
+    settings: &Settings,
+    parts: &Parts,
+) -> Result<(ActixServer, SocketAddr), StartError> {
+    let delivery = &settings.delivery;
+    let pause = Duration::from_secs(delivery.pause_seconds);
+    let delivery_limits = Data::new(DeliveryLimits {
+        max_body_bytes: delivery.max_body_bytes,
+        max_line_bytes: delivery.max_line_bytes,
+        pause,
+    });
+    let batch_limits = Data::new(BatchLimits {
+        max_bytes: delivery.max_batch_bytes,
+        pause,
+    });
+    let header_limit = HeaderLimit(settings.server.max_header_bytes);
+    let parts = parts.clone();
+    let (lookup, delivery) = (Data::new(parts.lookup), Data::new(parts.delivery));
+    let recorder = Data::new(parts.readiness.recorder);
+    let factory = move || {
+        App::new()
+            .app_data(parts.rules)
+            .app_data(header_limit)
+            .app_data(PayloadConfig::new(usize::MAX))
+            .app_data(parts.authenticator.clone())
+            .app_data(parts.scopes.clone())
+            .app_data(lookup.clone())
+            .app_data(delivery.clone())
+            .app_data(recorder.clone())
+            .app_data(delivery_limits.clone())
+            .app_data(batch_limits.clone())
+            .wrap(from_fn(middleware::wrap))
+            .configure(routes::configure)
+    };
+    let workers = match settings.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let address = settings.server.listen;
+    let server = HttpServer::new(factory)
+        .workers(workers)
+        .client_request_timeout(Duration::from_secs(settings.server.request_head_seconds))
+        .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
+        .disable_signals()
+        .bind(address)
+        .map_err(|cause| StartError::Bind { address, cause })?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), bound))
+}
+
+/// The operators' port.
+pub(super) fn bind_management(
+    settings: &Settings,
+    parts: &Parts,
+    prometheus: PrometheusHandle,
+) -> Result<(ActixServer, SocketAddr), StartError> {
+    let (readiness, prometheus) = (Data::new(parts.readiness.clone()), Data::new(prometheus));
+    let address = settings.server.management_listen;
+    let factory = move || {
+        App::new()
+            .app_data(readiness.clone())
+            .app_data(prometheus.clone())
+            .configure(management::configure)
+    };
+    let server = HttpServer::new(factory)
+        .workers(1)
+        .disable_signals()
+        .bind(address)
+        .map_err(|cause| StartError::Bind { address, cause })?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    Ok((server.run(), bound))
+}

@@ -1,0 +1,207 @@
+//! Which part stands on which.
+
+use super::StartError;
+use crate::access::authenticator::Authenticator;
+use crate::access::claims::TokenRules;
+use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
+use crate::audit::Recorder;
+use crate::chain::HeadKey;
+use crate::config::{ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
+use crate::domain::identifiers::IdentifierRules;
+use crate::http::caller::RequiredScopes;
+use crate::http::management::Readiness;
+use crate::index::embedded::Embedded;
+use crate::index::layout::Owner;
+use crate::index::redis::{Redis, RedisOptions};
+use crate::index::{Index, IndexError};
+use crate::journal::Journal;
+use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::register::delivery::{Delivery, SetLocks};
+use crate::register::keeper::{IndexUse, Keeper, LevelGate};
+use crate::register::lookup::Lookup;
+use crate::register::participants::{self, ParticipantsInForce};
+use actix_web::web::Data;
+use secrecy::ExposeSecret;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+/// The parts that answer requests, wired.
+#[derive(Clone)]
+pub struct Parts {
+    pub lookup: Lookup,
+    pub delivery: Delivery,
+    pub keeper: Keeper,
+    pub readiness: Readiness,
+    pub(super) authenticator: Data<Authenticator>,
+    pub(super) scopes: Data<RequiredScopes>,
+    pub(super) rules: IdentifierRules,
+}
+
+/// The stores that journal and index are in: all that commands without HTTP need.
+pub struct Stores {
+    pub index: Index,
+    pub journal: Option<Arc<Journal>>,
+    pub key: MasterKey,
+    pub pseudonyms: Arc<Pseudonyms>,
+}
+
+impl Stores {
+    /// Opens what the settings name.
+    pub async fn open(settings: &Settings) -> Result<Self, StartError> {
+        let key = settings.master_key()?;
+        let pseudonyms = Arc::new(Pseudonyms::new(&key));
+        let journal = match settings.journal_directory() {
+            None => None,
+            Some(directory) => {
+                let head_key = HeadKey::new(*key.derive("journal/head"));
+                Some(Arc::new(
+                    Journal::open(directory, &head_key, pseudonyms.fingerprint()).await?,
+                ))
+            }
+        };
+        let index = open_index(settings).await?;
+        index.claim(Owner {
+            register_id: journal.as_ref().map(|journal| journal.register_id()),
+            key: pseudonyms.fingerprint(),
+        });
+        Ok(Self {
+            index,
+            journal,
+            key,
+            pseudonyms,
+        })
+    }
+
+    /// What keeps the index level with the journal.
+    pub fn keeper(&self) -> Keeper {
+        Keeper {
+            index: self.index.clone(),
+            journal: self.journal.clone(),
+            key: self.pseudonyms.fingerprint(),
+            locks: SetLocks::default(),
+            index_use: IndexUse::default(),
+            gate: LevelGate::default(),
+        }
+    }
+}
+
+async fn open_index(settings: &Settings) -> Result<Index, StartError> {
+    let index = &settings.index;
+    match index.url()? {
+        IndexUrl::Embedded(path) => Ok(Index::Embedded(Arc::new(Embedded::open(
+            &path,
+            index.cache_megabytes.saturating_mul(1 << 20),
+        )?))),
+        IndexUrl::Redis(url) => {
+            let options = RedisOptions {
+                lookup_connections: index.lookup_connections,
+                pool_connections: index.pool_connections,
+                connect_timeout: Duration::from_millis(index.connect_timeout_milliseconds),
+                lookup_timeout: index.timeout(),
+                write_timeout: Duration::from_millis(index.write_timeout_milliseconds),
+            };
+            let redis = Redis::connect(url.expose_secret(), &options)?;
+            match redis.check_fitness().await {
+                Err(unfit @ (IndexError::Unfit(_) | IndexError::Format(_))) => return Err(unfit.into()),
+                Err(cause) => {
+                    tracing::warn!(%cause, "Redis is not there yet; the service starts and waits for it")
+                }
+                Ok(()) => {}
+            }
+            Ok(Index::Redis(Arc::new(redis)))
+        }
+    }
+}
+
+impl Parts {
+    /// Opens the stores and wires everything that answers.
+    pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
+        let participants = participants::load(settings.participants_file()?)?;
+        let stores = Stores::open(settings).await?;
+        let known = stores.index.refresh().await.unwrap_or_default();
+        let sets = participants::sets_with_records(&known, stores.journal.as_deref());
+        participants::check_none_dropped(&participants, &sets)?;
+        let participants = ParticipantsInForce::new(participants);
+        let audit_timeout = Duration::from_millis(settings.audit.timeout_milliseconds);
+        let recorder = Recorder::open(&settings.audit.directory, &stores.key, audit_timeout)?;
+        let keeper = stores.keeper();
+        let keys = Arc::new(open_key_set(&settings.maskinporten)?);
+        let rules = TokenRules {
+            issuer: settings.maskinporten.issuer()?.to_owned(),
+            audience: settings.maskinporten.audience.clone(),
+            leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
+        };
+        let lookup = Lookup {
+            index: stores.index.clone(),
+            pseudonyms: Arc::clone(&stores.pseudonyms),
+            participants: participants.clone(),
+            recorder: recorder.clone(),
+            retention_closed_years: settings.retention.closed_years,
+            index_timeout: settings.index.timeout(),
+            gate: keeper.gate.clone(),
+        };
+        let delivery = Delivery {
+            index: stores.index,
+            journal: stores.journal,
+            pseudonyms: stores.pseudonyms,
+            participants,
+            locks: keeper.locks.clone(),
+            index_use: keeper.index_use.clone(),
+            gate: keeper.gate.clone(),
+            publications: TaskTracker::new(),
+            publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
+        };
+        let readiness = Readiness {
+            keys: Arc::clone(&keys),
+            keeper: keeper.clone(),
+            recorder,
+            draining: Arc::new(AtomicBool::new(false)),
+        };
+        Ok(Self {
+            lookup,
+            delivery,
+            keeper,
+            readiness,
+            authenticator: Data::new(Authenticator::new(keys, rules)),
+            scopes: Data::new(required_scopes(&settings.access.scopes)?),
+            rules: settings.identifier_rules(),
+        })
+    }
+}
+
+fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {
+    let issuer = settings.issuer()?;
+    let source = match (settings.jwks_uri()?, settings.well_known_url()?) {
+        (Some(address), _) => KeySource::JwksUri(address),
+        (None, Some(address)) => KeySource::WellKnown(address),
+        (None, None) => KeySource::of_issuer(issuer).map_err(|cause| ConfigError::Value {
+            key: "maskinporten.issuer",
+            reason: cause.to_string(),
+        })?,
+    };
+    let key_set_settings = KeySetSettings {
+        refresh: Duration::from_secs(settings.refresh_seconds.max(1)),
+        outage: Duration::from_secs(settings.outage_seconds),
+        unknown_kid_brake: Duration::from_secs(settings.unknown_kid_brake_seconds),
+        remembered_tokens: settings.remembered_tokens,
+        ..KeySetSettings::default()
+    };
+    Ok(KeySet::new(source, issuer, key_set_settings)?)
+}
+
+/// The scopes that open each operation, as the settings name them.
+pub fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
+    Ok(RequiredScopes {
+        customer_relationships: ScopeSettings::parse(
+            "access.scopes.customer_relationships",
+            &scopes.customer_relationships,
+        )?,
+        account_servicing_provider: ScopeSettings::parse(
+            "access.scopes.account_servicing_provider",
+            &scopes.account_servicing_provider,
+        )?,
+        write: ScopeSettings::parse("access.scopes.write", &scopes.write)?,
+    })
+}

@@ -1,0 +1,270 @@
+//! An index on a real store, rows to put in it, and readers that look on.
+
+use crate::redis_server::RedisServer;
+use chrono::{DateTime, Days, NaiveDate};
+use kundeforhold::domain::identifiers::OrganizationNumber;
+use kundeforhold::domain::overview::HeldRelationship;
+use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
+use kundeforhold::index::embedded::Embedded;
+use kundeforhold::index::layout::{Generation, Marker, Row, RowWrite, SetState};
+use kundeforhold::index::redis::{Redis, RedisOptions};
+use kundeforhold::index::{Index, IndexError, ScannedRow};
+use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// Longest wait for one lookup.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
+const CACHE_BYTES: usize = 16 << 20;
+
+pub enum Store {
+    Embedded(TempDir),
+    Redis(RedisServer),
+}
+
+pub struct Bench {
+    pub index: Index,
+    pub store: Store,
+}
+
+pub fn index_file(directory: &Path) -> PathBuf {
+    directory.join("index.redb")
+}
+
+pub fn open_embedded(directory: &Path) -> Result<Index, IndexError> {
+    Ok(Index::Embedded(Arc::new(Embedded::open(
+        &index_file(directory),
+        CACHE_BYTES,
+    )?)))
+}
+
+pub fn connect(server: &RedisServer) -> Arc<Redis> {
+    let options = RedisOptions {
+        lookup_connections: 2,
+        pool_connections: 4,
+        connect_timeout: Duration::from_secs(1),
+        lookup_timeout: LOOKUP_TIMEOUT,
+        write_timeout: Duration::from_secs(10),
+    };
+    Arc::new(Redis::connect(&server.url(), &options).unwrap())
+}
+
+impl Bench {
+    pub fn embedded() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self {
+            index: open_embedded(directory.path()).unwrap(),
+            store: Store::Embedded(directory),
+        }
+    }
+
+    pub fn redis() -> Self {
+        let server = RedisServer::start();
+        Self {
+            index: Index::Redis(connect(&server)),
+            store: Store::Redis(server),
+        }
+    }
+
+    /// The same store, opened or connected to once more after the first index is gone.
+    pub fn reopened(self) -> Self {
+        let Self { index, store } = self;
+        drop(index);
+        let index = match &store {
+            Store::Embedded(directory) => open_embedded(directory.path()).unwrap(),
+            Store::Redis(server) => Index::Redis(connect(server)),
+        };
+        Self { index, store }
+    }
+
+    /// What another instance of the service holds: on one machine, the same engine.
+    pub fn another_instance(&self) -> Index {
+        match &self.store {
+            Store::Embedded(_) => self.index.clone(),
+            Store::Redis(server) => Index::Redis(connect(server)),
+        }
+    }
+
+    /// Puts rows into a generation and switches to it.
+    pub async fn load(&self, set: SetId, generation: Generation, rows: &[Row]) {
+        let state = Some(state(generation));
+        self.index
+            .write(set, generation, puts(rows), state)
+            .await
+            .unwrap();
+    }
+
+    pub async fn complete(&self) {
+        self.index.complete(marker(1)).await.unwrap();
+    }
+
+    pub async fn found(&self, customer: u64) -> Vec<HeldRelationship> {
+        sorted(
+            self.index
+                .find_relationships(&customer_key(customer))
+                .await
+                .unwrap(),
+        )
+    }
+
+    /// Every row of every generation, sorted.
+    pub async fn scanned(&self) -> Vec<String> {
+        let mut rows = Vec::new();
+        let mut visit = |row| {
+            rows.push(match row {
+                ScannedRow::Relationship(customer, row) => format!("{customer:?} {row:?}"),
+                ScannedRow::Account(account, row) => format!("{account:?} {row:?}"),
+            });
+        };
+        self.index.scan(&mut visit).await.unwrap();
+        rows.sort();
+        if matches!(self.store, Store::Redis(_)) {
+            // SCAN may show a key more than once while its table grows or shrinks.
+            rows.dedup();
+        }
+        rows
+    }
+}
+
+pub fn kar(at: usize) -> SetId {
+    let number = ["123456785", "810059672", "988077917"][at];
+    SetId {
+        bank: OrganizationNumber::parse(number).unwrap(),
+        register: Register::Kar,
+    }
+}
+
+pub fn kfr(at: usize) -> SetId {
+    SetId {
+        register: Register::Kfr,
+        ..kar(at)
+    }
+}
+
+pub fn marker(build: u64) -> Marker {
+    Marker {
+        register_id: Uuid::from_u128(7),
+        key: *b"same key",
+        build,
+    }
+}
+
+pub fn state(generation: Generation) -> SetState {
+    SetState {
+        generation,
+        position: u64::from(generation),
+        last_delivery: DateTime::UNIX_EPOCH,
+        retired: Vec::new(),
+    }
+}
+
+/// Spread over all groups of keys, as pseudonyms are.
+pub fn customer_key(customer: u64) -> CustomerKey {
+    let mut key = [0; 16];
+    key[..8].copy_from_slice(
+        &customer
+            .wrapping_add(1)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .to_be_bytes(),
+    );
+    key[8..].copy_from_slice(&customer.to_be_bytes());
+    CustomerKey(key)
+}
+
+pub fn account_key(customer: u64, agreement: u64) -> AccountKey {
+    let mut key = [0; 10];
+    key[..8].copy_from_slice(&customer_key(customer * 10_000 + agreement).0[..8]);
+    AccountKey(key)
+}
+
+/// A row with an account; the first day follows from the agreement.
+pub fn row(customer: u64, agreement: u64, role: Role) -> Row {
+    let first = NaiveDate::from_ymd_opt(2010, 1, 1).unwrap();
+    let from = first + Days::new(agreement % 3_000);
+    let mut key = [0; 6];
+    key.copy_from_slice(&(agreement + 1).to_be_bytes()[2..]);
+    Row {
+        customer: customer_key(customer),
+        agreement: AgreementKey(key),
+        account: Some(account_key(customer, agreement)),
+        relationship: Relationship::new(role, true, false, Interval::new(from, None).unwrap()),
+    }
+}
+
+pub fn rows(customer: u64, agreements: std::ops::Range<u64>, role: Role) -> Vec<Row> {
+    agreements
+        .map(|agreement| row(customer, agreement, role))
+        .collect()
+}
+
+pub fn puts(rows: &[Row]) -> Vec<RowWrite> {
+    rows.iter().copied().map(RowWrite::Put).collect()
+}
+
+pub fn deletes(rows: &[Row]) -> Vec<RowWrite> {
+    rows.iter().copied().map(RowWrite::Delete).collect()
+}
+
+/// What a lookup finds when these rows answer.
+pub fn held(set: SetId, rows: &[Row]) -> Vec<HeldRelationship> {
+    let held = |row: &Row| HeldRelationship {
+        bank: set.bank,
+        relationship: row.relationship,
+    };
+    sorted(rows.iter().map(held).collect())
+}
+
+pub fn sorted(mut held: Vec<HeldRelationship>) -> Vec<HeldRelationship> {
+    held.sort_by_key(|held| (held.bank, held.relationship));
+    held
+}
+
+pub type Answer = Result<Vec<HeldRelationship>, IndexError>;
+
+/// Tasks that look one customer up again and again, and name what they find.
+pub struct Readers {
+    stop: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<BTreeMap<&'static str, u64>>>,
+}
+
+impl Readers {
+    const TASKS: usize = 3;
+
+    pub fn start(
+        index: &Index,
+        customer: u64,
+        name: impl Fn(Answer) -> &'static str + Clone + Send + 'static,
+    ) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let read = || {
+            let (index, name, stop) = (index.clone(), name.clone(), Arc::clone(&stop));
+            async move {
+                let mut found = BTreeMap::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = index.find_relationships(&customer_key(customer)).await;
+                    *found.entry(name(answer.map(sorted))).or_default() += 1;
+                    tokio::task::yield_now().await;
+                }
+                found
+            }
+        };
+        let tasks = (0..Self::TASKS).map(|_| tokio::spawn(read())).collect();
+        Self { stop, tasks }
+    }
+
+    /// The names of what was found, each once.
+    pub async fn stop(self) -> Vec<&'static str> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut found = BTreeMap::new();
+        for task in self.tasks {
+            found.extend(task.await.unwrap());
+        }
+        found.into_keys().collect()
+    }
+}

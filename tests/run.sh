@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs every test. Installs what they need from Debian's packages if it is missing. Under 20 minutes on two cores.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
+need redis-server redis-server
+need chromium chromium
+need node nodejs
+need npm npm
+need python3 python3
+need curl curl
+need cc build-essential
+python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+if [ ${#packages[@]} -gt 0 ]; then
+    echo "== installing ${packages[*]}"
+    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+for tool in redis-server redis-cli chromium node npm python3 curl; do
+    command -v "$tool" >/dev/null || { echo "tests/run.sh: $tool is missing and could not be installed" >&2; exit 1; }
+done
+
+echo "== fixtures"
+python3 fixtures/make.py --check
+
+echo "== API conformance"
+cargo build --locked
+tests/api/run.sh target/debug/kundeforhold 200
+
+echo "== browser"
+tests/browser/run.sh target/debug/kundeforhold
+
+echo "== cargo test"
+cargo test --locked --no-fail-fast
