@@ -9,6 +9,7 @@ use crate::harness::{Engine, Service, world};
 use chrono::Datelike;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 const GENERAL: &str = "bits:kundeforhold";
 const SRF: &str = "986186999";
@@ -161,4 +162,12 @@ fn is_on_record(service: &Service, text: &str) -> bool {
                 .windows(text.len())
                 .any(|window| window == text.as_bytes())
         })
+}
+
+async fn wait_for_log(service: &Service, text: &str) {
+    let started = Instant::now();
+    while !service.log().contains(text) {
+        assert!(started.elapsed() < Duration::from_secs(15), "{}", service.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! Terms that change while the service runs, and `check`.
 
-use super::{Ask, start, start_with};
+use super::{Ask, start, start_with, wait_for_log};
 use crate::harness::{ENGINES, Engine, PROGRAM, Service};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,14 +22,6 @@ fn service_of(name: &str, consumer: &str) -> String {
 async fn wait_for(service: &Service, ask: &Ask, status: u16) {
     let started = Instant::now();
     while ask.status(service).await != status {
-        assert!(started.elapsed() < Duration::from_secs(15), "{}", service.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-async fn wait_for_log(service: &Service, text: &str) {
-    let started = Instant::now();
-    while !service.log().contains(text) {
         assert!(started.elapsed() < Duration::from_secs(15), "{}", service.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -67,8 +59,8 @@ async fn a_bad_file_is_refused_with_its_line_and_the_former_terms_stay() {
                 "line 6",
             ),
             (
-                service_of("Trial", super::SRF).replace("customer =", "costumer ="),
-                "line 6",
+                service_of("Trial", super::SRF).replace("period =", "periode ="),
+                "line 7",
             ),
             (String::new(), "no service at all"),
         ] {

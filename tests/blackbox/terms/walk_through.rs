@@ -2,9 +2,9 @@
 
 use super::{
     ACCOUNT, Ask, GENERAL, MARIT, ORGANIZATION, POLITI, POLITI_MANDATE, SKATT, VERGE_MANDATE, is_on_record,
-    metric, start,
+    metric, start, wait_for_log,
 };
-use crate::harness::{ENGINES, world};
+use crate::harness::{ENGINES, Service, world};
 use chrono::Datelike;
 use serde_json::Value;
 
@@ -235,5 +235,41 @@ async fn a_fault_and_the_format_come_before_the_terms() {
         };
         let body: Value = scopeless.send(&service).await.json().await.unwrap();
         assert_eq!(body["errorCode"], "ERR-001");
+    }
+}
+
+#[tokio::test]
+async fn a_service_may_list_banks_that_cannot_tell_the_ownership() {
+    for engine in ENGINES {
+        let service = Service::start(engine).await;
+        service.deliver_world().await;
+        let is_left_out = |case: &Value| {
+            let coverage = case["coverage"].as_str().unwrap_or_default();
+            case["onlyPrimaryOwner"] == "true" && coverage.contains("unknownOwnership")
+        };
+        let case = world::expected().into_iter().find(is_left_out).unwrap();
+        let text = |name: &str| case[name].as_str().unwrap();
+        let unknown = async || {
+            let request = service.relationships(text("customerID"), text("fromDate"), text("toDate"));
+            let response = request
+                .query(&[("onlyPrimaryOwner", "true")])
+                .send()
+                .await
+                .unwrap();
+            let body: Value = response.json().await.unwrap();
+            let banks = body["banks"].as_array().unwrap().clone();
+            banks
+                .iter()
+                .filter(|bank| bank["ownershipType"] == "unknown")
+                .count()
+        };
+        assert_eq!(unknown().await, 0);
+
+        let path = service.directory.path().join("dsop-services.toml");
+        let listing = std::fs::read_to_string(&path).unwrap() + "unknown_ownership = \"list\"\n";
+        std::fs::write(&path, listing).unwrap();
+        service.signal("-HUP");
+        wait_for_log(&service, "dsop-services.toml").await;
+        assert!(unknown().await > 0, "{engine:?}: {case}");
     }
 }
