@@ -4,6 +4,7 @@
 
 use crate::access::caller::Scope;
 use crate::access::outbound::IssuerAddress;
+use crate::access::terms::Enforcement;
 use crate::domain::identifiers::{Check, IdentifierRules, SyntheticSeries};
 use crate::pseudonym::{KeyError, MasterKey};
 use config::{Environment, File, FileFormat};
@@ -77,6 +78,9 @@ pub struct MaskinportenSettings {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessSettings {
+    pub services_file: Option<PathBuf>,
+    pub enforcement: Enforcement,
+    pub today_grace_days: u8,
     pub scopes: ScopeSettings,
 }
 
@@ -272,6 +276,15 @@ impl MaskinportenSettings {
     }
 }
 
+impl AccessSettings {
+    /// `None`: the terms that are built in.
+    pub fn services_file(&self) -> Option<&Path> {
+        self.services_file
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
 impl ScopeSettings {
     pub fn parse(key: &'static str, words: &[String]) -> Result<Vec<Scope>, ConfigError> {
         let scope = |word: &String| {
@@ -400,6 +413,9 @@ mod tests {
         assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(settings.server.drain_seconds, 5);
         assert_eq!(settings.retention.closed_years, 10);
+        assert!(settings.access.services_file().is_none());
+        assert!(settings.access.enforcement == Enforcement::Enforce);
+        assert_eq!(settings.access.today_grace_days, 1);
         assert_eq!(settings.journal.directory, PathBuf::from("./data/journal"));
         assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
         assert!(matches!(
@@ -415,6 +431,8 @@ mod tests {
             "unknown = 1",
             "[server]\nlistne = \"127.0.0.1:1\"",
             "[identifiers]\nsynthetic = [\"other\"]",
+            "[access]\nenforcement = \"off\"",
+            "[access]\ntoday_grace_days = -1",
         ] {
             assert!(
                 matches!(Settings::from_toml(text), Err(ConfigError::Invalid(_))),

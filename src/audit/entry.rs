@@ -22,6 +22,7 @@ pub enum Endpoint {
     KfrBatch,
     KfrRead,
     WholeSet,
+    Services,
 }
 
 /// Whom or what a call is about.
@@ -48,6 +49,11 @@ pub struct Call {
     pub subject: Option<Subject>,
     pub period: Option<Period>,
     pub only_primary_owner: Option<bool>,
+    /// The DSOP service that a lookup fits; outside all terms, the closest one.
+    pub service: Option<String>,
+    /// The term that a lookup fails. With status 403 it was refused for it; with another one it was let through,
+    /// since the terms were only observed.
+    pub outside_terms: Option<&'static str>,
 }
 
 /// What a call ended in, as far as the record keeps it. Implemented beside the one map of errors to statuses.
@@ -83,6 +89,8 @@ struct StoredCall {
     only_primary_owner: Option<bool>,
     status: u16,
     banks: Vec<u32>,
+    service: Option<String>,
+    outside_terms: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -116,6 +124,8 @@ pub(super) fn encode(call: &Call, conclusion: &impl Conclusion, pseudonyms: &Pse
             .into_iter()
             .map(OrganizationNumber::as_u32)
             .collect(),
+        service: call.service.clone(),
+        outside_terms: call.outside_terms.map(str::to_owned),
     })))
 }
 

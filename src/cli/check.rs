@@ -1,12 +1,13 @@
 //! `kundeforhold check`
 
 use super::Failure;
+use crate::access::terms::Terms;
 use crate::config::Settings;
 use crate::register::participants;
 use crate::server::{Stores, required_scopes};
 use std::path::PathBuf;
 
-/// Validates configuration, participants, index, journal and audit folder without serving
+/// Validates configuration, terms, participants, index, journal and audit folder without serving
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  kundeforhold check --config kundeforhold.toml")]
 pub struct Check {
@@ -27,6 +28,8 @@ impl Check {
         println!("scopes: well named");
         let list = participants::load(settings.participants_file()?)?;
         println!("participants: {}", list.iter().count());
+        let terms = Terms::read(settings.access.services_file())?;
+        println!("{}", told(&terms));
         check_writable(&settings.audit.directory)?;
         println!("record of use: writable");
         let stores = Stores::open(&settings).await?;
@@ -47,6 +50,21 @@ impl Check {
             journal.close().await;
         }
         Ok(())
+    }
+}
+
+/// How many services, and which of them no agency should have.
+fn told(terms: &Terms) -> String {
+    let (all, enabled) = (terms.all().len(), terms.enabled().count());
+    let wide: Vec<&str> = terms
+        .enabled()
+        .filter(|service| service.is_wide())
+        .map(|service| service.name.as_str())
+        .collect();
+    let told = format!("service terms: {all} services, {} switched off", all - enabled);
+    match wide.as_slice() {
+        [] => told,
+        wide => format!("{told}; FOR TEST CONSUMERS ONLY: {}", wide.join(", ")),
     }
 }
 

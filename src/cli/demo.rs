@@ -103,10 +103,13 @@ impl Demo {
         }
         let participants_file = directory.join("participants.toml");
         std::fs::write(&participants_file, world.participants_before_pauses())?;
+        let services_file = directory.join("dsop-services.toml");
+        std::fs::write(&services_file, world::service_terms())?;
         let embedded = format!("embedded:{}", directory.join("index.redb").display());
         let mut settings =
             Settings::from_toml("identifiers.synthetic = [\"tenor\", \"helsenett\", \"dolly\"]")?;
         settings.participants_file = Some(participants_file);
+        settings.access.services_file = Some(services_file);
         settings.server.listen = self.listen;
         settings.server.management_listen = self.management_listen;
         settings.server.drain_seconds = 0;

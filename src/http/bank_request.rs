@@ -2,10 +2,10 @@
 
 use super::answer::{Answer, Rejection, respond_to};
 use super::bank_calls::{BankOutcome, BankRefusal};
-use super::caller::{RequiredScopes, authenticate, count_refusal, service};
+use super::caller::{authenticate, count_refusal, service};
 use super::error::Problem;
 use super::request::arrival_of;
-use crate::access::caller::Caller;
+use crate::access::caller::{Caller, RequiredScopes};
 use crate::audit::{Call, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::register::delivery::{BankCaller, Delivery, NotAdmitted};
@@ -118,6 +118,8 @@ fn call<O: BankOperation>(caller: &Caller, arrival: &Arrival, subject: Option<Su
         subject,
         period: None,
         only_primary_owner: None,
+        service: None,
+        outside_terms: None,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::StartError;
 use crate::access::authenticator::Authenticator;
+use crate::access::caller::RequiredScopes;
 use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
+use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::Recorder;
 use crate::chain::HeadKey;
-use crate::config::{ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
+use crate::config::{AccessSettings, ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
 use crate::domain::identifiers::IdentifierRules;
-use crate::http::caller::RequiredScopes;
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
 use crate::index::layout::Owner;
@@ -132,6 +133,8 @@ impl Parts {
         let participants = ParticipantsInForce::new(participants);
         let audit_timeout = Duration::from_millis(settings.audit.timeout_milliseconds);
         let recorder = Recorder::open(&settings.audit.directory, &stores.key, audit_timeout)?;
+        let scopes = required_scopes(&settings.access.scopes)?;
+        let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keeper = stores.keeper();
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
         let rules = TokenRules {
@@ -144,6 +147,7 @@ impl Parts {
             pseudonyms: Arc::clone(&stores.pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
+            terms,
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
@@ -172,7 +176,7 @@ impl Parts {
             keeper,
             readiness,
             authenticator: Data::new(Authenticator::new(keys, rules)),
-            scopes: Data::new(required_scopes(&settings.access.scopes)?),
+            scopes: Data::new(scopes),
             rules: settings.identifier_rules(),
         })
     }
@@ -196,6 +200,15 @@ fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {
         ..KeySetSettings::default()
     };
     Ok(KeySet::new(source, issuer, key_set_settings)?)
+}
+
+fn terms_in_force(settings: &AccessSettings, scopes: RequiredScopes) -> Result<TermsInForce, StartError> {
+    Ok(TermsInForce::new(
+        Terms::read(settings.services_file())?,
+        scopes,
+        settings.enforcement,
+        settings.today_grace_days,
+    ))
 }
 
 /// The scopes that open each operation, as the settings name them.

@@ -8,5 +8,6 @@ mod lookups;
 mod resilience;
 mod secrecy;
 mod smoke;
+mod terms;
 mod tokens;
 mod whole_set;

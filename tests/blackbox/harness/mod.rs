@@ -38,7 +38,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A ready service with the participants of the fixtures and no records.
+    /// A ready service with the participants of the fixtures and no records. Its terms admit whatever the
+    /// agency asks; `[access] services_file = ""` starts it with those that are built in.
     pub async fn start(engine: Engine) -> Self {
         Self::start_with(engine, "").await
     }
@@ -64,6 +65,7 @@ impl Service {
             .unwrap();
         assert!(made.success());
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
+        std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
         let index = match &redis {
             Some(redis) => redis.url(),
@@ -264,7 +266,7 @@ fn write_configuration(
     let base = format!(
         "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
          [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[index]\nurl = {index:?}\npseudonym_key_file = {:?}\n\
-         [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n\
+         [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n[access]\nservices_file = {:?}\n\
          [identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
         path("participants.toml"),
         issuer.name(),
@@ -272,6 +274,7 @@ fn write_configuration(
         path("pseudonym.key"),
         path("journal"),
         path("audit"),
+        path("dsop-services.toml"),
     );
     let mut merged: toml::Table = base.parse().unwrap();
     for (section, value) in more.parse::<toml::Table>().unwrap() {
@@ -281,6 +284,15 @@ fn write_configuration(
         }
     }
     std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+}
+
+/// Terms that admit any mandate, customer and period of the test agency.
+fn wide_terms() -> String {
+    format!(
+        "[[service]]\nname = \"Test\"\nconsumer = \"{}\"\nmandate = \"*\"\ncustomer = \"any\"\nperiod = \"any\"\n\
+         only_primary_owner = \"either\"\nendpoints = [\"customerRelationships\", \"accountServicingProvider\"]\n",
+        issuer::AGENCY
+    )
 }
 
 fn spawn(directory: &Path) -> Child {

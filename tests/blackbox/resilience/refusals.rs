@@ -181,7 +181,7 @@ async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former
             201
         );
         let whole = world::participants();
-        let refused = "the former participants stay in force";
+        let refused = "what it said before stays in force";
         for bad in [
             without(&whole, GRANSKAUEN),
             "[[participant]]\nname = 1".to_owned(),
