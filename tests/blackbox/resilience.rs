@@ -1,5 +1,6 @@
 //! What was acknowledged survives; what cannot be known is never answered as nothing.
 
+mod emptied;
 mod faults;
 mod redis;
 mod refusals;

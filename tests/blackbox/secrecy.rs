@@ -175,39 +175,33 @@ async fn in_wrong_places(service: &Service, canary: &str, canaries: &Canaries) {
         .await;
     }
     let headers = [
-        "CustomerID",
-        "AccountID",
-        "AccountInfoRequestID",
-        "Legal-Mandate",
-        "Accept",
-        "Content-Type",
-        "Content-Encoding",
-        "User-Agent",
-        "Referer",
-        "Cookie",
+        "customerid",
+        "accountid",
+        "accountinforequestid",
+        "legal-mandate",
+        "accept",
+        "content-type",
+        "content-encoding",
+        "user-agent",
+        "referer",
+        "cookie",
         "traceparent",
-        "X-Forwarded-For",
-        "X-Canary",
-        "Authorization",
+        "x-forwarded-for",
+        "x-canary",
+        "authorization",
     ];
     for header in headers {
         // A mandate is kept on record as it was sent, but for identifiers of customers and accounts.
-        if header != "Legal-Mandate" || canary.bytes().all(|byte| byte.is_ascii_digit()) {
-            quiet(service, lookup().header(header, canary), canaries).await;
-            quiet(service, service.account("x").header(header, canary), canaries).await;
+        if header != "legal-mandate" || canary.bytes().all(|byte| byte.is_ascii_digit()) {
+            let valid = service.relationships("13097248022", &today, &today);
+            for request in [valid, lookup(), service.account("x")] {
+                quiet(service, with(service, request, header, canary), canaries).await;
+            }
         }
-        quiet(
-            service,
-            service.put(BANK, "").header(header, canary).body("{}"),
-            canaries,
-        )
-        .await;
-        quiet(
-            service,
-            service.kfr(Method::POST, BANK, "x").header(header, canary),
-            canaries,
-        )
-        .await;
+        let put = service.put(BANK, "").body("{}");
+        quiet(service, with(service, put, header, canary), canaries).await;
+        let post = service.kfr(Method::POST, BANK, "x");
+        quiet(service, with(service, post, header, canary), canaries).await;
     }
     for body in [
         format!("{{\"{canary}\":\"{canary}\"}}"),
@@ -250,6 +244,13 @@ async fn in_wrong_places(service: &Service, canary: &str, canaries: &Canaries) {
         canaries,
     )
     .await;
+}
+
+/// The request with one header of its own replaced.
+fn with(service: &Service, request: RequestBuilder, header: &'static str, value: &str) -> RequestBuilder {
+    let mut request = request.build().unwrap();
+    request.headers_mut().insert(header, value.parse().unwrap());
+    RequestBuilder::from_parts(service.http.clone(), request)
 }
 
 /// Sends, and finds nothing of the canaries in the answer, its headers included.

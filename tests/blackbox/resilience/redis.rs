@@ -9,8 +9,6 @@ use crate::harness::identifiers::people;
 use crate::harness::{Service, world};
 use reqwest::Method;
 use serde_json::Value;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What hangs is told within the index's bound of a second, and some.
@@ -24,68 +22,10 @@ async fn not_ready_within(service: &Service, bound: Duration) {
     }
 }
 
-async fn all_right(service: &Service, truths: &[(String, Value)]) {
+pub async fn all_right(service: &Service, truths: &[(String, Value)]) {
     for (customer, right) in truths {
         assert_eq!(told(service, customer, right).await, Told::Right);
     }
-}
-
-/// Asks on until told to end; gives how many were right and how many unavailable.
-async fn ask_on(service: Arc<Service>, truths: Vec<(String, Value)>, end: Arc<AtomicBool>) -> (u32, u32) {
-    let (mut right, mut unavailable) = (0, 0);
-    for (customer, truth) in truths.iter().cycle() {
-        if end.load(Ordering::SeqCst) {
-            break;
-        }
-        match told(&service, customer, truth).await {
-            Told::Right => right += 1,
-            Told::Unavailable => unavailable += 1,
-        }
-    }
-    (right, unavailable)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emptied_redis_is_503_until_rebuilt_and_never_a_wrong_answer() {
-    let service = Arc::new(Service::start(REDIS).await);
-    service.deliver_world().await;
-    assert_eq!(
-        service
-            .put_set(BLABAERLIA, "KAR", large_set(3_000))
-            .await
-            .status(),
-        200
-    );
-    let mut truths = truths(&service).await;
-    for customer in people().take(3_000).step_by(700) {
-        truths.push((customer.clone(), service.listed(&customer).await));
-    }
-    let end = Arc::new(AtomicBool::new(false));
-    let asking: Vec<_> = (0..3)
-        .map(|_| tokio::spawn(ask_on(Arc::clone(&service), truths.clone(), Arc::clone(&end))))
-        .collect();
-    let redis = service.redis.as_ref().unwrap();
-    // Once in peace, and then again and again, amid the rebuilding too.
-    for pause in [
-        1_500, 400, 150, 220, 90, 130, 310, 60, 170, 240, 110, 80, 190, 140, 260, 330, 75, 205, 155, 95,
-    ] {
-        redis.command(&["FLUSHALL"]);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    service.wait_until_ready().await;
-    all_right(&service, &truths).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    end.store(true, Ordering::SeqCst);
-    let (mut right, mut unavailable) = (0, 0);
-    for task in asking {
-        let counted = task.await.unwrap();
-        (right, unavailable) = (right + counted.0, unavailable + counted.1);
-    }
-    assert!(
-        right > 20 && unavailable > 0,
-        "{right} right, {unavailable} unavailable"
-    );
 }
 
 #[tokio::test]
@@ -225,37 +165,6 @@ async fn deliveries_while_redis_is_away_are_503_and_afterwards_whole_or_absent()
         service.put_set(BLABAERLIA, "KAR", large_set(500)).await.status(),
         200
     );
-    service.terminate();
-    assert_index_agrees_with_journal(&service);
-}
-
-#[tokio::test]
-async fn deliveries_amid_flushes_are_whole_or_absent() {
-    let mut service = Service::start(REDIS).await;
-    let redis = service.redis.as_ref().unwrap();
-    let who: Vec<String> = people().take(120).collect();
-    let mut acknowledged = Vec::new();
-    for (number, chunk) in who.chunks(2).enumerate() {
-        let sending = tokio::spawn(service.kfr_batch(GRANSKAUEN, &chunk.join(",")).send());
-        if number % 6 == 3 {
-            tokio::time::sleep(Duration::from_millis(number as u64 % 7)).await;
-            redis.command(&["FLUSHALL"]);
-        }
-        acknowledged.push(sending.await.unwrap().unwrap().status() == 201);
-    }
-    assert!(acknowledged.iter().any(|done| *done));
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    service.wait_until_ready().await;
-    for (chunk, acknowledged) in who.chunks(2).zip(acknowledged) {
-        let (first, second) = (
-            is_listed(&service, &chunk[0]).await,
-            is_listed(&service, &chunk[1]).await,
-        );
-        assert!(
-            first == second && (first || !acknowledged),
-            "{first} {second}, acknowledged {acknowledged}"
-        );
-    }
     service.terminate();
     assert_index_agrees_with_journal(&service);
 }
