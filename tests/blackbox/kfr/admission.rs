@@ -62,7 +62,7 @@ fn calls(service: &Service, bank: &str, token: &str, customer: &str) -> [(u16, R
 async fn start(engine: crate::harness::Engine) -> Service {
     let service = Service::start(engine).await;
     service
-        .replace_participants(&participants(), "the participants file was read again")
+        .replace_participants(&participants(), "a file was read again")
         .await;
     service
 }

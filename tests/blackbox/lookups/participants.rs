@@ -73,7 +73,7 @@ async fn edit(service: &Service, from: &str, to: &str) {
     let reloads = || {
         service
             .log()
-            .matches("the participants file was read again")
+            .matches("a file was read again")
             .count()
     };
     let before = reloads();

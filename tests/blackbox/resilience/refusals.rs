@@ -206,7 +206,7 @@ async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former
         );
         let renamed = whole.replace("Granskauen Bank", "Granskogen Bank");
         service
-            .replace_participants(&renamed, "the participants file was read again")
+            .replace_participants(&renamed, "a file was read again")
             .await;
         assert_eq!(
             service.listed(&customer).await[0]["bankName"],
