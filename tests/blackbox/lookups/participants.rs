@@ -70,12 +70,7 @@ async fn edit(service: &Service, from: &str, to: &str) {
     let path = service.directory.path().join("participants.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from}");
-    let reloads = || {
-        service
-            .log()
-            .matches("a file was read again")
-            .count()
-    };
+    let reloads = || service.log().matches("a file was read again").count();
     let before = reloads();
     std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
     service.signal("-HUP");
