@@ -13,14 +13,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Longest wait of a lookup for the index that can be set.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Says where, never what: the value could be a secret.
     #[error("the configuration is not valid: {0}")]
-    Invalid(#[from] config::ConfigError),
+    Invalid(String),
     #[error("{0} is required")]
     Missing(&'static str),
     #[error("{key} {reason}")]
@@ -179,7 +183,7 @@ impl Settings {
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(path) = file {
-            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+            builder = builder.add_source(File::from_str(&read_toml(path)?, FileFormat::Toml));
         }
         Self::build(builder.add_source(environment()))
     }
@@ -191,7 +195,8 @@ impl Settings {
     }
 
     fn build(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self, ConfigError> {
-        let mut settings: Self = builder.build()?.try_deserialize()?;
+        let built = builder.build().and_then(config::Config::try_deserialize);
+        let mut settings: Self = built.map_err(|cause| ConfigError::Invalid(describe(&cause)))?;
         let maskinporten = &mut settings.maskinporten;
         if maskinporten.issuer.is_none() {
             maskinporten.issuer = injected("MASKINPORTEN_ISSUER");
@@ -300,8 +305,17 @@ impl IndexSettings {
         }
     }
 
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_milliseconds)
+    /// At most [`LONGEST_TIMEOUT`], since rows of replaced sets are kept no longer than that takes.
+    pub fn timeout(&self) -> Result<Duration, ConfigError> {
+        let timeout = Duration::from_millis(self.timeout_milliseconds);
+        if timeout <= LONGEST_TIMEOUT {
+            return Ok(timeout);
+        }
+        let reason = format!("may be {} at most", LONGEST_TIMEOUT.as_millis());
+        Err(ConfigError::Value {
+            key: "index.timeout_milliseconds",
+            reason,
+        })
     }
 }
 
@@ -310,6 +324,48 @@ fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> 
         key,
         reason: cause.to_string(),
     })
+}
+
+/// The text of a file that is TOML; if it is not, the line and what is wrong there, but not what it holds.
+fn read_toml(path: &Path) -> Result<String, ConfigError> {
+    let shown = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Invalid(format!("{shown}: {cause}")))?;
+    match toml::from_str::<toml::Table>(&text) {
+        Ok(_) => Ok(text),
+        Err(cause) => {
+            let line = cause.span().map_or(0, |span| {
+                text[..span.start.min(text.len())].lines().count().max(1)
+            });
+            Err(ConfigError::Invalid(format!(
+                "{shown}, line {line}: {}",
+                cause.message()
+            )))
+        }
+    }
+}
+
+/// What is wrong, without the value: it could be a secret.
+fn describe(cause: &config::ConfigError) -> String {
+    match cause {
+        config::ConfigError::Type { key, expected, .. } => {
+            format!("{} must be {expected}", key.as_deref().unwrap_or("a value"))
+        }
+        config::ConfigError::At { error, key, .. } => {
+            format!("{}: {}", key.as_deref().unwrap_or("a value"), describe(error))
+        }
+        config::ConfigError::NotFound(key) => format!("{key} is missing"),
+        config::ConfigError::Message(text)
+            if text.starts_with("unknown field") || text.starts_with("missing field") =>
+        {
+            text.clone()
+        }
+        config::ConfigError::Message(text) => match text.split_once("expected") {
+            Some((_, expected)) => format!("a value is not what is expected:{expected}"),
+            None => "a value cannot be read".to_owned(),
+        },
+        _ => "a value cannot be read".to_owned(),
+    }
 }
 
 fn environment() -> Environment {
@@ -364,6 +420,24 @@ mod tests {
                 matches!(Settings::from_toml(text), Err(ConfigError::Invalid(_))),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_refused_configuration_does_not_show_its_values() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c.toml");
+        for text in [
+            "[index]\nurl = \"redis://:s3cret@h",
+            "[index]\npseudonym_key = \"s3cret",
+            "[server]\nlisten = \"s3cret\"",
+            "[index]\ntimeout_milliseconds = \"s3cret\"",
+            "[identifiers]\ncheck = \"s3cret\"",
+            "[index]\nurl = [\"s3cret\"]",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let refused = Settings::load(Some(&path)).err().unwrap().to_string();
+            assert!(!refused.contains("s3cret"), "{refused}");
         }
     }
 

@@ -28,8 +28,9 @@ impl Check {
         check_writable(&settings.audit.directory)?;
         println!("record of use: writable");
         let stores = Stores::open(&settings).await?;
-        let state = stores.index.refresh().await?;
-        participants::check_none_dropped(&list, &state)?;
+        stores.index.refresh().await?;
+        let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
+        participants::check_none_dropped(&list, &with_records)?;
         let sets = stores.journal.as_ref().map_or(0, |journal| journal.sets().len());
         let level = stores.keeper().is_level();
         println!(

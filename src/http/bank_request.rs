@@ -90,11 +90,16 @@ impl<O: BankOperation> AdmittedBank<O> {
         }
         let call = call::<O>(&self.caller, &self.arrival, subject);
         let recorded = self.recorder.record(call, BankOutcome(outcome)).await;
-        Answer::of(recorded, &self.request, |outcome| match outcome.0 {
-            Ok(answer) => done(answer),
-            Err(BankRefusal::Rejected(response)) => HttpResponse::UnprocessableEntity().json(*response),
-            Err(refusal) => respond_to(&self.request, Problem::from(&refusal)),
-        })
+        Answer::of(
+            recorded,
+            &self.request,
+            unavailable::<O>(),
+            |outcome| match outcome.0 {
+                Ok(answer) => done(answer),
+                Err(BankRefusal::Rejected(response)) => HttpResponse::UnprocessableEntity().json(*response),
+                Err(refusal) => respond_to(&self.request, Problem::from(&refusal)),
+            },
+        )
     }
 }
 
@@ -155,9 +160,12 @@ impl<O: BankOperation> FromRequest for AdmittedBank<O> {
                 Err(refusal) => {
                     count_refusal("bank");
                     let recorded = refuse::<O>(&recorder, &caller, &arrival, refusal).await;
-                    Err(Rejection::recorded(recorded, &request, |outcome| {
-                        problem_of::<O>(outcome)
-                    }))
+                    Err(Rejection::recorded(
+                        recorded,
+                        &request,
+                        unavailable::<O>(),
+                        |outcome| problem_of::<O>(outcome),
+                    ))
                 }
             }
         })
@@ -193,6 +201,15 @@ async fn refuse<O: BankOperation>(
     recorder
         .record(call::<O>(caller, arrival, None), BankOutcome(Err(refusal)))
         .await
+}
+
+/// The 503 of the operation's family.
+fn unavailable<O: BankOperation>() -> Problem {
+    if O::PUBLISHED_ERRORS {
+        Problem::UNAVAILABLE
+    } else {
+        Problem::bank_unavailable()
+    }
 }
 
 fn problem_of<O: BankOperation>(outcome: BankOutcome<()>) -> Problem {

@@ -113,9 +113,12 @@ where
             let refused =
                 lookup.refuse::<O::Answer>(O::ENDPOINT, &caller, arrival_of(&request), Refusal::MissingScope);
             let refused = refused.await;
-            Err(Rejection::recorded(refused, &request, |_| {
-                Problem::from(&Refusal::MissingScope)
-            }))
+            Err(Rejection::recorded(
+                refused,
+                &request,
+                Problem::UNAVAILABLE,
+                |_| Problem::from(&Refusal::MissingScope),
+            ))
         })
     }
 }

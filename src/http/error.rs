@@ -126,6 +126,11 @@ impl Problem {
         }
     }
 
+    /// The 503 of the banks' family.
+    pub fn bank_unavailable() -> Self {
+        Self::bank(BankError::Unavailable)
+    }
+
     fn bank(error: BankError) -> Self {
         let (status, code, message) = match error {
             BankError::NotAuthenticated => {

@@ -146,7 +146,8 @@ pub async fn read(
     let mut reader = Reader::new(bank.request(), &["fromDate", "toDate"]);
     let customer = reader.customer();
     let period = reader.period(bank.arrival().today, true);
-    let outcome = match published_question(reader, customer.zip(period)) {
+    let takes_part = takes_part(&bank).map_err(|_| Refusal::MissingScope);
+    let outcome = match takes_part.and_then(|()| published_question(reader, customer.zip(period))) {
         Err(refusal) => Err(BankRefusal::Published(refusal)),
         Ok((customer, period)) => own_banks(&bank, &delivery, &lookup, customer, &period).await,
     };

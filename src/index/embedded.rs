@@ -10,6 +10,7 @@ use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,9 +54,18 @@ impl Embedded {
                 IndexError::Unfit(format!("{} cannot be made: {cause}", directory.display()))
             })?;
         }
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+        let unfit = |cause| IndexError::Unfit(format!("{} cannot be opened: {cause}", path.display()));
+        let file = file.map_err(unfit)?;
         let database = Database::builder()
             .set_cache_size(cache_bytes)
-            .create(path)
+            .create_file(file)
             .map_err(failed)?;
         let transaction = database.begin_write().map_err(failed)?;
         let state = read_state(&transaction)?;

@@ -20,7 +20,7 @@ pub struct SealedRecord {
 pub enum SetChange {
     /// The record stands, in place of one of the same identity.
     Put(SealedRecord),
-    /// KFR: the customer has a relationship from a day on. Already running on day `on`: the earlier start wins.
+    /// KFR: the customer has a relationship from a day on. What runs on day `on` gets the earlier start and no end.
     Register {
         customer: Sealed,
         from: NaiveDate,

@@ -13,6 +13,7 @@ use crate::journal::{
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Changes that are resolved and written together.
 const CHUNK_CHANGES: usize = 20_000;
@@ -64,7 +65,8 @@ pub async fn apply(
         Kind::WholeSet { .. } => Vec::new(),
     };
     index.write(set, generation, last, Some(state)).await?;
-    if matches!(publication.kind, Kind::WholeSet { .. }) {
+    if generation != current || present.is_none() {
+        // Other instances have to learn of the generation before anybody is told that it answers.
         index.settle().await;
     }
     Ok(())
@@ -80,11 +82,8 @@ async fn load(
     carries_after: u64,
 ) -> Result<(), ReplayError> {
     let generation = generation_of(whole)?;
-    let mut carried = journal.published_after(set, carries_after)?;
-    carried.retain(|later| {
-        let later = later.publication();
-        later.position < whole.position && later.kind == Kind::Changes
-    });
+    let mut carried = journal.published_in(set, carries_after + 1..=whole.position - 1)?;
+    carried.retain(|later| later.publication().kind == Kind::Changes);
     for calls in &carried {
         remove_customer_level(index, set, generation, journal.changes(calls.publication())?).await?;
     }
@@ -127,12 +126,10 @@ fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
 /// Applies everything the index has not seen of a set. A whole set makes what came before it needless.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
     let position = index.state().sets.get(&set).map_or(0, |state| state.position);
-    let missing = journal.published_after(set, position)?;
-    let last_whole = missing
-        .iter()
-        .rposition(|m| matches!(m.publication().kind, Kind::WholeSet { .. }));
-    for journalled in &missing[last_whole.unwrap_or(0)..] {
-        apply(journal, index, set, journalled).await?;
+    let whole_sets = journal.whole_sets(set);
+    let last_whole = whole_sets.last().map_or(0, |whole| whole.position);
+    for journalled in journal.published_in(set, last_whole.max(position + 1)..=u64::MAX)? {
+        apply(journal, index, set, &journalled).await?;
     }
     Ok(())
 }
@@ -144,9 +141,9 @@ pub async fn remove_generation(
     set: SetId,
     generation: Generation,
 ) -> Result<(), ReplayError> {
-    for journalled in journal.published_after(set, 0)? {
+    for journalled in journal.published_in(set, positions_of(journal, set, generation))? {
         let publication = journalled.publication();
-        if !contributed(journal, set, generation, publication)? {
+        if matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation {
             continue;
         }
         let mut changes = journal.changes(publication)?;
@@ -170,27 +167,13 @@ pub async fn remove_generation(
     Ok(())
 }
 
-/// Whether a publication wrote rows of a generation: the whole set it began with, or what changed it
-/// before the next whole set, what was carried into it included.
-fn contributed(
-    journal: &Journal,
-    set: SetId,
-    generation: Generation,
-    publication: &Publication,
-) -> Result<bool, ReplayError> {
-    let wholes = journal.whole_sets(set);
-    let first = wholes
-        .iter()
-        .find(|whole| whole.position == u64::from(generation));
-    let from = first.map_or(1, |whole| whole.carries_after + 1);
-    let next = wholes
-        .iter()
-        .map(|whole| whole.position)
-        .find(|position| *position > u64::from(generation));
-    let in_span = publication.position >= from && next.is_none_or(|next| publication.position < next);
-    let another_whole_set =
-        matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation;
-    Ok(in_span && !another_whole_set)
+/// The publications that wrote rows of a generation, other whole sets among them aside: from the whole set
+/// it began with, what was carried into that one included, to the next whole set.
+fn positions_of(journal: &Journal, set: SetId, generation: Generation) -> RangeInclusive<u64> {
+    let (wholes, generation) = (journal.whole_sets(set), u64::from(generation));
+    let first = wholes.iter().find(|whole| whole.position == generation);
+    let next = wholes.iter().find(|whole| whole.position > generation);
+    first.map_or(1, |whole| whole.carries_after + 1)..=next.map_or(u64::MAX, |whole| whole.position - 1)
 }
 
 /// A row that a change may have put, by its identity.

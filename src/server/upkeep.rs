@@ -41,7 +41,7 @@ fn reload_once(path: &Path, delivery: &Delivery) {
     let replaced = participants::load(path).and_then(|participants| {
         delivery
             .participants
-            .replace(participants, &delivery.index.state())
+            .replace(participants, &delivery.sets_with_records())
     });
     match replaced {
         Ok(()) => tracing::info!("the participants file was read again"),

@@ -44,6 +44,7 @@ pub struct Stores {
     pub journal: Option<Arc<Journal>>,
     pub key: MasterKey,
     pub pseudonyms: Arc<Pseudonyms>,
+    longest_lookup: Duration,
 }
 
 impl Stores {
@@ -66,6 +67,7 @@ impl Stores {
             journal,
             key,
             pseudonyms,
+            longest_lookup: settings.index.timeout()?,
         })
     }
 
@@ -78,6 +80,7 @@ impl Stores {
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
             gate: LevelGate::default(),
+            longest_lookup: self.longest_lookup,
         }
     }
 }
@@ -94,7 +97,7 @@ async fn open_index(settings: &Settings) -> Result<Index, StartError> {
                 lookup_connections: index.lookup_connections,
                 pool_connections: index.pool_connections,
                 connect_timeout: Duration::from_millis(index.connect_timeout_milliseconds),
-                lookup_timeout: index.timeout(),
+                lookup_timeout: index.timeout()?,
                 write_timeout: Duration::from_millis(index.write_timeout_milliseconds),
             };
             let redis = Redis::connect(url.expose_secret(), &options)?;
@@ -115,9 +118,12 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let stores = Stores::open(settings).await?;
-        if let Ok(state) = stores.index.refresh().await {
-            participants::check_none_dropped(&participants, &state)?;
+        // A store that is not there yet is no reason not to start; the journal knows what was delivered.
+        if let Err(cause) = stores.index.refresh().await {
+            tracing::warn!(%cause, "the index cannot be read yet");
         }
+        let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
+        participants::check_none_dropped(&participants, &with_records)?;
         let participants = ParticipantsInForce::new(participants);
         let audit_timeout = Duration::from_millis(settings.audit.timeout_milliseconds);
         let recorder = Recorder::open(&settings.audit.directory, &stores.key, audit_timeout)?;
@@ -134,7 +140,7 @@ impl Parts {
             participants: participants.clone(),
             recorder: recorder.clone(),
             retention_closed_years: settings.retention.closed_years,
-            index_timeout: settings.index.timeout(),
+            index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
         };
         let delivery = Delivery {
@@ -146,6 +152,7 @@ impl Parts {
             index_use: keeper.index_use.clone(),
             gate: keeper.gate.clone(),
             publications: TaskTracker::new(),
+            runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
         };
         let readiness = Readiness {

@@ -160,16 +160,21 @@ fn step(standing: &mut Standing, change: &SetChange) {
             let customer = customer.customer_key();
             let identity = |from| (customer, Vec::new(), from);
             let open = |to| kundeforhold::domain::relationship::Interval::new(*from, to).unwrap();
-            match running(standing, customer, *on).first() {
+            let running = running(standing, customer, *on);
+            let endless = running
+                .iter()
+                .find(|from| standing[&identity(**from)].interval().to().is_none());
+            match endless.or(running.first()) {
                 None => {
                     let new = Relationship::new(*role, false, *role == Role::Owner, open(None));
                     standing.insert(identity(*from), new);
                 }
-                Some(earliest) if from < earliest => {
-                    let moved = standing.remove(&identity(*earliest)).unwrap();
-                    standing.insert(identity(*from), moved.over(open(moved.interval().to())));
+                Some(present) => {
+                    let row = standing.remove(&identity(*present)).unwrap();
+                    let start = *from.min(present);
+                    let days = kundeforhold::domain::relationship::Interval::new(start, None).unwrap();
+                    standing.insert(identity(start), row.over(days));
                 }
-                Some(_) => {}
             }
         }
         SetChange::Deregister { customer, to, on } => {

@@ -97,13 +97,25 @@ fn of_two_registrations_the_earlier_start_wins_and_a_later_one_changes_nothing()
 }
 
 #[test]
-fn an_earlier_start_keeps_role_and_last_day_of_what_runs() {
-    let mut rows = rows_of(&[put(1, 0, relationship(Role::Owner, 6, Some(20)))]);
+fn an_earlier_start_keeps_the_role_of_what_runs() {
+    let mut rows = rows_of(&[put(1, 0, relationship(Role::Owner, 6, None))]);
     assert_eq!(apply(&mut rows, &[register(1, 2, 10)]), [Effect::AlreadyRunning]);
     assert_eq!(
         rows.into_values().collect::<Vec<_>>(),
-        [relationship(Role::Owner, 2, Some(20))]
+        [relationship(Role::Owner, 2, None)]
     );
+}
+
+#[test]
+fn what_has_an_end_today_or_ahead_runs_on_when_it_is_registered_again() {
+    for (last_day, start, expected) in [(10, 10, 6), (20, 10, 6), (20, 2, 2)] {
+        let mut rows = rows_of(&[put(1, 0, relationship(Role::Owner, 6, Some(last_day)))]);
+        assert_eq!(apply(&mut rows, &[register(1, start, 10)]), [Effect::Registered]);
+        assert_eq!(
+            rows.into_values().collect::<Vec<_>>(),
+            [relationship(Role::Owner, expected, None)]
+        );
+    }
 }
 
 #[test]
@@ -139,7 +151,6 @@ fn what_has_ended_or_not_begun_or_is_an_account_is_not_running() {
 #[test]
 fn what_ends_today_still_runs_today() {
     let mut rows = rows_of(&[put(1, 0, relationship(Role::Unknown, 2, Some(10)))]);
-    assert_eq!(apply(&mut rows, &[register(1, 10, 10)]), [Effect::AlreadyRunning]);
     assert_eq!(apply(&mut rows, &[deregister(1, 9, 10)]), [Effect::Deregistered]);
     assert_eq!(days(&rows), [(day(2), Some(day(9)))]);
 }

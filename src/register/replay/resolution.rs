@@ -63,23 +63,32 @@ impl Resolution {
 
     fn register(&mut self, customer: &Sealed, from: NaiveDate, on: NaiveDate, role: Role) -> Effect {
         let customer = customer.customer_key();
-        let running = self.running(customer, on).into_iter().next();
+        let running = self.running(customer, on);
+        let open_ended = running
+            .iter()
+            .find(|relationship| relationship.interval().to().is_none());
+        let running = open_ended.or(running.first()).copied();
         let relationship = match running {
-            Some(running) if running.interval().from() <= from => return Effect::AlreadyRunning,
+            Some(running) if running.interval().from() <= from && running.interval().to().is_none() => {
+                return Effect::AlreadyRunning;
+            }
             Some(running) => {
                 self.delete(customer_level_row(customer, running));
-                Interval::new(from, running.interval().to()).map(|interval| running.over(interval))
+                Interval::new(from.min(running.interval().from()), None)
+                    .map(|interval| running.over(interval))
             }
             None => {
                 let holds_funds = RelationshipRecord::holds_funds_by_default(role);
-                Interval::new(from, None)
-                    .map(|interval| Relationship::new(role, false, holds_funds, interval))
+                let interval = Interval::new(from, None);
+                interval.map(|interval| Relationship::new(role, false, holds_funds, interval))
             }
         };
         if let Some(relationship) = relationship {
             self.put(customer_level_row(customer, relationship));
         }
-        if running.is_some() {
+        // One that had an end, today or ahead, runs on again: that is more than running already.
+        let ran_on = running.is_some_and(|running| running.interval().to().is_none());
+        if ran_on {
             Effect::AlreadyRunning
         } else {
             Effect::Registered
