@@ -4,7 +4,7 @@ mod ports;
 mod upkeep;
 mod wiring;
 
-pub use wiring::{Parts, Stores};
+pub use wiring::{Parts, Stores, required_scopes};
 
 use crate::access::outbound::OutboundError;
 use crate::chain::OpenError;

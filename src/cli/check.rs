@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::config::Settings;
 use crate::register::participants;
-use crate::server::Stores;
+use crate::server::{Stores, required_scopes};
 use std::path::PathBuf;
 
 /// Validates configuration, participants, index, journal and audit folder without serving
@@ -23,6 +23,8 @@ impl Check {
         settings.maskinporten.jwks_uri()?;
         settings.maskinporten.well_known_url()?;
         println!("issuer: well named");
+        required_scopes(&settings.access.scopes)?;
+        println!("scopes: well named");
         let list = participants::load(settings.participants_file()?)?;
         println!("participants: {}", list.iter().count());
         check_writable(&settings.audit.directory)?;

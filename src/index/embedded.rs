@@ -2,7 +2,7 @@
 
 use super::layout::{
     ACCOUNT_FIELD_BYTES, ACCOUNT_VALUE_BYTES, FIELD_BYTES, FoundAccount, FoundRow, Generation, IndexState,
-    Marker, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
+    Marker, Owner, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
     encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
@@ -77,6 +77,13 @@ impl Embedded {
             state: ArcSwap::from_pointee(state),
             writing: Mutex::new(()),
         })
+    }
+
+    /// From now on nothing is answered from another's index.
+    pub fn claim(&self, owner: &Owner) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = IndexState::clone(&self.state.load());
+        self.state.store(Arc::new(state.seen_by(owner)));
     }
 
     pub fn state(&self) -> Arc<IndexState> {

@@ -175,6 +175,9 @@ impl Keeper {
     }
 
     fn standing(&self, state: &IndexState) -> Standing {
+        if state.foreign {
+            return Standing::Foreign;
+        }
         let Some(journal) = &self.journal else {
             return match state.marker {
                 Some(marker) if marker.key != self.key => Standing::Foreign,

@@ -21,15 +21,15 @@ pub(super) async fn reload_participants(
     reload: Arc<tokio::sync::Notify>,
     end: CancellationToken,
 ) {
-    let mut last_read = std::fs::read(&path).unwrap_or_default();
+    let mut last_read = Some(std::fs::read(&path).unwrap_or_default());
     loop {
         tokio::select! {
             () = tokio::time::sleep(RELOAD_EVERY) => {}
-            () = reload.notified() => last_read.clear(),
+            () = reload.notified() => last_read = None,
             () = end.cancelled() => return,
         }
         // A file that cannot be read is told once by the attempt below, not at every look.
-        let content = std::fs::read(&path).unwrap_or_default();
+        let content = Some(std::fs::read(&path).unwrap_or_default());
         if content != last_read {
             last_read = content;
             reload_once(&path, &delivery);

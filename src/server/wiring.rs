@@ -11,6 +11,7 @@ use crate::domain::identifiers::IdentifierRules;
 use crate::http::caller::RequiredScopes;
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
+use crate::index::layout::Owner;
 use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::Journal;
@@ -62,6 +63,10 @@ impl Stores {
             }
         };
         let index = open_index(settings).await?;
+        index.claim(Owner {
+            register_id: journal.as_ref().map(|journal| journal.register_id()),
+            key: pseudonyms.fingerprint(),
+        });
         Ok(Self {
             index,
             journal,
@@ -193,7 +198,8 @@ fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {
     Ok(KeySet::new(source, issuer, key_set_settings)?)
 }
 
-fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
+/// The scopes that open each operation, as the settings name them.
+pub fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
     Ok(RequiredScopes {
         customer_relationships: ScopeSettings::parse(
             "access.scopes.customer_relationships",

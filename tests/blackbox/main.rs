@@ -1,7 +1,12 @@
 //! Black box: the started program, real signed tokens, both index engines.
 
+mod commands;
 mod errors;
 mod harness;
+mod kfr;
 mod lookups;
+mod resilience;
+mod secrecy;
 mod smoke;
 mod tokens;
+mod whole_set;
