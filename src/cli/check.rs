@@ -1,9 +1,10 @@
 //! `kundeforhold check`
 
 use super::Failure;
+use crate::audit;
 use crate::config::Settings;
 use crate::register::participants;
-use crate::server::Stores;
+use crate::server::{Stores, audit_ring};
 use std::path::PathBuf;
 
 /// Validates configuration, participants, index, journal and audit folder without serving
@@ -26,7 +27,14 @@ impl Check {
         let list = participants::load(settings.participants_file()?)?;
         println!("participants: {}", list.iter().count());
         check_writable(&settings.audit.directory)?;
-        println!("record of use: writable");
+        audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
+        println!("record of use: writable, and readable with its keys");
+        if !settings.audit.has_own_keys() {
+            println!(
+                "record of use: has no keys of its own (audit.key_files); before the pseudonym key is changed, \
+                 its present file must be listed there"
+            );
+        }
         let stores = Stores::open(&settings).await?;
         let state = stores.index.refresh().await?;
         participants::check_none_dropped(&list, &state)?;
