@@ -371,6 +371,8 @@ mod tests {
         assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(settings.server.drain_seconds, 5);
         assert_eq!(settings.retention.closed_years, 10);
+        assert_eq!(settings.audit.retention_years, 13);
+        assert!(!settings.audit.has_own_keys());
         assert_eq!(settings.journal.directory, PathBuf::from("./data/journal"));
         assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
         assert!(matches!(

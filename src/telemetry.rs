@@ -32,6 +32,8 @@ pub fn log_to(target: LogTarget, level: LogLevel) {
     let filter = EnvFilter::new(format!("{level},actix_server=warn,actix_web=warn"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // It would tell of a log that cannot be written on standard error, and panic if that cannot be either.
+        .log_internal_errors(false)
         .with_target(false);
     let set = match target {
         LogTarget::Stdout if std::io::stdout().is_terminal() => builder.try_init(),

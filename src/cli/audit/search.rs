@@ -42,10 +42,10 @@ struct Criteria {
     #[arg(long, value_name = "DATE")]
     day: Option<NaiveDate>,
     /// A customer, read from standard input so that it stands in no process list
-    #[arg(long, value_name = "-", value_parser = ["-"])]
+    #[arg(long, value_name = "-")]
     customer: Option<String>,
     /// An account, read from standard input so that it stands in no process list
-    #[arg(long, value_name = "-", value_parser = ["-"], conflicts_with = "customer")]
+    #[arg(long, value_name = "-", conflicts_with = "customer")]
     account: Option<String>,
 }
 
@@ -83,18 +83,26 @@ impl Criteria {
             check: Check::Format,
             ..settings.identifier_rules()
         };
-        if self.customer.is_some() {
-            return Ok(Some(Subject::Customer(CustomerId::parse(&read_line()?, &rules)?)));
+        if let Some(customer) = &self.customer {
+            let customer = CustomerId::parse(&read_line(customer)?, &rules)?;
+            return Ok(Some(Subject::Customer(customer)));
         }
-        if self.account.is_some() {
-            let account = AccountNumber::parse_lookup_key(&read_line()?)?;
+        if let Some(account) = &self.account {
+            let account = AccountNumber::parse_lookup_key(&read_line(account)?)?;
             return Ok(Some(Subject::Account(account)));
         }
         Ok(None)
     }
 }
 
-fn read_line() -> Result<String, Failure> {
+/// Reads the identifier for which `-` was given. Anything else is refused here and not by the argument's parser,
+/// which would repeat it.
+fn read_line(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Err(Failure(
+            "customers and accounts are read from standard input: give `-` instead of the number".to_owned(),
+        ));
+    }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim().to_owned())
