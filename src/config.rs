@@ -4,6 +4,7 @@
 
 use crate::access::caller::Scope;
 use crate::access::outbound::IssuerAddress;
+use crate::access::terms::Enforcement;
 use crate::domain::identifiers::{Check, IdentifierRules, SyntheticSeries};
 use crate::pseudonym::{KeyError, MasterKey};
 use config::{Environment, File, FileFormat};
@@ -13,14 +14,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Longest wait of a lookup for the index that can be set.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Says where, never what: the value could be a secret.
     #[error("the configuration is not valid: {0}")]
-    Invalid(#[from] config::ConfigError),
+    Invalid(String),
     #[error("{0} is required")]
     Missing(&'static str),
     #[error("{key} {reason}")]
@@ -73,6 +78,9 @@ pub struct MaskinportenSettings {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessSettings {
+    pub services_file: Option<PathBuf>,
+    pub enforcement: Enforcement,
+    pub today_grace_days: u8,
     pub scopes: ScopeSettings,
 }
 
@@ -185,7 +193,7 @@ impl Settings {
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(path) = file {
-            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+            builder = builder.add_source(File::from_str(&read_toml(path)?, FileFormat::Toml));
         }
         Self::build(builder.add_source(environment()))
     }
@@ -197,7 +205,8 @@ impl Settings {
     }
 
     fn build(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self, ConfigError> {
-        let mut settings: Self = builder.build()?.try_deserialize()?;
+        let built = builder.build().and_then(config::Config::try_deserialize);
+        let mut settings: Self = built.map_err(|cause| ConfigError::Invalid(describe(&cause)))?;
         let maskinporten = &mut settings.maskinporten;
         if maskinporten.issuer.is_none() {
             maskinporten.issuer = injected("MASKINPORTEN_ISSUER");
@@ -292,6 +301,15 @@ impl MaskinportenSettings {
     }
 }
 
+impl AccessSettings {
+    /// `None`: the terms that are built in.
+    pub fn services_file(&self) -> Option<&Path> {
+        self.services_file
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
 impl ScopeSettings {
     pub fn parse(key: &'static str, words: &[String]) -> Result<Vec<Scope>, ConfigError> {
         let scope = |word: &String| {
@@ -325,8 +343,17 @@ impl IndexSettings {
         }
     }
 
-    pub fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_milliseconds)
+    /// At most [`LONGEST_TIMEOUT`], since rows of replaced sets are kept no longer than that takes.
+    pub fn timeout(&self) -> Result<Duration, ConfigError> {
+        let timeout = Duration::from_millis(self.timeout_milliseconds);
+        if timeout <= LONGEST_TIMEOUT {
+            return Ok(timeout);
+        }
+        let reason = format!("may be {} at most", LONGEST_TIMEOUT.as_millis());
+        Err(ConfigError::Value {
+            key: "index.timeout_milliseconds",
+            reason,
+        })
     }
 }
 
@@ -335,6 +362,48 @@ fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> 
         key,
         reason: cause.to_string(),
     })
+}
+
+/// The text of a file that is TOML; if it is not, the line and what is wrong there, but not what it holds.
+fn read_toml(path: &Path) -> Result<String, ConfigError> {
+    let shown = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Invalid(format!("{shown}: {cause}")))?;
+    match toml::from_str::<toml::Table>(&text) {
+        Ok(_) => Ok(text),
+        Err(cause) => {
+            let line = cause.span().map_or(0, |span| {
+                text[..span.start.min(text.len())].lines().count().max(1)
+            });
+            Err(ConfigError::Invalid(format!(
+                "{shown}, line {line}: {}",
+                cause.message()
+            )))
+        }
+    }
+}
+
+/// What is wrong, without the value: it could be a secret.
+fn describe(cause: &config::ConfigError) -> String {
+    match cause {
+        config::ConfigError::Type { key, expected, .. } => {
+            format!("{} must be {expected}", key.as_deref().unwrap_or("a value"))
+        }
+        config::ConfigError::At { error, key, .. } => {
+            format!("{}: {}", key.as_deref().unwrap_or("a value"), describe(error))
+        }
+        config::ConfigError::NotFound(key) => format!("{key} is missing"),
+        config::ConfigError::Message(text)
+            if text.starts_with("unknown field") || text.starts_with("missing field") =>
+        {
+            text.clone()
+        }
+        config::ConfigError::Message(text) => match text.split_once("expected") {
+            Some((_, expected)) => format!("a value is not what is expected:{expected}"),
+            None => "a value cannot be read".to_owned(),
+        },
+        _ => "a value cannot be read".to_owned(),
+    }
 }
 
 fn environment() -> Environment {
@@ -361,67 +430,4 @@ fn injected(name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_those_of_the_specification() {
-        let settings = Settings::from_toml("").unwrap();
-        assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
-        assert_eq!(settings.server.drain_seconds, 5);
-        assert_eq!(settings.retention.closed_years, 10);
-        assert_eq!(settings.audit.retention_years, 13);
-        assert!(!settings.audit.has_own_keys());
-        assert_eq!(settings.journal.directory, PathBuf::from("./data/journal"));
-        assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
-        assert!(matches!(
-            settings.index.url(),
-            Err(ConfigError::Missing("index.url"))
-        ));
-        assert!(settings.participants_file().is_err());
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error() {
-        for text in [
-            "unknown = 1",
-            "[server]\nlistne = \"127.0.0.1:1\"",
-            "[identifiers]\nsynthetic = [\"other\"]",
-        ] {
-            assert!(
-                matches!(Settings::from_toml(text), Err(ConfigError::Invalid(_))),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn index_urls_are_told_apart() {
-        let url = |text: &str| {
-            Settings::from_toml(&format!("[index]\nurl = \"{text}\""))
-                .unwrap()
-                .index
-                .url()
-        };
-        assert!(matches!(url("embedded:./x"), Ok(IndexUrl::Embedded(path)) if path == Path::new("./x")));
-        assert!(matches!(url("redis://127.0.0.1:6379/0"), Ok(IndexUrl::Redis(_))));
-        for text in ["embedded:", "redis-cluster://a:1,b:2", "postgres://x", "x"] {
-            assert!(
-                matches!(url(text), Err(ConfigError::Value { key: "index.url", .. })),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn plain_http_is_for_loopback_only() {
-        let issuer = |text: &str| {
-            let settings = Settings::from_toml(&format!("[maskinporten]\nissuer = \"{text}\"")).unwrap();
-            settings.maskinporten.issuer().map(str::to_owned)
-        };
-        assert!(issuer("http://127.0.0.1:8081/").is_ok());
-        assert!(issuer("https://maskinporten.no/").is_ok());
-        assert!(issuer("http://maskinporten.no/").is_err());
-    }
-}
+mod tests;

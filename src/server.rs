@@ -5,9 +5,10 @@ mod ports;
 mod upkeep;
 mod wiring;
 
-pub use wiring::{Parts, Stores, audit_ring};
+pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 
 use crate::access::outbound::OutboundError;
+use crate::access::terms::TermsFileError;
 use crate::audit::RecorderError;
 use crate::config::{ConfigError, Settings};
 use crate::index::IndexError;
@@ -18,13 +19,12 @@ use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upkeep::{reload_participants, upkeep};
+use upkeep::{WatchedFile, reload_files, upkeep};
 
 /// Longest wait at shutdown for requests and publications under way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -36,6 +36,8 @@ pub enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Participants(#[from] ParticipantsFileError),
+    #[error(transparent)]
+    Terms(#[from] TermsFileError),
     #[error("the index: {0}")]
     Index(#[from] IndexError),
     #[error(transparent)]
@@ -60,7 +62,7 @@ pub struct Server {
     pub management_address: SocketAddr,
     public: ActixServer,
     management: ActixServer,
-    participants_file: PathBuf,
+    files: Vec<WatchedFile>,
     drain: Duration,
     head_every: Duration,
     prometheus: PrometheusHandle,
@@ -74,12 +76,12 @@ impl Server {
         let (public, address) = bind_public(settings, &parts)?;
         let (management, management_address) = bind_management(settings, &parts, prometheus.clone())?;
         Ok(Self {
+            files: watched_files(settings, &parts)?,
             parts,
             address,
             management_address,
             public,
             management,
-            participants_file: settings.participants_file()?.to_owned(),
             drain: Duration::from_secs(settings.server.drain_seconds),
             head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
             prometheus,
@@ -87,7 +89,7 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled, drains, and ends everything it started. `reload` asks for the
-    /// participants file to be read again.
+    /// participants file and the service terms to be read again.
     pub async fn run(
         self,
         stop: CancellationToken,
@@ -99,12 +101,7 @@ impl Server {
         tasks.spawn(async move { keys.run(keys_end).await });
         tasks.spawn(self.parts.keeper.clone().run(background.clone()));
         tasks.spawn(self.parts.keeper.clone().sweep(background.clone()));
-        tasks.spawn(reload_participants(
-            self.participants_file,
-            self.parts.delivery.clone(),
-            reload,
-            background.clone(),
-        ));
+        tasks.spawn(reload_files(self.files, reload, background.clone()));
         tasks.spawn(upkeep(
             self.parts.readiness.recorder.clone(),
             self.prometheus,
@@ -146,6 +143,16 @@ impl Server {
         }
         served
     }
+}
+
+/// What is read again while serving. Terms that are built in do not change.
+fn watched_files(settings: &Settings, parts: &Parts) -> Result<Vec<WatchedFile>, ConfigError> {
+    let participants = WatchedFile::participants(settings.participants_file()?, parts.delivery.clone());
+    let terms = settings
+        .access
+        .services_file()
+        .map(|path| WatchedFile::terms(path, parts.lookup.terms.clone()));
+    Ok(std::iter::once(participants).chain(terms).collect())
 }
 
 async fn drain_and_stop(

@@ -37,7 +37,11 @@ pub fn log_to(target: LogTarget, level: LogLevel) {
         .with_target(false);
     let set = match target {
         LogTarget::Stdout if std::io::stdout().is_terminal() => builder.try_init(),
-        LogTarget::Stdout => builder.json().flatten_event(true).try_init(),
+        LogTarget::Stdout => builder
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .try_init(),
         LogTarget::Stderr => builder
             .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)

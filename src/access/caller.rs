@@ -1,5 +1,6 @@
 //! The caller behind a verified token: which organisation, with which scopes.
 
+use super::terms::LookupEndpoint;
 use crate::domain::identifiers::OrganizationNumber;
 
 /// One scope, a single word such as `bits:kundeforhold`.
@@ -45,6 +46,25 @@ impl Scopes {
         self.0
             .split(' ')
             .any(|word| wanted.iter().any(|scope| scope.0 == word))
+    }
+}
+
+/// The scopes that open each kind of operation; any one of a list is enough (`access.scopes`).
+#[derive(Debug, Clone)]
+pub struct RequiredScopes {
+    /// Lists of participants and services too.
+    pub customer_relationships: Vec<Scope>,
+    pub account_servicing_provider: Vec<Scope>,
+    pub write: Vec<Scope>,
+}
+
+impl RequiredScopes {
+    /// The general scopes of a lookup; a service may have one of its own instead.
+    pub fn of(&self, endpoint: LookupEndpoint) -> &[Scope] {
+        match endpoint {
+            LookupEndpoint::CustomerRelationships => &self.customer_relationships,
+            LookupEndpoint::AccountServicingProvider => &self.account_servicing_provider,
+        }
     }
 }
 

@@ -82,7 +82,7 @@ fn causes(error: &reqwest::Error) -> String {
 ///
 /// # Errors
 /// When the system's TLS roots cannot be loaded.
-pub(super) fn client(timeout: Duration) -> Result<Client, OutboundError> {
+pub fn client(timeout: Duration) -> Result<Client, OutboundError> {
     Ok(Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()

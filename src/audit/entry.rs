@@ -25,6 +25,7 @@ pub enum Endpoint {
     KfrBatch,
     KfrRead,
     WholeSet,
+    Services,
 }
 
 /// Whom or what a call is about.
@@ -51,6 +52,11 @@ pub struct Call {
     pub subject: Option<Subject>,
     pub period: Option<Period>,
     pub only_primary_owner: Option<bool>,
+    /// The DSOP service that a lookup fits; outside all terms, the closest one.
+    pub service: Option<String>,
+    /// The term that a lookup fails. With status 403 it was refused for it; with another one it was let through,
+    /// since the terms were only observed.
+    pub outside_terms: Option<&'static str>,
 }
 
 /// What a call ended in, as far as the record keeps it. Implemented beside the one map of errors to statuses.
@@ -162,8 +168,8 @@ pub(super) fn encode(
                 .into_iter()
                 .map(OrganizationNumber::as_u32)
                 .collect(),
-            service: None,
-            outside_terms: None,
+            service: call.service.as_deref(),
+            outside_terms: call.outside_terms,
         }),
     })
 }

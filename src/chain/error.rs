@@ -67,7 +67,9 @@ impl fmt::Display for Flaw {
             Self::NotASegment => f.write_str("the file does not begin as a segment"),
             Self::UnknownVersion(version) => write!(f, "unknown format version {version}"),
             Self::OtherPurpose => f.write_str("the segment belongs to a log of another purpose"),
-            Self::Header => f.write_str("the header is not authenticated by this head key"),
+            Self::Header => f.write_str(
+                "the header is damaged, or was made with another pseudonym key than the one given",
+            ),
             Self::Missing => f.write_str("the segment before is missing"),
             Self::Spliced => f.write_str("the segment does not continue from the entry before it"),
             Self::Changed => f.write_str("the entry is not the one that was written"),

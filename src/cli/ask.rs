@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::access::grant::{GrantRequest, fetch_token};
-use crate::access::outbound::IssuerAddress;
+use crate::access::outbound::{self, IssuerAddress};
 use crate::domain::calendar::oslo_day;
 use chrono::Utc;
 use comfy_table::Table;
@@ -184,7 +184,8 @@ impl Connection {
         query: &[(&str, String)],
         (header, value): (&str, String),
     ) -> Result<Answer, Failure> {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        // Neither redirects nor proxies from the environment: the identifier is in a header.
+        let client = outbound::client(TIMEOUT)?;
         let mandate = utf8_percent_encode(&self.mandate, NON_ALPHANUMERIC).to_string();
         let response = client
             .get(format!(

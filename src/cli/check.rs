@@ -1,13 +1,14 @@
 //! `kundeforhold check`
 
 use super::Failure;
+use crate::access::terms::Terms;
 use crate::audit;
 use crate::config::Settings;
 use crate::register::participants;
-use crate::server::{Stores, audit_ring};
+use crate::server::{Stores, audit_ring, required_scopes};
 use std::path::PathBuf;
 
-/// Validates configuration, participants, index, journal and audit folder without serving
+/// Validates configuration, terms, participants, index, journal and audit folder without serving
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  kundeforhold check --config kundeforhold.toml")]
 pub struct Check {
@@ -24,8 +25,12 @@ impl Check {
         settings.maskinporten.jwks_uri()?;
         settings.maskinporten.well_known_url()?;
         println!("issuer: well named");
+        required_scopes(&settings.access.scopes)?;
+        println!("scopes: well named");
         let list = participants::load(settings.participants_file()?)?;
         println!("participants: {}", list.iter().count());
+        let terms = Terms::read(settings.access.services_file())?;
+        println!("{}", told(&terms));
         check_writable(&settings.audit.directory)?;
         audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
         println!("record of use: writable, and readable with its keys");
@@ -36,8 +41,9 @@ impl Check {
             );
         }
         let stores = Stores::open(&settings).await?;
-        let state = stores.index.refresh().await?;
-        participants::check_none_dropped(&list, &state)?;
+        stores.index.refresh().await?;
+        let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
+        participants::check_none_dropped(&list, &with_records)?;
         let sets = stores.journal.as_ref().map_or(0, |journal| journal.sets().len());
         let level = stores.keeper().is_level();
         println!(
@@ -52,6 +58,21 @@ impl Check {
             journal.close().await;
         }
         Ok(())
+    }
+}
+
+/// How many services, and which of them no agency should have.
+fn told(terms: &Terms) -> String {
+    let (all, enabled) = (terms.all().len(), terms.enabled().count());
+    let wide: Vec<&str> = terms
+        .enabled()
+        .filter(|service| service.is_wide())
+        .map(|service| service.name.as_str())
+        .collect();
+    let told = format!("service terms: {all} services, {} switched off", all - enabled);
+    match wide.as_slice() {
+        [] => told,
+        wide => format!("{told}; FOR TEST CONSUMERS ONLY: {}", wide.join(", ")),
     }
 }
 

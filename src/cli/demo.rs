@@ -63,10 +63,7 @@ impl Demo {
             server.management_address,
             server.parts.keeper.index.clone(),
         );
-        let (participants, readiness) = (
-            server.parts.delivery.participants.clone(),
-            server.parts.readiness.clone(),
-        );
+        let (delivery, readiness) = (server.parts.delivery.clone(), server.parts.readiness.clone());
         let issuer_handle = issuer_server.handle();
         tokio::task::spawn(issuer_server);
         let service = tokio::task::spawn_local(server.run(stop.clone(), reload));
@@ -77,7 +74,11 @@ impl Demo {
                 .deliver(&format!("http://{address}"), &issuer, TOKEN_LIFETIME)
                 .await?;
             // Only now, since a paused bank could not have delivered.
-            Ok::<_, Failure>(participants.replace(world.participants().clone(), &index.state())?)
+            Ok::<_, Failure>(
+                delivery
+                    .participants
+                    .replace(world.participants().clone(), &delivery.sets_with_records())?,
+            )
         };
         match loaded.await {
             Ok(()) => self.introduce(address, management, &issuer, &world)?,
@@ -102,10 +103,13 @@ impl Demo {
         }
         let participants_file = directory.join("participants.toml");
         std::fs::write(&participants_file, world.participants_before_pauses())?;
+        let services_file = directory.join("dsop-services.toml");
+        std::fs::write(&services_file, world::service_terms())?;
         let embedded = format!("embedded:{}", directory.join("index.redb").display());
         let mut settings =
             Settings::from_toml("identifiers.synthetic = [\"tenor\", \"helsenett\", \"dolly\"]")?;
         settings.participants_file = Some(participants_file);
+        settings.access.services_file = Some(services_file);
         settings.server.listen = self.listen;
         settings.server.management_listen = self.management_listen;
         settings.server.drain_seconds = 0;

@@ -115,10 +115,14 @@ fn ask(request: &HttpRequest) -> Asked<AccountQuestion> {
     let mut reader = Reader::new(request, &[]);
     let account = reader.account();
     let context = reader.legal_context();
+    let as_published = reader.mount() == Mount::KarWs;
     Asked {
         arrival: arrival_of(request),
         context,
         subject: account.map(Subject::Account),
-        question: reader.finish(account.map(|account| AccountQuestion { account })),
+        question: reader.finish(account.map(|account| AccountQuestion {
+            account,
+            as_published,
+        })),
     }
 }

@@ -19,17 +19,18 @@ pub const REGISTER_COVERAGE: HeaderName = HeaderName::from_static("register-cove
 pub struct Answer(HttpResponse);
 
 impl Answer {
-    /// The answer that follows from a recorded conclusion.
+    /// The answer that follows from a recorded conclusion; `unrecorded` is the family's 503.
     pub fn of<T>(
         recorded: Result<Recorded<T>, Unrecorded>,
         request: &HttpRequest,
+        unrecorded: Problem,
         respond: impl FnOnce(T) -> HttpResponse,
     ) -> Self {
         match recorded {
             Ok(recorded) => Self(respond(recorded.into_answer())),
             Err(cause) => {
                 tracing::error!(%cause, "a call is refused because it cannot be recorded");
-                Self(respond_to(request, Problem::UNAVAILABLE))
+                Self(respond_to(request, unrecorded))
             }
         }
     }
@@ -40,10 +41,15 @@ impl Answer {
         request: &HttpRequest,
         found: impl FnOnce(T) -> HttpResponse,
     ) -> Self {
-        Self::of(recorded, request, |conclusion| match conclusion {
-            Ok(answer) => found(answer),
-            Err(refusal) => refused(request, &refusal),
-        })
+        Self::of(
+            recorded,
+            request,
+            Problem::UNAVAILABLE,
+            |conclusion| match conclusion {
+                Ok(answer) => found(answer),
+                Err(refusal) => refused(request, &refusal),
+            },
+        )
     }
 }
 
@@ -72,11 +78,12 @@ impl Rejection {
     pub fn recorded<T>(
         recorded: Result<Recorded<T>, Unrecorded>,
         request: &HttpRequest,
+        unrecorded: Problem,
         problem: impl FnOnce(T) -> Problem,
     ) -> Self {
         match recorded {
             Ok(recorded) => Self::unauthenticated(request, problem(recorded.into_answer())),
-            Err(_) => Self::unauthenticated(request, Problem::UNAVAILABLE),
+            Err(_) => Self::unauthenticated(request, unrecorded),
         }
     }
 }
@@ -109,16 +116,9 @@ pub fn respond_to(request: &HttpRequest, problem: Problem) -> HttpResponse {
 }
 
 fn refused(request: &HttpRequest, refusal: &Refusal) -> HttpResponse {
-    let mount = Mount::of(request);
-    let problem = Problem::from(refusal);
-    let problem = if mount == Mount::KarWs {
-        problem.as_published()
-    } else {
-        problem
-    };
-    let mut response = respond_to(request, problem);
+    let mut response = respond_to(request, Problem::from(refusal));
     if let Refusal::UnknownAccount(coverage) = refusal {
-        tell_coverage(&mut response, mount, coverage);
+        tell_coverage(&mut response, Mount::of(request), coverage);
     }
     response
 }

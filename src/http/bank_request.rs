@@ -2,10 +2,10 @@
 
 use super::answer::{Answer, Rejection, respond_to};
 use super::bank_calls::{BankOutcome, BankRefusal};
-use super::caller::{RequiredScopes, authenticate, count_refusal, service};
+use super::caller::{authenticate, count_refusal, service};
 use super::error::Problem;
 use super::request::arrival_of;
-use crate::access::caller::Caller;
+use crate::access::caller::{Caller, RequiredScopes};
 use crate::audit::{Call, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::register::delivery::{BankCaller, Delivery, NotAdmitted};
@@ -90,11 +90,16 @@ impl<O: BankOperation> AdmittedBank<O> {
         }
         let call = call::<O>(&self.caller, &self.arrival, subject);
         let recorded = self.recorder.record(call, BankOutcome(outcome)).await;
-        Answer::of(recorded, &self.request, |outcome| match outcome.0 {
-            Ok(answer) => done(answer),
-            Err(BankRefusal::Rejected(response)) => HttpResponse::UnprocessableEntity().json(*response),
-            Err(refusal) => respond_to(&self.request, Problem::from(&refusal)),
-        })
+        Answer::of(
+            recorded,
+            &self.request,
+            unavailable::<O>(),
+            |outcome| match outcome.0 {
+                Ok(answer) => done(answer),
+                Err(BankRefusal::Rejected(response)) => HttpResponse::UnprocessableEntity().json(*response),
+                Err(refusal) => respond_to(&self.request, Problem::from(&refusal)),
+            },
+        )
     }
 }
 
@@ -113,6 +118,8 @@ fn call<O: BankOperation>(caller: &Caller, arrival: &Arrival, subject: Option<Su
         subject,
         period: None,
         only_primary_owner: None,
+        service: None,
+        outside_terms: None,
     }
 }
 
@@ -155,9 +162,12 @@ impl<O: BankOperation> FromRequest for AdmittedBank<O> {
                 Err(refusal) => {
                     count_refusal("bank");
                     let recorded = refuse::<O>(&recorder, &caller, &arrival, refusal).await;
-                    Err(Rejection::recorded(recorded, &request, |outcome| {
-                        problem_of::<O>(outcome)
-                    }))
+                    Err(Rejection::recorded(
+                        recorded,
+                        &request,
+                        unavailable::<O>(),
+                        |outcome| problem_of::<O>(outcome),
+                    ))
                 }
             }
         })
@@ -193,6 +203,15 @@ async fn refuse<O: BankOperation>(
     recorder
         .record(call::<O>(caller, arrival, None), BankOutcome(Err(refusal)))
         .await
+}
+
+/// The 503 of the operation's family.
+fn unavailable<O: BankOperation>() -> Problem {
+    if O::PUBLISHED_ERRORS {
+        Problem::UNAVAILABLE
+    } else {
+        Problem::bank_unavailable()
+    }
 }
 
 fn problem_of<O: BankOperation>(outcome: BankOutcome<()>) -> Problem {

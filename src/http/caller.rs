@@ -4,10 +4,13 @@ use super::answer::Rejection;
 use super::error::Problem;
 use super::request::arrival_of;
 use crate::access::authenticator::{AuthenticationError, Authenticator};
-use crate::access::caller::{Caller, Scope};
+use crate::access::caller::Caller;
+use crate::access::terms::{LookupEndpoint, TermsInForce};
 use crate::audit::{Conclusion, Endpoint};
 use crate::domain::identifiers::OrganizationNumber;
-use crate::register::lookup::{AccountAnswer, Lookup, ParticipantStatus, Refusal, RelationshipsAnswer};
+use crate::register::lookup::{
+    AccountAnswer, Lookup, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
+};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -17,19 +20,12 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// The scopes that open each kind of operation; any one of a list is enough (`access.scopes`).
-#[derive(Debug, Clone)]
-pub struct RequiredScopes {
-    pub customer_relationships: Vec<Scope>,
-    pub account_servicing_provider: Vec<Scope>,
-    pub write: Vec<Scope>,
-}
-
 /// An operation for agencies.
 pub trait LookupOperation: 'static {
     type Answer: 'static;
     const ENDPOINT: Endpoint;
-    fn scopes(required: &RequiredScopes) -> &[Scope];
+    /// Whether a scope of the caller opens it: a general one, or the own scope of one of its services.
+    fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool;
 }
 
 /// `customerRelationships`.
@@ -38,29 +34,44 @@ pub struct CustomerRelationships;
 pub struct AccountServicingProvider;
 /// `participants`.
 pub struct ListParticipants;
+/// `services`.
+pub struct ListServices;
 
 impl LookupOperation for CustomerRelationships {
     type Answer = RelationshipsAnswer;
     const ENDPOINT: Endpoint = Endpoint::CustomerRelationships;
-    fn scopes(required: &RequiredScopes) -> &[Scope] {
-        &required.customer_relationships
+    fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool {
+        has_scope(caller, terms, LookupEndpoint::CustomerRelationships)
     }
 }
 
 impl LookupOperation for AccountServicingProvider {
     type Answer = AccountAnswer;
     const ENDPOINT: Endpoint = Endpoint::AccountServicingProvider;
-    fn scopes(required: &RequiredScopes) -> &[Scope] {
-        &required.account_servicing_provider
+    fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool {
+        has_scope(caller, terms, LookupEndpoint::AccountServicingProvider)
     }
 }
 
 impl LookupOperation for ListParticipants {
     type Answer = Vec<ParticipantStatus>;
     const ENDPOINT: Endpoint = Endpoint::Participants;
-    fn scopes(required: &RequiredScopes) -> &[Scope] {
-        &required.customer_relationships
+    fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool {
+        terms.has_general_scope(caller, LookupEndpoint::CustomerRelationships)
     }
+}
+
+impl LookupOperation for ListServices {
+    type Answer = OwnServices;
+    const ENDPOINT: Endpoint = Endpoint::Services;
+    fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool {
+        terms.has_general_scope(caller, LookupEndpoint::CustomerRelationships)
+            || terms.has_any_own_scope(caller)
+    }
+}
+
+fn has_scope(caller: &Caller, terms: &TermsInForce, endpoint: LookupEndpoint) -> bool {
+    terms.has_general_scope(caller, endpoint) || terms.has_own_scope(caller, endpoint)
 }
 
 /// An agency whose token holds and has a scope of the operation `O`.
@@ -102,8 +113,8 @@ where
                     Problem::system_user_not_admitted(),
                 ));
             }
-            let (lookup, required) = (service::<Lookup>(&request)?, service::<RequiredScopes>(&request)?);
-            if caller.scopes.has_any(O::scopes(required)) {
+            let lookup = service::<Lookup>(&request)?;
+            if O::is_open_to(&caller, &lookup.terms) {
                 return Ok(Self {
                     caller,
                     operation: PhantomData,
@@ -113,9 +124,12 @@ where
             let refused =
                 lookup.refuse::<O::Answer>(O::ENDPOINT, &caller, arrival_of(&request), Refusal::MissingScope);
             let refused = refused.await;
-            Err(Rejection::recorded(refused, &request, |_| {
-                Problem::from(&Refusal::MissingScope)
-            }))
+            Err(Rejection::recorded(
+                refused,
+                &request,
+                Problem::UNAVAILABLE,
+                |_| Problem::from(&Refusal::MissingScope),
+            ))
         })
     }
 }

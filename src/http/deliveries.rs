@@ -6,7 +6,7 @@ use super::bank_request::{AdmittedBank, PutWholeSet};
 use super::docs::{BankErrors, DeliveryErrors};
 use super::error::Detail;
 use super::ndjson::{self, RecordLine};
-use super::request::{Reader, arrival_of};
+use super::request::{Reader, arrival_of, rules_of};
 use crate::domain::relationship::{Register, SetId};
 use crate::journal::Counts;
 use crate::register::delivery::{
@@ -239,7 +239,7 @@ async fn read_lines(
     limits: &DeliveryLimits,
     incoming: &mut IncomingSet,
 ) -> Result<[u8; 32], BankRefusal> {
-    let rules = *Reader::new(bank.request(), &["register"]).rules();
+    let rules = rules_of(bank.request());
     let (mut hash, mut taken, mut number) = (Sha256::new(), 0, 0);
     let mut pending: Vec<u8> = Vec::new();
     let mut push = |line: &[u8]| {

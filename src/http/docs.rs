@@ -23,6 +23,7 @@ use uuid::Uuid;
         super::relationships::get,
         super::account::get,
         super::participants::list,
+        super::services::list,
         super::relationships::get_published,
         super::account::get_published,
         super::kfr::add,
@@ -278,7 +279,8 @@ pub enum LookupErrors {
     /// ERR-001: no token, or one that fails a check.
     #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer error=\"invalid_token\"`, and the failed claim once the signature was good.")))]
     NotAuthenticated(ErrorBody),
-    /// ERR-001: the scope is missing.
+    /// ERR-001: the scope is missing. ERR-007, lookups only: outside the terms of the caller's DSOP services;
+    /// `details` name the term that fails.
     #[response(status = 403)]
     NotAuthorized(ErrorBody),
     /// ERR-009: GET only.

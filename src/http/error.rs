@@ -3,10 +3,11 @@
 
 use super::bank_calls::BankRefusal;
 use crate::access::authenticator::AuthenticationError;
+use crate::access::terms::{OutsideTerms, Term};
 use crate::audit::{Conclusion, ListedBanks};
 use crate::register::delivery::DeliveryError;
 use crate::register::lookup::{
-    AccountAnswer, Fault, FaultKind, ParticipantStatus, Refusal, RelationshipsAnswer,
+    AccountAnswer, Fault, FaultKind, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -126,6 +127,11 @@ impl Problem {
         }
     }
 
+    /// The 503 of the banks' family.
+    pub fn bank_unavailable() -> Self {
+        Self::bank(BankError::Unavailable)
+    }
+
     fn bank(error: BankError) -> Self {
         let (status, code, message) = match error {
             BankError::NotAuthenticated => {
@@ -222,7 +228,18 @@ impl From<&Refusal> for Problem {
             Refusal::NotAcceptable => {
                 Self::new(StatusCode::NOT_ACCEPTABLE, "ERR-009", "Formatet støttes ikke")
             }
+            Refusal::OutsideTerms(outside) => Self::new(
+                StatusCode::FORBIDDEN,
+                "ERR-007",
+                "Forespørselen er ikke tillatt for tjenesten",
+            )
+            .with(vec![failing_term(outside)]),
             Refusal::UnknownAccount(_) => Self::new(StatusCode::NOT_FOUND, "ERR-006", "Ukjent kontonummer"),
+            Refusal::UnknownAccountAsPublished => invalid(&[Fault {
+                kind: FaultKind::AccountId,
+                parameter: "AccountID",
+                reason: "is known to no bank".to_owned(),
+            }]),
             Refusal::Unavailable => Self::UNAVAILABLE,
             Refusal::TimedOut => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -250,22 +267,33 @@ fn invalid(faults: &[Fault]) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, code, message).with(details(faults))
 }
 
+/// The term that fails at the closest service. `GET /v2/services` tells what would be admitted.
+fn failing_term(outside: &OutsideTerms) -> Detail {
+    let reason = match outside.term {
+        Term::Consumer => "the consumer has no DSOP service here",
+        Term::Supplier => "the consumer's supplier must be the one that the service names",
+        Term::Scope => "the token must have the scope of the service",
+        Term::Endpoint => "the service does not use this endpoint",
+        Term::Mandate => "Legal-Mandate must be a mandate of the service",
+        Term::Customer => "CustomerID must be of the kind that the service may ask about",
+        Term::Period => "fromDate and toDate must lie where the service admits them today",
+        Term::OnlyPrimaryOwner => "onlyPrimaryOwner must be true for the service",
+    };
+    Detail {
+        parameter: outside.term.name().to_owned(),
+        reason: match &outside.service {
+            Some(service) => format!("{reason} ({service})"),
+            None => reason.to_owned(),
+        },
+    }
+}
+
 fn details(faults: &[Fault]) -> Vec<Detail> {
     let detail = |fault: &Fault| Detail {
         parameter: fault.parameter.to_owned(),
         reason: fault.reason.clone(),
     };
     faults.iter().map(detail).collect()
-}
-
-impl Problem {
-    /// Under `/kar-ws/api/v1` an unknown account is a 400, as the published version has it.
-    pub fn as_published(self) -> Self {
-        match self.code {
-            "ERR-006" => Self::new(StatusCode::BAD_REQUEST, "ERR-004", "Ugyldig kontonummer"),
-            _ => self,
-        }
-    }
 }
 
 impl From<&BankRefusal> for Problem {
@@ -334,6 +362,16 @@ impl Conclusion for Result<AccountAnswer, Refusal> {
 }
 
 impl Conclusion for Result<Vec<ParticipantStatus>, Refusal> {
+    fn status(&self) -> u16 {
+        status_of(self)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for Result<OwnServices, Refusal> {
     fn status(&self) -> u16 {
         status_of(self)
     }

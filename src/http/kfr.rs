@@ -8,9 +8,9 @@ use super::docs::{BankErrors, KfrAddedErrors, PublishedReadErrors};
 use super::error::Detail;
 use super::multipart;
 use super::relationships::CustomerRelationshipsBody;
-use super::request::Reader;
+use super::request::{Reader, rules_of};
 use crate::audit::Subject;
-use crate::domain::calendar::{parse_day, years_before};
+use crate::domain::calendar::{Period, parse_day, years_before};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::{Days, judge};
 use crate::domain::relationship::Register;
@@ -18,6 +18,7 @@ use crate::register::delivery::{Delivery, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
+use chrono::NaiveDate;
 
 /// The one relationship type there is.
 const RELATIONSHIP_TYPE: &str = "DSOPBANK";
@@ -37,13 +38,15 @@ const RELATIONSHIP_TYPE: &str = "DSOPBANK";
 )]
 pub async fn add(bank: AdmittedBank<AddCustomer>, delivery: Data<Delivery>) -> Answer {
     let mut reader = Reader::new(bank.request(), &[]);
-    let customer = read_customer(&mut reader, &bank);
-    let outcome = match (customer, checked(reader, &bank)) {
-        (Some(customer), Ok(())) => delivery
-            .add_customer(bank.bank(), customer, bank.arrival().today)
-            .await
-            .map_err(BankRefusal::Failed),
-        (_, checked) => Err(checked.err().unwrap_or(BankRefusal::InvalidRequest(Vec::new()))),
+    let customer = read_customer(&mut reader);
+    let outcome = match finish(reader, &bank, customer) {
+        Err(refusal) => Err(refusal),
+        Ok(customer) => {
+            let added = delivery
+                .add_customer(bank.bank(), customer, bank.arrival().today)
+                .await;
+            added.map_err(BankRefusal::Failed)
+        }
     };
     bank.conclude(customer.map(Subject::Customer), outcome, |effect| match effect {
         KfrEffect::Added => HttpResponse::Created().finish(),
@@ -65,25 +68,14 @@ pub async fn add(bank: AdmittedBank<AddCustomer>, delivery: Data<Delivery>) -> A
 pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> Answer {
     let today = bank.arrival().today;
     let mut reader = Reader::new(bank.request(), &["toDate"]);
-    let customer = read_customer(&mut reader, &bank);
-    let to = match reader.parameter("toDate") {
-        None => today.pred_opt(),
-        Some(text) => parse_day(&text),
-    };
-    if to.is_none() {
-        reader.fault(FaultKind::Period, "toDate", "must be a day, YYYY-MM-DD");
-    }
-    let outcome = match (customer.zip(to), checked(reader, &bank)) {
-        (Some((customer, to)), Ok(())) => {
-            let ended = delivery.end_customer(bank.bank(), customer, to, today).await;
-            ended
-                .map_err(BankRefusal::Failed)
-                .and_then(|effect| match effect {
-                    KfrEffect::NothingRuns => Err(BankRefusal::NothingRuns),
-                    effect => Ok(effect),
-                })
-        }
-        (_, checked) => Err(checked.err().unwrap_or(BankRefusal::InvalidRequest(Vec::new()))),
+    let customer = read_customer(&mut reader);
+    let to = read_last_day(&mut reader, today);
+    let outcome = match finish(reader, &bank, customer.zip(to)) {
+        Err(refusal) => Err(refusal),
+        Ok((customer, to)) => match delivery.end_customer(bank.bank(), customer, to, today).await {
+            Ok(KfrEffect::NothingRuns) => Err(BankRefusal::NothingRuns),
+            ended => ended.map_err(BankRefusal::Failed),
+        },
     };
     bank.conclude(customer.map(Subject::Customer), outcome, |_| {
         HttpResponse::NoContent().finish()
@@ -126,7 +118,7 @@ async fn add_batch(
 ) -> Result<(), BankRefusal> {
     let form = multipart::read_batch(bank.request(), body, limits).await?;
     check_type(&form.customer_type, "customer_type")?;
-    let rules = *Reader::new(bank.request(), &[]).rules();
+    let rules = rules_of(bank.request());
     let customers = batch::read_items(&form.customers, &rules, bank.arrival().today)?;
     Ok(delivery
         .add_customers(bank.bank(), &customers, bank.arrival().today)
@@ -154,25 +146,11 @@ pub async fn read(
     let mut reader = Reader::new(bank.request(), &["fromDate", "toDate"]);
     let customer = reader.customer();
     let period = reader.period(bank.arrival().today, true);
-    let faults = published_faults(reader.into_faults());
-    let outcome = match (customer.zip(period), faults) {
-        (Some((customer, period)), Ok(())) => {
-            let today = bank.arrival().today;
-            let days = Days {
-                today,
-                retained_from: years_before(today, lookup.retention_closed_years),
-            };
-            match delivery.own_customer(bank.bank(), customer).await {
-                Ok(held) => {
-                    let records: Vec<_> = held.iter().map(|held| held.relationship).collect();
-                    Ok(judge(&records, &period, &days).map(|standing| own_bank(&bank, &lookup, standing)))
-                }
-                Err(cause) => Err(BankRefusal::Published(unavailable(&cause))),
-            }
-        }
-        (_, faults) => Err(faults.err().unwrap_or(BankRefusal::Published(Refusal::Defect))),
+    let takes_part = takes_part(&bank).map_err(|_| Refusal::MissingScope);
+    let outcome = match takes_part.and_then(|()| published_question(reader, customer.zip(period))) {
+        Err(refusal) => Err(BankRefusal::Published(refusal)),
+        Ok((customer, period)) => own_banks(&bank, &delivery, &lookup, customer, &period).await,
     };
-    let outcome = outcome.map(|bank| bank.into_iter().collect::<Vec<ListedBank>>());
     bank.conclude(customer.map(Subject::Customer), outcome, |banks| {
         let answer = RelationshipsAnswer {
             banks,
@@ -184,43 +162,71 @@ pub async fn read(
     .await
 }
 
-fn own_bank(
+/// The bank itself, if it has a registration of the customer in the period.
+async fn own_banks(
     bank: &AdmittedBank<ReadOwnCustomer>,
+    delivery: &Delivery,
     lookup: &Lookup,
-    standing: crate::domain::overview::Standing,
-) -> ListedBank {
-    let organization = bank.bank().bank();
+    customer: CustomerId,
+    period: &Period,
+) -> Result<Vec<ListedBank>, BankRefusal> {
+    let held = delivery
+        .own_customer(bank.bank(), customer)
+        .await
+        .map_err(|cause| {
+            tracing::warn!(%cause, "a bank's own record could not be read");
+            BankRefusal::Published(Refusal::Unavailable)
+        })?;
+    let records: Vec<_> = held.iter().map(|held| held.relationship).collect();
+    let today = bank.arrival().today;
+    let days = Days {
+        today,
+        retained_from: years_before(today, lookup.retention_closed_years),
+    };
     let participants = lookup.participants.load();
-    let answering = participants.answering_for(organization, bank.arrival().today);
-    let (organization, name) = answering.map_or((organization, String::new()), |bank| {
-        (bank.organization, bank.name.clone())
+    let listed = judge(&records, period, &days).and_then(|standing| {
+        let institution = participants.answering_for(bank.bank().bank(), today)?;
+        Some(ListedBank {
+            organization: institution.organization,
+            name: institution.name.clone(),
+            standing,
+        })
     });
-    ListedBank {
-        organization,
-        name,
-        standing,
-    }
+    Ok(listed.into_iter().collect())
 }
 
-fn unavailable(cause: &crate::register::delivery::DeliveryError) -> Refusal {
-    tracing::warn!(%cause, "a bank's own record could not be read");
-    Refusal::Unavailable
-}
-
-/// `CustomerID` and `CorrelationID`, and the type in the path.
-fn read_customer<O: BankOperation>(reader: &mut Reader<'_>, _: &AdmittedBank<O>) -> Option<CustomerId> {
+/// `CustomerID` and `CorrelationID`.
+fn read_customer(reader: &mut Reader<'_>) -> Option<CustomerId> {
     let customer = reader.customer();
     reader.uuid("CorrelationID", false);
     customer
 }
 
-fn checked<O: BankOperation>(reader: Reader<'_>, bank: &AdmittedBank<O>) -> Result<(), BankRefusal> {
+/// `toDate`, default yesterday.
+fn read_last_day(reader: &mut Reader<'_>, today: NaiveDate) -> Option<NaiveDate> {
+    let to = match reader.parameter("toDate") {
+        None => today.pred_opt(),
+        Some(text) => parse_day(&text),
+    };
+    if to.is_none() {
+        reader.fault(FaultKind::Period, "toDate", "must be a day, YYYY-MM-DD");
+    }
+    to
+}
+
+/// The question, if the bank takes part in KFR, the type in the path is right and nothing else is wrong.
+fn finish<O: BankOperation, Q>(
+    reader: Reader<'_>,
+    bank: &AdmittedBank<O>,
+    question: Option<Q>,
+) -> Result<Q, BankRefusal> {
     takes_part(bank)?;
     check_type(
         bank.request().match_info().get("type").unwrap_or_default(),
         "type",
     )?;
-    faults_of(reader.into_faults())
+    faults_of(reader.into_faults())?;
+    question.ok_or_else(|| BankRefusal::InvalidRequest(Vec::new()))
 }
 
 fn takes_part<O: BankOperation>(bank: &AdmittedBank<O>) -> Result<(), BankRefusal> {
@@ -262,13 +268,12 @@ fn faults_of(faults: Vec<Fault>) -> Result<(), BankRefusal> {
 
 /// The errors of the reading call are ERR-001, 002 and 003 only, as published: what else is wrong with the
 /// request counts as a wrong period, the only other thing it carries.
-fn published_faults(mut faults: Vec<Fault>) -> Result<(), BankRefusal> {
+fn published_question<Q>(reader: Reader<'_>, question: Option<Q>) -> Result<Q, Refusal> {
+    let mut faults = reader.into_faults();
     for fault in &mut faults {
         fault.kind = fault.kind.min(FaultKind::Period);
     }
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err(BankRefusal::Published(Refusal::Invalid(faults)))
-    }
+    question
+        .filter(|_| faults.is_empty())
+        .ok_or(Refusal::Invalid(faults))
 }

@@ -8,8 +8,8 @@ use super::request::correlation_of;
 use crate::register::lookup::Arrival;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use chrono::Utc;
@@ -17,9 +17,10 @@ use futures_util::FutureExt;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
-/// Bytes of all header names and values of a request.
+/// Bytes of a request's address and of all its header names and values.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderLimit(pub usize);
 
@@ -45,12 +46,16 @@ pub async fn wrap(
     let is_docs = request.path().starts_with("/docs");
 
     let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
-    let mut response = if header_bytes(request.headers()) > limit {
+    let mut response = if head_bytes(&request) > limit {
         let refusal = respond_to(request.request(), Problem::HEADERS_TOO_LARGE);
         request.into_response(refusal).map_into_right_body()
     } else {
         // Nothing may hold on to the request here: the router needs it for itself.
-        match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        let span = tracing::error_span!("request", correlation = %arrival.correlation);
+        match AssertUnwindSafe(next.call(request).instrument(span))
+            .catch_unwind()
+            .await
+        {
             Ok(answered) => answered?.map_into_left_body(),
             Err(_) => return Err(Panicked::new(arrival, correlation, started).into()),
         }
@@ -99,11 +104,16 @@ impl ResponseError for Panicked {
     }
 }
 
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum()
+/// Bytes of the address and of all header names and values.
+fn head_bytes(request: &ServiceRequest) -> usize {
+    let address = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |address| address.as_str().len());
+    let headers = request.headers().iter();
+    headers.fold(address, |sum, (name, value)| {
+        sum + name.as_str().len() + value.len()
+    })
 }
 
 fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy: &'static str) {
@@ -119,6 +129,15 @@ fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy
         (header::CONTENT_SECURITY_POLICY, policy),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+/// The name of a standard method. Another one is the caller's own text, and could hold anything.
+fn method_name(method: &Method) -> &str {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::CONNECT => method.as_str(),
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => method.as_str(),
+        _ => "unknown",
     }
 }
 
@@ -138,7 +157,7 @@ fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started
     metrics::histogram!("kundeforhold_request_seconds", "endpoint" => route.clone()).record(elapsed);
     tracing::info!(
         correlation = %arrival.correlation,
-        method = %request.method(),
+        method = method_name(request.method()),
         route,
         status,
         consumer,

@@ -18,3 +18,4 @@ pub mod participants;
 pub mod relationships;
 pub mod request;
 pub mod routes;
+pub mod services;

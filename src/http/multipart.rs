@@ -39,6 +39,7 @@ pub async fn read_batch(
         .and_then(|value| value.to_str().ok());
     let boundary =
         content_type.and_then(|text| multer::parse_boundary(text.trim_end_matches([';', ' '])).ok());
+    let boundary = boundary.filter(|text| !text.is_empty());
     let boundary =
         boundary.ok_or_else(|| invalid("Content-Type", "must be multipart/form-data with a boundary"))?;
     let body = read_body(body, limits).await?;

@@ -7,6 +7,7 @@ use crate::domain::relationship::{
 };
 use crate::register::delivery::RejectedLine;
 use serde::Deserialize;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// A relationship record, one a line.
@@ -37,13 +38,27 @@ pub struct RecordLine {
 }
 
 /// The customer's role on the agreement.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[derive(Clone, Copy, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum RoleName {
     Owner,
     SecondaryOwner,
     Other,
     Unknown,
+}
+
+/// A role is a text and nothing else; what is derived would take an object too.
+impl<'de> Deserialize<'de> for RoleName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; 4] = ["owner", "secondaryOwner", "other", "unknown"];
+        match Cow::<str>::deserialize(deserializer)?.as_ref() {
+            "owner" => Ok(Self::Owner),
+            "secondaryOwner" => Ok(Self::SecondaryOwner),
+            "other" => Ok(Self::Other),
+            "unknown" => Ok(Self::Unknown),
+            _ => Err(serde::de::Error::unknown_variant("", &NAMES)),
+        }
+    }
 }
 
 type Fault = (&'static str, String);
@@ -55,8 +70,12 @@ pub fn parse_line(
     register: Register,
     rules: &IdentifierRules,
 ) -> Result<RelationshipRecord, RejectedLine> {
-    let parsed: Result<RecordLine, Fault> =
-        serde_json::from_slice(line).map_err(|cause| ("line", describe(&cause)));
+    // serde would take the fields as a bare list too.
+    let is_object = line.trim_ascii_start().starts_with(b"{");
+    let parsed: Result<RecordLine, Fault> = match is_object {
+        true => serde_json::from_slice(line).map_err(|cause| ("line", describe(&cause))),
+        false => Err(("line", "is not a JSON object".to_owned())),
+    };
     let record = parsed.and_then(|line| line.into_record(register, rules));
     record.map_err(|(parameter, reason)| RejectedLine {
         line: number,
@@ -232,6 +251,14 @@ mod tests {
             ),
             (format!(r#"{{"customerID":17912099997,{base}}}"#), "line"),
             (format!(r#"{{"customerID":"17912099997",{base},{base}}}"#), "line"),
+            (
+                r#"["17912099997",null,null,"owner",null,null,"2020-01-01",null]"#.to_owned(),
+                "line",
+            ),
+            (
+                r#"{"customerID":"17912099997","role":{"owner":null},"fromDate":"2020-01-01"}"#.to_owned(),
+                "line",
+            ),
             ("17912099997".to_owned(), "line"),
             ("{".to_owned(), "line"),
         ] {

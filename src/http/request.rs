@@ -30,6 +30,14 @@ impl Mount {
     }
 }
 
+/// How identifiers are judged here.
+pub fn rules_of(request: &HttpRequest) -> IdentifierRules {
+    request
+        .app_data::<IdentifierRules>()
+        .copied()
+        .unwrap_or(IdentifierRules::PRODUCTION)
+}
+
 /// The moment the request arrived, as [`middleware`](super::middleware) noted it.
 pub fn arrival_of(request: &HttpRequest) -> Arrival {
     let noted = request.extensions().get::<Arrival>().copied();
@@ -64,10 +72,7 @@ impl<'r> Reader<'r> {
     /// `parameters` are the query names that the operation knows; others are faults, since a filter that is
     /// silently dropped tells too much.
     pub fn new(request: &'r HttpRequest, parameters: &[&'static str]) -> Self {
-        let rules = request
-            .app_data::<IdentifierRules>()
-            .copied()
-            .unwrap_or(IdentifierRules::PRODUCTION);
+        let rules = rules_of(request);
         let query = parse_query(request.query_string());
         let mut reader = Self {
             request,
@@ -92,10 +97,6 @@ impl<'r> Reader<'r> {
 
     pub fn mount(&self) -> Mount {
         self.mount
-    }
-
-    pub fn rules(&self) -> &IdentifierRules {
-        &self.rules
     }
 
     pub fn fault(&mut self, kind: FaultKind, parameter: &'static str, reason: impl Into<String>) {

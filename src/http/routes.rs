@@ -3,7 +3,7 @@
 use super::answer::{Answer, respond_to};
 use super::error::Problem;
 use super::request::Mount;
-use super::{account, deliveries, docs, kfr, participants, relationships};
+use super::{account, deliveries, docs, kfr, participants, relationships, services};
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
@@ -26,6 +26,7 @@ pub fn configure(config: &mut ServiceConfig) {
                     [get(account::get)],
                 ))
                 .service(resource("/participants", "GET", [get(participants::list)]))
+                .service(resource("/services", "GET", [get(services::list)]))
                 .service(resource(
                     "/financialInstitutions/{institution}/relationships",
                     "PUT",

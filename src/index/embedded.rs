@@ -2,7 +2,7 @@
 
 use super::layout::{
     ACCOUNT_FIELD_BYTES, ACCOUNT_VALUE_BYTES, FIELD_BYTES, FoundAccount, FoundRow, Generation, IndexState,
-    Marker, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
+    Marker, Owner, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
     encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
@@ -10,6 +10,7 @@ use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,9 +54,18 @@ impl Embedded {
                 IndexError::Unfit(format!("{} cannot be made: {cause}", directory.display()))
             })?;
         }
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path);
+        let unfit = |cause| IndexError::Unfit(format!("{} cannot be opened: {cause}", path.display()));
+        let file = file.map_err(unfit)?;
         let database = Database::builder()
             .set_cache_size(cache_bytes)
-            .create(path)
+            .create_file(file)
             .map_err(failed)?;
         let transaction = database.begin_write().map_err(failed)?;
         let state = read_state(&transaction)?;
@@ -67,6 +77,13 @@ impl Embedded {
             state: ArcSwap::from_pointee(state),
             writing: Mutex::new(()),
         })
+    }
+
+    /// From now on nothing is answered from another's index.
+    pub fn claim(&self, owner: &Owner) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = IndexState::clone(&self.state.load());
+        self.state.store(Arc::new(state.seen_by(owner)));
     }
 
     pub fn state(&self) -> Arc<IndexState> {

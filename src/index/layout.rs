@@ -218,6 +218,20 @@ pub struct Marker {
     pub build: u64,
 }
 
+/// Whose index an instance may answer from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// `None`: this instance has no journal, and answers from any register's that was made with its key.
+    pub register_id: Option<Uuid>,
+    pub key: KeyFingerprint,
+}
+
+impl Owner {
+    pub fn owns(&self, marker: &Marker) -> bool {
+        marker.key == self.key && self.register_id.is_none_or(|id| id == marker.register_id)
+    }
+}
+
 pub const MARKER_BYTES: usize = 1 + 16 + 8 + 8;
 
 impl Marker {
@@ -280,12 +294,24 @@ impl SetState {
 /// The table that decides which rows answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexState {
-    /// Absent while the index is empty or being rebuilt: nothing can be answered.
+    /// Absent while the index is empty, being rebuilt, or another's: nothing can be answered.
     pub marker: Option<Marker>,
+    /// The index has the marker of another register or pseudonym key.
+    pub foreign: bool,
     pub sets: HashMap<SetId, SetState>,
 }
 
 impl IndexState {
+    /// The state as its owner may answer by it: without the marker of another.
+    pub fn seen_by(self, owner: &Owner) -> Self {
+        let foreign = self.marker.is_some_and(|marker| !owner.owns(&marker));
+        Self {
+            marker: self.marker.filter(|_| !foreign),
+            foreign,
+            ..self
+        }
+    }
+
     pub fn answers(&self, set: SetId, generation: Generation) -> bool {
         self.sets
             .get(&set)

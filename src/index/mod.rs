@@ -9,7 +9,7 @@ pub mod redis;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
-use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState};
+use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Owner, RowWrite, SetState};
 use std::sync::Arc;
 
 /// Why the index gave no answer. Never an empty list instead.
@@ -133,6 +133,14 @@ impl Index {
         }
     }
 
+    /// Says whose index this should be; nothing is answered from another's.
+    pub fn claim(&self, owner: Owner) {
+        match self {
+            Self::Embedded(engine) => engine.claim(&owner),
+            Self::Redis(engine) => engine.claim(owner),
+        }
+    }
+
     /// Asks the store for its state.
     pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
         match self {
@@ -157,7 +165,7 @@ impl Index {
         }
     }
 
-    /// Marks a rebuilt index as whole.
+    /// Marks a rebuilt index as whole; refused if the store was emptied since it was [cleared](Self::clear).
     pub async fn complete(&self, marker: Marker) -> Result<(), IndexError> {
         match self {
             Self::Embedded(engine) => engine.complete(marker).await,

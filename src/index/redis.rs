@@ -3,14 +3,15 @@
 //! Keys: `{b}c…` a customer's hash, `{b}a…` a bucket of accounts, `{b}m` the marker of a slot group, where `b`
 //! is the first byte of the pseudonym in hexadecimal. A lookup reads a hash and the marker beside it in one
 //! round trip to one slot; if the marker is not the one the state was read with, the index was emptied or
-//! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state.
+//! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state, `{kf}building` the number of the build that
+//! began last.
 
 mod commands;
 mod rows;
 
 use super::layout::{
-    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
-    decode_set, encode_set,
+    FoundAccount, FoundRow, Generation, IndexState, Marker, Owner, RowWrite, SetState, decode_account,
+    decode_row, decode_set, encode_set,
 };
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
@@ -23,12 +24,14 @@ use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
 use rows::{
     PIPELINE_ROWS, account_bucket, customer_key, group_key, scanned_row, write_accounts, write_customers,
 };
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 const STATE_KEY: &[u8] = b"{kf}sets";
 const MARKER_KEY: &[u8] = b"{kf}marker";
+/// Names the build under way. Were the store emptied amid it, this would be gone too.
+const BUILDING_KEY: &[u8] = b"{kf}building";
 /// No lookup answers by a state older than this; a publication is acknowledged once it has passed.
 pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
 /// Oldest Redis with every command used here.
@@ -65,6 +68,9 @@ pub struct Redis {
     pool: Pool,
     known: ArcSwap<Known>,
     reading_state: tokio::sync::Mutex<()>,
+    /// The build that this handle began last; 0: none.
+    building: AtomicU64,
+    owner: OnceLock<Owner>,
 }
 
 impl From<RedisError> for IndexError {
@@ -114,6 +120,8 @@ impl Redis {
             pool,
             known: ArcSwap::from_pointee(known),
             reading_state: tokio::sync::Mutex::new(()),
+            building: AtomicU64::new(0),
+            owner: OnceLock::new(),
         })
     }
 
@@ -155,6 +163,11 @@ impl Redis {
         Arc::clone(&self.known.load().state)
     }
 
+    /// From now on nothing is answered from another's index. The first owner stays.
+    pub fn claim(&self, owner: Owner) {
+        self.owner.get_or_init(|| owner);
+    }
+
     /// Reads the state from Redis.
     pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
         let _one_at_a_time = self.reading_state.lock().await;
@@ -189,7 +202,10 @@ impl Redis {
             let set: [u8; 4] = set.try_into().map_err(|_| IndexError::Format("set"))?;
             state.sets.insert(decode_set(set)?, SetState::decode(&bytes)?);
         }
-        let state = Arc::new(state);
+        let state = Arc::new(match self.owner.get() {
+            Some(owner) => state.seen_by(owner),
+            None => state,
+        });
         self.known.store(Arc::new(Known {
             state: Arc::clone(&state),
             read_at,
@@ -330,8 +346,11 @@ impl Redis {
 
     pub async fn clear(&self) -> Result<(), IndexError> {
         let mut connection = self.administration().await?;
+        let building = uuid::Uuid::new_v4().as_u64_pair().0;
+        self.building.store(building, Ordering::Relaxed);
         let mut markers = Pipeline::new();
         markers.del(MARKER_KEY).ignore().del(STATE_KEY).ignore();
+        markers.set(BUILDING_KEY, building).ignore();
         for group in 0..=u8::MAX {
             markers.del(group_key(group, b'm', &[])).ignore();
         }
@@ -349,8 +368,20 @@ impl Redis {
         Ok(())
     }
 
+    /// Refused if Redis was emptied, or another build began, since [`clear`](Self::clear): rows may be missing.
     pub async fn complete(&self, marker: Marker) -> Result<(), IndexError> {
         let mut connection = self.administration().await?;
+        redis::cmd("WATCH")
+            .arg(BUILDING_KEY)
+            .query_async::<()>(&mut connection)
+            .await?;
+        let found: Option<u64> = redis::cmd("GET")
+            .arg(BUILDING_KEY)
+            .query_async(&mut connection)
+            .await?;
+        if found.unwrap_or(0) != self.building.load(Ordering::Relaxed) {
+            return Err(IndexError::NotBuilt);
+        }
         let mut pipeline = Pipeline::new();
         pipeline
             .atomic()
@@ -361,7 +392,8 @@ impl Redis {
                 .set(group_key(group, b'm', &[]), marker.encode().as_slice())
                 .ignore();
         }
-        pipeline.query_async::<()>(&mut connection).await?;
+        let unchanged: Option<()> = pipeline.query_async(&mut connection).await?;
+        unchanged.ok_or(IndexError::NotBuilt)?;
         self.refresh().await.map(|_| ())
     }
 

@@ -5,6 +5,7 @@ use super::change::SetChange;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Cursor, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -64,7 +65,9 @@ impl BodyWriter {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let file = File::create_new(&self.path).map_err(JournalError::Io)?;
+                let mut options = File::options();
+                let file = options.write(true).create_new(true).mode(0o600).open(&self.path);
+                let file = file.map_err(JournalError::Io)?;
                 let out = BufWriter::with_capacity(BUFFER_BYTES, file);
                 self.file.insert(BodyFile {
                     out,

@@ -14,12 +14,13 @@ pub struct SealedRecord {
     pub relationship: Relationship,
 }
 
-/// One step of a delivery. Applying a sequence of them twice leaves what applying it once does.
+/// One step of a delivery. Applying records, registrations of one day or a single deregistration twice leaves
+/// what applying them once does; a mixture in general does not, since KFR calls depend on what stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetChange {
     /// The record stands, in place of one of the same identity.
     Put(SealedRecord),
-    /// KFR: the customer has a relationship from a day on. Already running on day `on`: the earlier start wins.
+    /// KFR: the customer has a relationship from a day on. What runs on day `on` gets the earlier start and no end.
     Register {
         customer: Sealed,
         from: NaiveDate,

@@ -17,6 +17,8 @@ use crate::pseudonym::KeyFingerprint;
 use chrono::{DateTime, Utc};
 use entry::Entry;
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::time::Duration;
@@ -61,22 +63,15 @@ impl Journalled {
 #[derive(Debug, Clone, Copy)]
 struct Listed {
     position: u64,
-    published_at: DateTime<Utc>,
     kind: Kind,
     locator: Locator,
 }
 
 impl Listed {
     fn new(publication: &Publication, locator: Locator) -> Self {
-        let Publication {
-            position,
-            published_at,
-            kind,
-            ..
-        } = *publication;
+        let Publication { position, kind, .. } = *publication;
         Self {
             position,
-            published_at,
             kind,
             locator,
         }
@@ -112,7 +107,11 @@ impl Journal {
             ..Options::default()
         };
         let (chain, recovery) = Chain::open(directory, Purpose::Journal, head_key, options)?;
-        std::fs::create_dir_all(&bodies).map_err(JournalError::Io)?;
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&bodies);
+        made.map_err(JournalError::Io)?;
         if recovery.torn_bytes > 0 {
             tracing::warn!(
                 torn_bytes = recovery.torn_bytes,
@@ -205,18 +204,22 @@ impl Journal {
             .map_or(0, |last| last.position)
     }
 
-    /// When the set's last delivery was published.
-    pub fn last_delivery(&self, set: SetId) -> Option<DateTime<Utc>> {
-        Some(self.read_sets().get(&set)?.last()?.published_at)
-    }
-
     /// The publications of a set after a position, oldest first.
     pub fn published_after(&self, set: SetId, position: u64) -> Result<Vec<Journalled>, JournalError> {
+        self.published_in(set, position + 1..=u64::MAX)
+    }
+
+    /// The publications of a set with positions in a span, oldest first. Others are not read.
+    pub fn published_in(
+        &self,
+        set: SetId,
+        positions: RangeInclusive<u64>,
+    ) -> Result<Vec<Journalled>, JournalError> {
         let later: Vec<Locator> = {
             let sets = self.read_sets();
             let listed = sets.get(&set).into_iter().flatten();
             listed
-                .filter(|listed| listed.position > position)
+                .filter(|listed| positions.contains(&listed.position))
                 .map(|listed| listed.locator)
                 .collect()
         };

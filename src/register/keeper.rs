@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause after a failed look, so that a store that is down is not hammered.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
-/// Lookups that began before a switch have ended after this: only then are rows of the former generation removed.
-const RETIRE_DELAY: Duration = Duration::from_secs(3);
+/// Beyond the longest lookup, rows of a replaced generation stay this long: lookups that began before the
+/// switch have ended then.
+const RETIRE_SLACK: Duration = Duration::from_secs(2);
 /// How often replaced generations are looked for.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
@@ -96,6 +97,8 @@ pub struct Keeper {
     pub locks: SetLocks,
     pub index_use: IndexUse,
     pub gate: LevelGate,
+    /// No lookup of any instance takes longer.
+    pub longest_lookup: Duration,
 }
 
 /// How the index stands to the journal.
@@ -172,6 +175,9 @@ impl Keeper {
     }
 
     fn standing(&self, state: &IndexState) -> Standing {
+        if state.foreign {
+            return Standing::Foreign;
+        }
         let Some(journal) = &self.journal else {
             return match state.marker {
                 Some(marker) if marker.key != self.key => Standing::Foreign,
@@ -228,7 +234,7 @@ impl Keeper {
                     .entry((set, generation))
                     .or_insert_with(Instant::now)
                     .elapsed()
-                    < RETIRE_DELAY
+                    < self.longest_lookup + RETIRE_SLACK
                 {
                     continue;
                 }

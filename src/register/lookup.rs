@@ -1,17 +1,25 @@
 //! The questions of agencies: which banks has this customer had a relationship with, and which bank
 //! services this account.
 
+mod judgement;
+mod participants;
+mod services;
+
+pub use participants::{ParticipantState, ParticipantStatus};
+pub use services::OwnServices;
+
 use super::keeper::LevelGate;
 use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
+use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
 use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::domain::calendar::{Period, oslo_day, years_before};
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
-use crate::domain::participants::{Coverage, Freshness, Participants, coverage, freshness};
-use crate::domain::relationship::{Register, SetId};
+use crate::domain::participants::{Coverage, Participants, coverage};
+use crate::domain::relationship::SetId;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
 use crate::pseudonym::Pseudonyms;
@@ -70,6 +78,8 @@ pub struct RelationshipsQuestion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountQuestion {
     pub account: AccountNumber,
+    /// Asked at the older path, where an unknown account counts as an invalid one, as published.
+    pub as_published: bool,
 }
 
 /// Which group of rules a fault breaks; the order is that of precedence.
@@ -97,8 +107,12 @@ pub enum Refusal {
     /// All faults at once; never empty.
     Invalid(Vec<Fault>),
     NotAcceptable,
+    /// It fits no DSOP service of the caller's consumer.
+    OutsideTerms(OutsideTerms),
     /// No bank services the account, as far as the coverage says.
     UnknownAccount(Coverage),
+    /// The same at the older path.
+    UnknownAccountAsPublished,
     Unavailable,
     TimedOut,
     Defect,
@@ -146,26 +160,6 @@ pub struct AccountAnswer {
     pub coverage: Coverage,
 }
 
-/// One bank of `GET /v2/participants`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParticipantStatus {
-    pub organization: OrganizationNumber,
-    pub name: String,
-    pub registers: Vec<Register>,
-    pub state: ParticipantState,
-    pub last_delivery: Option<DateTime<Utc>>,
-    pub covers_from: Option<NaiveDate>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParticipantState {
-    Current,
-    Stale,
-    NotLoaded,
-    Merged,
-    Paused,
-}
-
 /// Answers agencies.
 #[derive(Clone)]
 pub struct Lookup {
@@ -173,6 +167,7 @@ pub struct Lookup {
     pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
+    pub terms: TermsInForce,
     /// What ended longer ago is no longer answered.
     pub retention_closed_years: u32,
     /// Longest wait for the index.
@@ -194,7 +189,8 @@ impl Lookup {
             Ok(question) => {
                 call.period = Some(question.period);
                 call.only_primary_owner = question.only_primary_owner;
-                self.find_relationships(&question, &asked.arrival).await
+                self.find_relationships(&mut call, caller, &question, &asked.arrival)
+                    .await
             }
         };
         self.recorder.record(call, conclusion).await
@@ -202,19 +198,23 @@ impl Lookup {
 
     async fn find_relationships(
         &self,
+        call: &mut Call,
+        caller: &Caller,
         question: &RelationshipsQuestion,
         arrival: &Arrival,
     ) -> Result<RelationshipsAnswer, Refusal> {
+        let wanted = Wanted::Relationships {
+            customer: question.customer.kind(),
+            period: question.period,
+            only_primary_owner: question.only_primary_owner,
+        };
+        let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
+        let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
         let key = self.pseudonyms.customer(&question.customer).customer_key();
         let held = self
             .ask("customerRelationships", self.index.find_relationships(&key))
             .await?;
         let participants = self.participants.load();
-        let filter = match question.only_primary_owner {
-            None => OwnershipFilter::Absent,
-            Some(false) => OwnershipFilter::All,
-            Some(true) => OwnershipFilter::OnlyPrimaryOwner,
-        };
         let found = overview(
             &held,
             &participants,
@@ -242,19 +242,25 @@ impl Lookup {
         caller: &Caller,
         asked: Asked<AccountQuestion>,
     ) -> Result<Recorded<Result<AccountAnswer, Refusal>>, Unrecorded> {
-        let call = call(Endpoint::AccountServicingProvider, caller, &asked);
+        let mut call = call(Endpoint::AccountServicingProvider, caller, &asked);
         let conclusion = match asked.question {
             Err(refusal) => Err(refusal),
-            Ok(question) => self.find_account(&question, &asked.arrival).await,
+            Ok(question) => {
+                self.find_account(&mut call, caller, &question, &asked.arrival)
+                    .await
+            }
         };
         self.recorder.record(call, conclusion).await
     }
 
     async fn find_account(
         &self,
+        call: &mut Call,
+        caller: &Caller,
         question: &AccountQuestion,
         arrival: &Arrival,
     ) -> Result<AccountAnswer, Refusal> {
+        self.judge(call, caller, Wanted::Account, arrival)?;
         let key = self.pseudonyms.account(&question.account).account_key();
         let held = self
             .ask("accountServicingProvider", self.index.find_accounts(&key))
@@ -262,7 +268,10 @@ impl Lookup {
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, arrival, None);
         let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
-        let provider = provider.ok_or(Refusal::UnknownAccount(coverage))?;
+        let provider = provider.ok_or(match question.as_published {
+            true => Refusal::UnknownAccountAsPublished,
+            false => Refusal::UnknownAccount(coverage),
+        })?;
         if provider.contested {
             metrics::counter!("kundeforhold_contested_accounts_total").increment(1);
             let bank = provider.institution.organization;
@@ -277,44 +286,6 @@ impl Lookup {
             name,
             coverage,
         })
-    }
-
-    /// The banks that the register covers, and how fresh each is.
-    pub async fn participants(
-        &self,
-        caller: &Caller,
-        asked: Asked<()>,
-    ) -> Result<Recorded<Result<Vec<ParticipantStatus>, Refusal>>, Unrecorded> {
-        let call = call(Endpoint::Participants, caller, &asked);
-        let conclusion = asked
-            .question
-            .and_then(|()| self.participant_statuses(&asked.arrival));
-        self.recorder.record(call, conclusion).await
-    }
-
-    fn participant_statuses(&self, arrival: &Arrival) -> Result<Vec<ParticipantStatus>, Refusal> {
-        let state = self.index.state();
-        state.marker.ok_or(Refusal::Unavailable)?;
-        let participants = self.participants.load();
-        let status = |bank: &crate::domain::participants::Participant| {
-            let (freshness, last_delivery) = freshness(bank, last_delivery(&state), arrival.at);
-            let state = match freshness {
-                _ if bank.has_merged(arrival.today) => ParticipantState::Merged,
-                _ if bank.paused => ParticipantState::Paused,
-                Freshness::Current => ParticipantState::Current,
-                Freshness::Stale => ParticipantState::Stale,
-                Freshness::NotLoaded => ParticipantState::NotLoaded,
-            };
-            ParticipantStatus {
-                organization: bank.organization,
-                name: bank.name.clone(),
-                registers: bank.registers.clone(),
-                state,
-                last_delivery,
-                covers_from: bank.covers_from,
-            }
-        };
-        Ok(participants.iter().map(status).collect())
     }
 
     /// Records that an authenticated caller was refused before its question was looked at.
@@ -382,6 +353,15 @@ impl Lookup {
     }
 }
 
+fn ownership_filter(only_primary_owner: Option<bool>, unknown: UnknownOwnership) -> OwnershipFilter {
+    match (only_primary_owner, unknown) {
+        (None, _) => OwnershipFilter::Absent,
+        (Some(false), _) => OwnershipFilter::All,
+        (Some(true), UnknownOwnership::LeaveOut) => OwnershipFilter::OnlyPrimaryOwner,
+        (Some(true), UnknownOwnership::List) => OwnershipFilter::PrimaryOwnerOrUnknown,
+    }
+}
+
 fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> Option<DateTime<Utc>> + '_ {
     |set| state.sets.get(&set).map(|state| state.last_delivery)
 }
@@ -400,5 +380,7 @@ fn call<Q>(endpoint: Endpoint, caller: &Caller, asked: &Asked<Q>) -> Call {
         subject: asked.subject.clone(),
         period: None,
         only_primary_owner: None,
+        service: None,
+        outside_terms: None,
     }
 }

@@ -3,11 +3,13 @@
 use crate::domain::calendar::parse_day;
 use crate::domain::identifiers::{InvalidIdentifier, OrganizationNumber};
 use crate::domain::participants::{Merger, Participant, Participants, ParticipantsError};
-use crate::domain::relationship::{Register, Role};
-use crate::index::layout::IndexState;
+use crate::domain::relationship::{Register, Role, SetId};
+use crate::index::Index;
+use crate::journal::Journal;
 use arc_swap::ArcSwap;
 use chrono::{NaiveDate, TimeDelta};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,8 +30,8 @@ pub enum ParticipantsFileError {
     Merger(String),
     #[error(transparent)]
     List(#[from] ParticipantsError),
-    #[error("bank {0} has records in the register and may not be dropped; set `paused = true` instead")]
-    Dropped(OrganizationNumber),
+    #[error("{0} has records and may not be dropped; set `paused = true` instead")]
+    Dropped(SetId),
 }
 
 #[derive(Deserialize)]
@@ -161,17 +163,24 @@ pub fn load(path: &Path) -> Result<Participants, ParticipantsFileError> {
     parse(&std::fs::read_to_string(path).map_err(unreadable)?)
 }
 
-/// A list that leaves out a bank with records would make its answers disappear.
+/// The sets with records, in the journal or in the index, as far as this instance knows.
+pub fn sets_with_records(journal: Option<&Journal>, index: &Index) -> BTreeSet<SetId> {
+    let journalled = journal.into_iter().flat_map(Journal::sets);
+    journalled.chain(index.state().sets.keys().copied()).collect()
+}
+
+/// A list that leaves out a bank with records, or one of its registers, would make answers disappear.
 pub fn check_none_dropped(
     participants: &Participants,
-    state: &IndexState,
+    sets: &BTreeSet<SetId>,
 ) -> Result<(), ParticipantsFileError> {
-    let dropped = state
-        .sets
-        .keys()
-        .map(|set| set.bank)
-        .find(|bank| participants.get(*bank).is_none());
-    dropped.map_or(Ok(()), |bank| Err(ParticipantsFileError::Dropped(bank)))
+    let registered = |set: &SetId| {
+        participants
+            .get(set.bank)
+            .is_some_and(|bank| bank.registers.contains(&set.register))
+    };
+    let dropped = sets.iter().find(|set| !registered(set));
+    dropped.map_or(Ok(()), |set| Err(ParticipantsFileError::Dropped(*set)))
 }
 
 /// The participants in force, shared; a request takes them once.
@@ -191,9 +200,9 @@ impl ParticipantsInForce {
     pub fn replace(
         &self,
         participants: Participants,
-        state: &IndexState,
+        sets_with_records: &BTreeSet<SetId>,
     ) -> Result<(), ParticipantsFileError> {
-        check_none_dropped(&participants, state)?;
+        check_none_dropped(&participants, sets_with_records)?;
         self.0.store(Arc::new(participants));
         Ok(())
     }

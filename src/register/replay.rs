@@ -1,15 +1,19 @@
 //! From the journal to the index: the one way rows come to be, whether a delivery has just been published,
 //! the index is behind, or it is built anew.
 
+mod resolution;
+
+pub use resolution::{Effect, Resolution};
+
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState};
-use crate::index::{CustomerRows, Index, IndexError};
+use crate::index::{Index, IndexError};
 use crate::journal::{
     Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
-use crate::pseudonym::{AgreementKey, CustomerKey, Sealed};
-use chrono::NaiveDate;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use crate::pseudonym::{AgreementKey, CustomerKey};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Changes that are resolved and written together.
 const CHUNK_CHANGES: usize = 20_000;
@@ -23,16 +27,6 @@ pub enum ReplayError {
     Journal(#[from] JournalError),
     #[error("a set has more publications than generations can count")]
     TooManyPublications,
-}
-
-/// What a change did to a customer, for the answer to a KFR call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    Stored,
-    Registered,
-    AlreadyRunning,
-    Deregistered,
-    NothingRuns,
 }
 
 /// Brings one publication into the index: loads a whole set into a generation of its own and switches to it,
@@ -53,12 +47,7 @@ pub async fn apply(
         Kind::Changes => current,
         Kind::WholeSet { carries_after } => {
             let generation = generation_of(publication)?;
-            write_changes(index, set, generation, journal.changes(publication)?).await?;
-            for carried in journal.published_after(set, carries_after)? {
-                if carried.publication().position < publication.position {
-                    write_changes(index, set, generation, journal.changes(carried.publication())?).await?;
-                }
-            }
+            load(journal, index, set, publication, carries_after).await?;
             if present.is_some() && generation != current {
                 retired.push(current);
             }
@@ -76,10 +65,58 @@ pub async fn apply(
         Kind::WholeSet { .. } => Vec::new(),
     };
     index.write(set, generation, last, Some(state)).await?;
-    if matches!(publication.kind, Kind::WholeSet { .. }) {
+    if generation != current || present.is_none() {
+        // Other instances have to learn of the generation before anybody is told that it answers.
         index.settle().await;
     }
     Ok(())
+}
+
+/// Loads a whole set into its generation, and after it the KFR calls that were published while it was received.
+/// Another whole set published meanwhile is replaced like all that came before.
+async fn load(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    whole: &Publication,
+    carries_after: u64,
+) -> Result<(), ReplayError> {
+    let generation = generation_of(whole)?;
+    let mut carried = journal.published_in(set, carries_after + 1..=whole.position - 1)?;
+    carried.retain(|later| later.publication().kind == Kind::Changes);
+    for calls in &carried {
+        remove_customer_level(index, set, generation, journal.changes(calls.publication())?).await?;
+    }
+    write_changes(index, set, generation, journal.changes(whole)?).await?;
+    for calls in &carried {
+        write_changes(index, set, generation, journal.changes(calls.publication())?).await?;
+    }
+    Ok(())
+}
+
+/// Removes what an attempt to load a generation that was cut off may have left of the customers of KFR calls:
+/// the calls are resolved against what stands, so they need to find what they found then.
+async fn remove_customer_level(
+    index: &Index,
+    set: SetId,
+    generation: Generation,
+    mut calls: Changes,
+) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(calls).await?;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let customers = customers_of_calls(&chunk);
+        let found = index.rows_of(set, generation, &customers).await?;
+        let rows = customers.iter().zip(found).flat_map(|(customer, rows)| {
+            let customer_level = |(agreement, _): &_| *agreement == AgreementKey::CUSTOMER_LEVEL;
+            let rows = rows.into_iter().filter(customer_level);
+            rows.map(|(_, relationship)| RowWrite::Delete(customer_level_row(*customer, relationship)))
+        });
+        index.write(set, generation, rows.collect(), None).await?;
+        calls = rest;
+    }
 }
 
 fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
@@ -89,12 +126,10 @@ fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
 /// Applies everything the index has not seen of a set. A whole set makes what came before it needless.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
     let position = index.state().sets.get(&set).map_or(0, |state| state.position);
-    let missing = journal.published_after(set, position)?;
-    let last_whole = missing
-        .iter()
-        .rposition(|m| matches!(m.publication().kind, Kind::WholeSet { .. }));
-    for journalled in &missing[last_whole.unwrap_or(0)..] {
-        apply(journal, index, set, journalled).await?;
+    let whole_sets = journal.whole_sets(set);
+    let last_whole = whole_sets.last().map_or(0, |whole| whole.position);
+    for journalled in journal.published_in(set, last_whole.max(position + 1)..=u64::MAX)? {
+        apply(journal, index, set, &journalled).await?;
     }
     Ok(())
 }
@@ -106,9 +141,9 @@ pub async fn remove_generation(
     set: SetId,
     generation: Generation,
 ) -> Result<(), ReplayError> {
-    for journalled in journal.published_after(set, 0)? {
+    for journalled in journal.published_in(set, positions_of(journal, set, generation))? {
         let publication = journalled.publication();
-        if !contributed(journal, set, generation, publication)? {
+        if matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation {
             continue;
         }
         let mut changes = journal.changes(publication)?;
@@ -132,27 +167,13 @@ pub async fn remove_generation(
     Ok(())
 }
 
-/// Whether a publication wrote rows of a generation: the whole set it began with, or what changed it
-/// before the next whole set, what was carried into it included.
-fn contributed(
-    journal: &Journal,
-    set: SetId,
-    generation: Generation,
-    publication: &Publication,
-) -> Result<bool, ReplayError> {
-    let wholes = journal.whole_sets(set);
-    let first = wholes
-        .iter()
-        .find(|whole| whole.position == u64::from(generation));
-    let from = first.map_or(1, |whole| whole.carries_after + 1);
-    let next = wholes
-        .iter()
-        .map(|whole| whole.position)
-        .find(|position| *position > u64::from(generation));
-    let in_span = publication.position >= from && next.is_none_or(|next| publication.position < next);
-    let another_whole_set =
-        matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation;
-    Ok(in_span && !another_whole_set)
+/// The publications that wrote rows of a generation, other whole sets among them aside: from the whole set
+/// it began with, what was carried into that one included, to the next whole set.
+fn positions_of(journal: &Journal, set: SetId, generation: Generation) -> RangeInclusive<u64> {
+    let (wholes, generation) = (journal.whole_sets(set), u64::from(generation));
+    let first = wholes.iter().find(|whole| whole.position == generation);
+    let next = wholes.iter().find(|whole| whole.position > generation);
+    first.map_or(1, |whole| whole.carries_after + 1)..=next.map_or(u64::MAX, |whole| whole.position - 1)
 }
 
 /// A row that a change may have put, by its identity.
@@ -252,18 +273,7 @@ pub async fn resolve(
     generation: Generation,
     changes: &[SetChange],
 ) -> Result<Resolution, ReplayError> {
-    let asks = |change: &SetChange| match change {
-        SetChange::Put(_) => None,
-        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
-            Some(customer.customer_key())
-        }
-    };
-    let customers: Vec<CustomerKey> = changes
-        .iter()
-        .filter_map(asks)
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let customers = customers_of_calls(changes);
     let rows = if customers.is_empty() {
         Vec::new()
     } else {
@@ -274,134 +284,14 @@ pub async fn resolve(
     Ok(resolution)
 }
 
-/// Changes turned into blind writes: the rules of KFR calls, applied to the rows that stand.
-pub struct Resolution {
-    /// First and last day of what stands at customer level, by customer and first day.
-    standing: HashMap<CustomerKey, BTreeMap<NaiveDate, Relationship>>,
-    writes: BTreeMap<(CustomerKey, AgreementKey, NaiveDate), RowWrite>,
-    effects: Vec<Effect>,
-}
-
-impl Resolution {
-    pub fn new(rows: impl Iterator<Item = (CustomerKey, CustomerRows)>) -> Self {
-        let customer_level = |rows: CustomerRows| {
-            rows.into_iter()
-                .filter(|(agreement, _)| *agreement == AgreementKey::CUSTOMER_LEVEL)
-                .map(|(_, relationship)| (relationship.interval().from(), relationship))
-                .collect()
-        };
-        Self {
-            standing: rows
-                .map(|(customer, rows)| (customer, customer_level(rows)))
-                .collect(),
-            writes: BTreeMap::new(),
-            effects: Vec::new(),
+/// The customers of KFR calls among changes, each once: what stands of them decides what the calls do.
+fn customers_of_calls(changes: &[SetChange]) -> Vec<CustomerKey> {
+    let customer = |change: &SetChange| match change {
+        SetChange::Put(_) => None,
+        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
+            Some(customer.customer_key())
         }
-    }
-
-    pub fn apply(&mut self, change: &SetChange) {
-        let effect = match change {
-            SetChange::Put(record) => {
-                self.put(row(record));
-                Effect::Stored
-            }
-            SetChange::Register {
-                customer,
-                from,
-                on,
-                role,
-            } => self.register(customer, *from, *on, *role),
-            SetChange::Deregister { customer, to, on } => self.deregister(customer, *to, *on),
-        };
-        self.effects.push(effect);
-    }
-
-    fn register(
-        &mut self,
-        customer: &Sealed,
-        from: NaiveDate,
-        on: NaiveDate,
-        role: crate::domain::relationship::Role,
-    ) -> Effect {
-        let customer = customer.customer_key();
-        let running = self.running(customer, on).into_iter().next();
-        let relationship = match running {
-            Some(running) if running.interval().from() <= from => return Effect::AlreadyRunning,
-            Some(running) => {
-                self.delete(customer_level_row(customer, running));
-                Interval::new(from, running.interval().to()).map(|interval| running.over(interval))
-            }
-            None => {
-                let holds_funds =
-                    crate::domain::relationship::RelationshipRecord::holds_funds_by_default(role);
-                Interval::new(from, None)
-                    .map(|interval| Relationship::new(role, false, holds_funds, interval))
-            }
-        };
-        if let Some(relationship) = relationship {
-            self.put(customer_level_row(customer, relationship));
-        }
-        if running.is_some() {
-            Effect::AlreadyRunning
-        } else {
-            Effect::Registered
-        }
-    }
-
-    fn deregister(&mut self, customer: &Sealed, to: NaiveDate, on: NaiveDate) -> Effect {
-        let customer = customer.customer_key();
-        let running = self.running(customer, on);
-        for relationship in &running {
-            match Interval::new(relationship.interval().from(), Some(to)) {
-                Some(interval) => self.put(customer_level_row(customer, relationship.over(interval))),
-                None => self.delete(customer_level_row(customer, *relationship)),
-            }
-        }
-        if running.is_empty() {
-            Effect::NothingRuns
-        } else {
-            Effect::Deregistered
-        }
-    }
-
-    /// What runs at customer level on a day, earliest first.
-    fn running(&self, customer: CustomerKey, day: NaiveDate) -> Vec<Relationship> {
-        let standing = self.standing.get(&customer);
-        let running = standing
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter(|r| r.interval().runs_on(day));
-        running.copied().collect()
-    }
-
-    fn put(&mut self, row: Row) {
-        let from = row.relationship.interval().from();
-        if row.agreement == AgreementKey::CUSTOMER_LEVEL {
-            self.standing
-                .entry(row.customer)
-                .or_default()
-                .insert(from, row.relationship);
-        }
-        self.writes
-            .insert((row.customer, row.agreement, from), RowWrite::Put(row));
-    }
-
-    fn delete(&mut self, row: Row) {
-        let from = row.relationship.interval().from();
-        if let Some(standing) = self.standing.get_mut(&row.customer) {
-            standing.remove(&from);
-        }
-        self.writes
-            .insert((row.customer, row.agreement, from), RowWrite::Delete(row));
-    }
-
-    /// What each change did, in order.
-    pub fn effects(&self) -> &[Effect] {
-        &self.effects
-    }
-
-    /// One write a row, in order of customer.
-    pub fn into_writes(self) -> Vec<RowWrite> {
-        self.writes.into_values().collect()
-    }
+    };
+    let customers: BTreeSet<CustomerKey> = changes.iter().filter_map(customer).collect();
+    customers.into_iter().collect()
 }

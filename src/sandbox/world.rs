@@ -1,6 +1,7 @@
 //! The synthetic world of `fixtures/`: banks, customers and relationships, with days relative to today.
 
 use super::issuer::{Client, Issuer, IssuerError};
+use crate::access::terms;
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::identifiers::{InvalidIdentifier, OrganizationNumber};
 use crate::domain::participants::Participants;
@@ -193,6 +194,16 @@ impl World {
         });
         futures_util::future::try_join_all(deliveries).await.map(|_| ())
     }
+}
+
+/// The terms that ship with the service, and those of the sandbox agency, which admit anything.
+pub fn service_terms() -> String {
+    format!(
+        "{}\n[[service]]\nname = \"Sandbox\"\nconsumer = \"{SANDBOX_AGENCY}\"\n\
+         endpoints = [\"customerRelationships\", \"accountServicingProvider\"]\nmandate = \"*\"\n\
+         customer = \"any\"\nperiod = \"any\"\nonly_primary_owner = \"either\"\n",
+        terms::DEFAULT
+    )
 }
 
 /// The issuer's clients: the agencies, a bank of both registers, and every bank by its number.

@@ -1,5 +1,7 @@
 //! What the server does beside answering: files read again, the record of use tried again.
 
+use super::StartError;
+use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::Recorder;
 use crate::register::delivery::Delivery;
 use crate::register::participants;
@@ -9,44 +11,93 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often the participants file is looked at.
+/// How often the files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
 /// How often a record of use that could not be written is tried again, and histograms are folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Puts a changed participants file in force: when asked, and when its content changes.
-pub(super) async fn reload_participants(
+/// A file that is put in force again when it changes.
+pub(super) struct WatchedFile {
     path: PathBuf,
-    delivery: Delivery,
-    reload: Arc<tokio::sync::Notify>,
-    end: CancellationToken,
-) {
-    let mut last_read = std::fs::read(&path).unwrap_or_default();
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(RELOAD_EVERY) => {}
-            () = reload.notified() => last_read.clear(),
-            () = end.cancelled() => return,
+    last_read: Vec<u8>,
+    governs: Governed,
+}
+
+/// What a file is put in force for.
+enum Governed {
+    Participants(Delivery),
+    Terms(TermsInForce),
+}
+
+impl WatchedFile {
+    pub(super) fn participants(path: &Path, delivery: Delivery) -> Self {
+        Self::new(path, Governed::Participants(delivery))
+    }
+
+    pub(super) fn terms(path: &Path, terms: TermsInForce) -> Self {
+        Self::new(path, Governed::Terms(terms))
+    }
+
+    /// The file was put in force at start.
+    fn new(path: &Path, governs: Governed) -> Self {
+        Self {
+            path: path.to_owned(),
+            last_read: std::fs::read(path).unwrap_or_default(),
+            governs,
         }
+    }
+
+    /// Puts the file in force if its content is another than at the last look, or if told to anyway.
+    fn look(&mut self, anyway: bool) {
         // A file that cannot be read is told once by the attempt below, not at every look.
-        let content = std::fs::read(&path).unwrap_or_default();
-        if content != last_read {
-            last_read = content;
-            reload_once(&path, &delivery);
+        let content = std::fs::read(&self.path).unwrap_or_default();
+        if anyway || content != self.last_read {
+            self.last_read = content;
+            self.put_in_force();
+        }
+    }
+
+    fn put_in_force(&self) {
+        let path = self.path.display();
+        match self.governs.replace_from(&self.path) {
+            Ok(()) => tracing::info!(%path, "a file was read again"),
+            Err(cause) => {
+                tracing::error!(%path, %cause, "a file is refused; what it said before stays in force")
+            }
         }
     }
 }
 
-fn reload_once(path: &Path, delivery: &Delivery) {
-    let replaced = participants::load(path).and_then(|participants| {
-        delivery
-            .participants
-            .replace(participants, &delivery.index.state())
-    });
-    match replaced {
-        Ok(()) => tracing::info!("the participants file was read again"),
-        Err(cause) => {
-            tracing::error!(%cause, "the participants file is refused; the former participants stay in force")
+impl Governed {
+    fn replace_from(&self, path: &Path) -> Result<(), StartError> {
+        match self {
+            Self::Participants(delivery) => {
+                let participants = participants::load(path)?;
+                let sets = delivery.sets_with_records();
+                Ok(delivery.participants.replace(participants, &sets)?)
+            }
+            Self::Terms(terms) => {
+                terms.replace(Terms::read(Some(path))?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Puts changed files in force: when asked, and when their content changes.
+pub(super) async fn reload_files(
+    mut files: Vec<WatchedFile>,
+    reload: Arc<tokio::sync::Notify>,
+    end: CancellationToken,
+) {
+    loop {
+        let asked = tokio::select! {
+            () = tokio::time::sleep(RELOAD_EVERY) => false,
+            () = reload.notified() => true,
+            () = end.cancelled() => return,
+        };
+        for file in &mut files {
+            file.look(asked);
         }
     }
 }

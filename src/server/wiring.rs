@@ -2,15 +2,17 @@
 
 use super::StartError;
 use crate::access::authenticator::Authenticator;
+use crate::access::caller::RequiredScopes;
 use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
+use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::chain::HeadKey;
-use crate::config::{ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
+use crate::config::{AccessSettings, ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
 use crate::domain::identifiers::IdentifierRules;
-use crate::http::caller::RequiredScopes;
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
+use crate::index::layout::Owner;
 use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::Journal;
@@ -44,6 +46,7 @@ pub struct Stores {
     pub journal: Option<Arc<Journal>>,
     pub key: MasterKey,
     pub pseudonyms: Arc<Pseudonyms>,
+    longest_lookup: Duration,
 }
 
 impl Stores {
@@ -61,11 +64,16 @@ impl Stores {
             }
         };
         let index = open_index(settings).await?;
+        index.claim(Owner {
+            register_id: journal.as_ref().map(|journal| journal.register_id()),
+            key: pseudonyms.fingerprint(),
+        });
         Ok(Self {
             index,
             journal,
             key,
             pseudonyms,
+            longest_lookup: settings.index.timeout()?,
         })
     }
 
@@ -78,6 +86,7 @@ impl Stores {
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
             gate: LevelGate::default(),
+            longest_lookup: self.longest_lookup,
         }
     }
 }
@@ -94,7 +103,7 @@ async fn open_index(settings: &Settings) -> Result<Index, StartError> {
                 lookup_connections: index.lookup_connections,
                 pool_connections: index.pool_connections,
                 connect_timeout: Duration::from_millis(index.connect_timeout_milliseconds),
-                lookup_timeout: index.timeout(),
+                lookup_timeout: index.timeout()?,
                 write_timeout: Duration::from_millis(index.write_timeout_milliseconds),
             };
             let redis = Redis::connect(url.expose_secret(), &options)?;
@@ -115,11 +124,16 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let stores = Stores::open(settings).await?;
-        if let Ok(state) = stores.index.refresh().await {
-            participants::check_none_dropped(&participants, &state)?;
+        // A store that is not there yet is no reason not to start; the journal knows what was delivered.
+        if let Err(cause) = stores.index.refresh().await {
+            tracing::warn!(%cause, "the index cannot be read yet");
         }
+        let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
+        participants::check_none_dropped(&participants, &with_records)?;
         let participants = ParticipantsInForce::new(participants);
         let recorder = open_recorder(settings)?;
+        let scopes = required_scopes(&settings.access.scopes)?;
+        let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keeper = stores.keeper();
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
         let rules = TokenRules {
@@ -132,8 +146,9 @@ impl Parts {
             pseudonyms: Arc::clone(&stores.pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
+            terms,
             retention_closed_years: settings.retention.closed_years,
-            index_timeout: settings.index.timeout(),
+            index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
         };
         let delivery = Delivery {
@@ -145,6 +160,7 @@ impl Parts {
             index_use: keeper.index_use.clone(),
             gate: keeper.gate.clone(),
             publications: TaskTracker::new(),
+            runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
         };
         let readiness = Readiness {
@@ -159,7 +175,7 @@ impl Parts {
             keeper,
             readiness,
             authenticator: Data::new(Authenticator::new(keys, rules)),
-            scopes: Data::new(required_scopes(&settings.access.scopes)?),
+            scopes: Data::new(scopes),
             rules: settings.identifier_rules(),
         })
     }
@@ -207,7 +223,17 @@ fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {
     Ok(KeySet::new(source, issuer, key_set_settings)?)
 }
 
-fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
+fn terms_in_force(settings: &AccessSettings, scopes: RequiredScopes) -> Result<TermsInForce, StartError> {
+    Ok(TermsInForce::new(
+        Terms::read(settings.services_file())?,
+        scopes,
+        settings.enforcement,
+        settings.today_grace_days,
+    ))
+}
+
+/// The scopes that open each operation, as the settings name them.
+pub fn required_scopes(scopes: &ScopeSettings) -> Result<RequiredScopes, ConfigError> {
     Ok(RequiredScopes {
         customer_relationships: ScopeSettings::parse(
             "access.scopes.customer_relationships",

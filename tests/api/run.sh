@@ -32,5 +32,5 @@ check() { # NAME TOKEN PATHS
         --exclude-checks positive_data_acceptance --max-examples "$examples" --generation-deterministic \
         --request-timeout 10 --suppress-health-check all)
 }
-check lookups "$(value "['tokens']['sandbox']")" 'customers/(customerRel|accountServ)|participants'
+check lookups "$(value "['tokens']['sandbox']")" 'customers/(customerRel|accountServ)|participants|services'
 check deliveries "$(value "['tokens']['bank']")" 'nstitution'

@@ -72,6 +72,8 @@ fn call(number: usize, at: DateTime<Utc>) -> Call {
         subject: Some(customer(CUSTOMERS[number % 3])),
         period: None,
         only_primary_owner: number.is_multiple_of(2).then_some(true),
+        service: Some("Skatt-Kontroll".to_owned()),
+        outside_terms: None,
     }
 }
 

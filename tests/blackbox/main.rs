@@ -1,5 +1,14 @@
 //! Black box: the started program, real signed tokens, both index engines.
 
 mod audit;
+mod commands;
+mod errors;
 mod harness;
+mod kfr;
+mod lookups;
+mod resilience;
+mod secrecy;
 mod smoke;
+mod terms;
+mod tokens;
+mod whole_set;

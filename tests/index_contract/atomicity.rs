@@ -46,7 +46,7 @@ pub async fn a_switch_is_seen_wholly_or_not_at_all(bench: Bench) {
 pub async fn generations_come_and_go_under_lookups(bench: Bench) {
     bench.complete().await;
     let generation_rows = |generation: u32| {
-        let role = if generation % 2 == 0 {
+        let role = if generation.is_multiple_of(2) {
             Role::Owner
         } else {
             Role::Other

@@ -81,14 +81,14 @@ async fn an_embedded_row_of_another_version_is_refused() {
 #[tokio::test]
 async fn an_embedded_set_state_of_another_version_is_refused_at_the_door() {
     let directory = closed_file().await;
-    change_bytes(directory.path(), SETS, |bytes| of_another_version(bytes));
+    change_bytes(directory.path(), SETS, of_another_version);
     assert_format(open_embedded(directory.path()).map(drop));
 }
 
 #[tokio::test]
 async fn an_embedded_marker_of_another_version_or_length_is_refused_at_the_door() {
     let directory = closed_file().await;
-    change_bytes(directory.path(), MARKER, |bytes| of_another_version(bytes));
+    change_bytes(directory.path(), MARKER, of_another_version);
     assert_format(open_embedded(directory.path()).map(drop));
     let directory = closed_file().await;
     change_bytes(directory.path(), MARKER, |bytes| {
@@ -98,12 +98,13 @@ async fn an_embedded_marker_of_another_version_or_length_is_refused_at_the_door(
 }
 
 /// Changes the first value of a table.
-fn change_bytes<K: redb::Key + 'static>(
+fn change_bytes<K>(
     directory: &Path,
     table: TableDefinition<K, &'static [u8]>,
     change: impl Fn(&[u8]) -> Vec<u8>,
 ) where
-    for<'a> K: redb::Value<SelfType<'a>: Copy>,
+    K: redb::Key + 'static,
+    for<'a> K::SelfType<'a>: Copy,
 {
     let database = Database::open(index_file(directory)).unwrap();
     let (key, value) = {

@@ -4,6 +4,7 @@ mod cases;
 mod model;
 mod participants;
 mod random;
+mod seen;
 
 use chrono::{NaiveDate, TimeDelta};
 use kundeforhold::domain::identifiers::OrganizationNumber;

@@ -7,7 +7,7 @@ pub use kfr::{AddedCustomer, KfrEffect};
 pub use whole_set::{IncomingSet, RejectedLine, WholeSetRefusal};
 
 use super::keeper::{IndexUse, LevelGate};
-use super::participants::ParticipantsInForce;
+use super::participants::{ParticipantsInForce, sets_with_records};
 use super::replay::{self, ReplayError};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::participants::Participant;
@@ -16,7 +16,7 @@ use crate::index::{Index, IndexError};
 use crate::journal::{Counts, Journal, JournalError, Journalled};
 use crate::pseudonym::Pseudonyms;
 use chrono::{DateTime, NaiveDate, Utc};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
@@ -146,6 +146,8 @@ pub struct Delivery {
     pub gate: LevelGate,
     /// Publications go on when their caller has gone away; shutdown waits for them.
     pub publications: TaskTracker,
+    /// Where publications run.
+    pub runtime: tokio::runtime::Handle,
     /// Longest wait of a caller for its publication.
     pub publish_timeout: Duration,
 }
@@ -174,6 +176,11 @@ impl Delivery {
         })
     }
 
+    /// The sets that a participants list may not drop.
+    pub fn sets_with_records(&self) -> BTreeSet<SetId> {
+        sets_with_records(self.journal.as_deref(), &self.index)
+    }
+
     fn journal(&self) -> Result<&Arc<Journal>, DeliveryError> {
         self.journal.as_ref().ok_or(DeliveryError::NoJournal)
     }
@@ -195,7 +202,8 @@ impl Delivery {
         &self,
         work: impl Future<Output = Result<T, DeliveryError>> + Send + 'static,
     ) -> Result<T, DeliveryError> {
-        let task = self.publications.spawn(work);
+        // Not on the caller's own thread: that one ends at shutdown before publications have.
+        let task = self.publications.spawn_on(work, &self.runtime);
         match tokio::time::timeout(self.publish_timeout, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(DeliveryError::Panicked),

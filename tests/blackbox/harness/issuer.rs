@@ -1,10 +1,11 @@
 //! An issuer whose keys and tokens the test makes itself, claim by claim.
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaEncoding};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::Utc;
 use serde_json::{Value, json};
 use std::sync::LazyLock;
@@ -12,7 +13,7 @@ use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 /// One key for all tests of a process: making one takes a while.
-static KEY: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
+pub static KEY: LazyLock<SigningKey> = LazyLock::new(SigningKey::generate);
 
 pub const AGENCY: &str = "974761076";
 pub const KID: &str = "test-key";
@@ -25,13 +26,24 @@ impl SigningKey {
     }
 
     pub fn jwk(&self, kid: &str) -> Value {
-        let modulus = self
-            .0
-            .public_key()
-            .modulus()
-            .big_endian_without_leading_zero()
-            .to_vec();
+        let modulus = self.modulus();
         json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
+    }
+
+    pub fn modulus(&self) -> Vec<u8> {
+        let public = self.0.public_key();
+        public.modulus().big_endian_without_leading_zero().to_vec()
+    }
+
+    /// The public key as everybody may have it in a file.
+    pub fn public_pem(&self) -> String {
+        let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
+        let text = STANDARD.encode(der.as_ref());
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            lines.join("\n")
+        )
     }
 
     /// A token with exactly this header and these claims.
@@ -40,14 +52,31 @@ impl SigningKey {
     }
 
     pub fn sign_with(&self, encoding: &'static dyn RsaEncoding, header: &Value, claims: &Value) -> String {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", encode(header), encode(claims));
+        self.sign_texts(encoding, &header.to_string(), &claims.to_string())
+    }
+
+    /// Texts that need not be JSON.
+    pub fn sign_texts(&self, encoding: &'static dyn RsaEncoding, header: &str, claims: &str) -> String {
+        let message = encoded(header, claims);
         let mut signature = vec![0; self.0.public_modulus_len()];
         self.0
             .sign(encoding, &SystemRandom::new(), message.as_bytes(), &mut signature)
             .unwrap();
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+/// Header and claims of a token, without a signature.
+pub fn unsigned(header: &Value, claims: &Value) -> String {
+    encoded(&header.to_string(), &claims.to_string())
+}
+
+fn encoded(header: &str, claims: &str) -> String {
+    format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    )
 }
 
 pub struct TestIssuer {

@@ -1,5 +1,8 @@
 //! Starts the program the way an operator does, beside an issuer and, for one engine, a real Redis.
 
+pub mod ask;
+pub mod calls;
+pub mod identifiers;
 pub mod issuer;
 pub mod redis;
 pub mod world;
@@ -35,7 +38,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A ready service with the participants of the fixtures and no records.
+    /// A ready service with the participants of the fixtures and no records. Its terms admit whatever the
+    /// agency asks; `[access] services_file = ""` starts it with those that are built in.
     pub async fn start(engine: Engine) -> Self {
         Self::start_with(engine, "").await
     }
@@ -61,6 +65,7 @@ impl Service {
             .unwrap();
         assert!(made.success());
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
+        std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
         let index = match &redis {
             Some(redis) => redis.url(),
@@ -100,7 +105,13 @@ impl Service {
 
     /// Everything the service has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log.jsonl")).unwrap_or_default()
+        let path = self.directory.path().join("log.jsonl");
+        // One test sends it to a device without an end.
+        if path.is_file() {
+            std::fs::read_to_string(path).unwrap_or_default()
+        } else {
+            String::new()
+        }
     }
 
     pub async fn is_ready(&self) -> bool {
@@ -110,6 +121,20 @@ impl Service {
             .send()
             .await;
         response.is_ok_and(|response| response.status().is_success())
+    }
+
+    /// Waits until the service listens, ready or not.
+    pub async fn wait_until_alive(&self) {
+        let started = Instant::now();
+        let address = format!("http://{}/isalive", self.management);
+        while self.http.get(&address).send().await.is_err() {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "not alive:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Panics with the log if the service is not ready in time.
@@ -179,12 +204,13 @@ impl Service {
         self.child = spawn(self.directory.path());
     }
 
-    /// Delivers all sets of the fixtures.
+    /// Delivers all sets of the fixtures, side by side: on Redis each waits a quarter of a second to be seen.
     pub async fn deliver_world(&self) {
-        for (bank, register, records) in world::sets() {
+        let deliveries = world::sets().into_iter().map(async |(bank, register, records)| {
             let response = self.put_set(&bank, &register, records).await;
             assert_eq!(response.status(), 200, "{bank}/{register}: {}", self.log());
-        }
+        });
+        futures_util::future::join_all(deliveries).await;
     }
 
     /// A bank's whole set.
@@ -244,7 +270,7 @@ fn write_configuration(
     let base = format!(
         "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
          [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[index]\nurl = {index:?}\npseudonym_key_file = {:?}\n\
-         [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n\
+         [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n[access]\nservices_file = {:?}\n\
          [identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
         path("participants.toml"),
         issuer.name(),
@@ -252,6 +278,7 @@ fn write_configuration(
         path("pseudonym.key"),
         path("journal"),
         path("audit"),
+        path("dsop-services.toml"),
     );
     let mut merged: toml::Table = base.parse().unwrap();
     for (section, value) in more.parse::<toml::Table>().unwrap() {
@@ -261,6 +288,15 @@ fn write_configuration(
         }
     }
     std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+}
+
+/// Terms that admit any mandate, customer and period of the test agency.
+fn wide_terms() -> String {
+    format!(
+        "[[service]]\nname = \"Test\"\nconsumer = \"{}\"\nmandate = \"*\"\ncustomer = \"any\"\nperiod = \"any\"\n\
+         only_primary_owner = \"either\"\nendpoints = [\"customerRelationships\", \"accountServicingProvider\"]\n",
+        issuer::AGENCY
+    )
 }
 
 fn spawn(directory: &Path) -> Child {

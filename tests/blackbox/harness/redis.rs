@@ -1,10 +1,16 @@
 //! A real `redis-server` on a free loopback port.
 
 use super::free_address;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The file that SAVE writes and a start reads.
+const DUMP: &str = "dump.rdb";
 
 pub struct RedisServer {
+    directory: TempDir,
     child: Child,
     port: String,
 }
@@ -12,14 +18,21 @@ pub struct RedisServer {
 impl RedisServer {
     pub fn start() -> Self {
         let port = free_address().rsplit_once(':').unwrap().1.to_owned();
+        let directory = tempfile::tempdir().unwrap();
         Self {
-            child: spawn(&port),
+            child: spawn(&port, directory.path()),
+            directory,
             port,
         }
         .wait()
     }
 
     fn wait(self) -> Self {
+        self.wait_until_it_answers();
+        self
+    }
+
+    fn wait_until_it_answers(&self) {
         let started = Instant::now();
         while self.command(&["PING"]).trim() != "PONG" {
             assert!(
@@ -28,7 +41,6 @@ impl RedisServer {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        self
     }
 
     pub fn url(&self) -> String {
@@ -51,20 +63,56 @@ impl RedisServer {
 
     /// Starts it again, empty, on the same port.
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.port);
-        let started = Instant::now();
-        while self.command(&["PING"]).trim() != "PONG" {
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "redis-server does not answer"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.child = spawn(&self.port, self.directory.path());
+        self.wait_until_it_answers();
+    }
+
+    /// Every key, and every field and value of every hash and string.
+    pub fn contents(&self) -> Vec<Vec<u8>> {
+        let script = "local found = {} for _, key in ipairs(redis.call('KEYS', '*')) do found[#found + 1] = key \
+                      if redis.call('TYPE', key).ok == 'hash' then \
+                      for _, part in ipairs(redis.call('HGETALL', key)) do found[#found + 1] = part end \
+                      else found[#found + 1] = redis.call('GET', key) end end return found";
+        let client = ::redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        ::redis::cmd("EVAL")
+            .arg(script)
+            .arg(0)
+            .query(&mut connection)
+            .unwrap()
+    }
+
+    /// Writes all it holds to `dump.rdb` in a directory.
+    pub fn save(&self, directory: &Path) {
+        assert_eq!(self.command(&["SAVE"]).trim(), "OK");
+        std::fs::copy(self.directory.path().join(DUMP), directory.join(DUMP)).unwrap();
+        std::fs::remove_file(self.directory.path().join(DUMP)).unwrap();
+    }
+
+    /// Starts it again, on the same port, with what was [saved](Self::save).
+    pub fn start_again_from(&mut self, directory: &Path) {
+        std::fs::copy(directory.join(DUMP), self.directory.path().join(DUMP)).unwrap();
+        self.child = spawn(&self.port, self.directory.path());
+        self.wait_until_it_answers();
+    }
+
+    /// `-STOP` and `-CONT`, for a Redis that hangs.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 }
 
-fn spawn(port: &str) -> Child {
+fn spawn(port: &str, directory: &Path) -> Child {
     Command::new("redis-server")
+        .arg("--dir")
+        .arg(directory)
         .args([
             "--port",
             port,
@@ -78,6 +126,7 @@ fn spawn(port: &str) -> Child {
             "no",
         ])
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("redis-server is installed by tests/run.sh")
 }

@@ -1,0 +1,165 @@
+//! How much one consumer may ask: a rate, and a daily ceiling of distinct customers. And what is unusual of it.
+
+mod usage;
+
+pub use usage::{DayCounts, Dimension, History};
+
+use crate::domain::identifiers::OrganizationNumber;
+use chrono::NaiveDate;
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use usage::Usage;
+use uuid::Uuid;
+
+/// Bounds for each consumer (`access.rate_per_second`, `access.rate_burst`, `access.daily_customers`).
+#[derive(Debug, Clone, Copy)]
+pub struct LimitSettings {
+    pub rate_per_second: NonZeroU32,
+    pub rate_burst: NonZeroU32,
+    /// Distinct customers a day in Oslo.
+    pub daily_customers: usize,
+    /// A day is unusual when it has more than this many times the most of the days before it …
+    pub unusual_factor: u32,
+    /// … and more than this many.
+    pub unusual_floor: usize,
+}
+
+/// Why a consumer has to wait. Nothing was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverLimit {
+    /// Too many requests at once.
+    Rate { retry_after: Duration },
+    /// The day's distinct customers are used up; the next day in Oslo begins after this.
+    DailyCustomers { retry_after: Duration },
+}
+
+impl OverLimit {
+    pub fn retry_after(&self) -> Duration {
+        match self {
+            Self::Rate { retry_after } | Self::DailyCustomers { retry_after } => *retry_after,
+        }
+    }
+}
+
+/// A day that has left a consumer's usual range. Told once a day and dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unusual {
+    pub consumer: OrganizationNumber,
+    pub dimension: Dimension,
+    pub count: usize,
+    /// The most of the days before.
+    pub usual_most: usize,
+}
+
+/// What a question counts as.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking {
+    pub consumer: OrganizationNumber,
+    /// Tells customers apart without naming them: the first bytes of a pseudonym.
+    pub customer: Option<u64>,
+    pub case: Option<Uuid>,
+    pub today: NaiveDate,
+    /// Until the next day in Oslo.
+    pub day_ends_in: Duration,
+}
+
+/// Counts what consumers ask, in memory, by this instance.
+pub struct Limits {
+    settings: LimitSettings,
+    clock: DefaultClock,
+    /// One entry a consumer with a good token: as many as there are agencies.
+    consumers: RwLock<HashMap<OrganizationNumber, Arc<Consumer>>>,
+}
+
+struct Consumer {
+    rate: DefaultDirectRateLimiter,
+    usage: Mutex<Usage>,
+}
+
+impl Limits {
+    /// Begins with what is known of former days.
+    pub fn new(settings: LimitSettings, history: History) -> Self {
+        let limits = Self {
+            settings,
+            clock: DefaultClock::default(),
+            consumers: RwLock::default(),
+        };
+        for (consumer, days) in history.into_consumers() {
+            limits.consumer_or(consumer, || Usage::after(days));
+        }
+        limits
+    }
+
+    /// Admits a question, or says how long to wait. Gives what became unusual by it.
+    pub fn admit(&self, asking: &Asking) -> Result<Vec<Unusual>, OverLimit> {
+        let consumer = self.consumer_or(asking.consumer, Usage::default);
+        if let Err(not_until) = consumer.rate.check() {
+            return Err(OverLimit::Rate {
+                retry_after: not_until.wait_time_from(self.clock.now()),
+            });
+        }
+        let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.turn_to(asking.today);
+        if !usage.admits(asking.customer, self.settings.daily_customers) {
+            return Err(OverLimit::DailyCustomers {
+                retry_after: asking.day_ends_in,
+            });
+        }
+        let unusual = usage.count(asking.customer, asking.case, &self.settings);
+        Ok(unusual
+            .into_iter()
+            .map(|(dimension, count, usual_most)| Unusual {
+                consumer: asking.consumer,
+                dimension,
+                count,
+                usual_most,
+            })
+            .collect())
+    }
+
+    /// What was counted, by consumer and day, to be kept over a restart.
+    pub fn history(&self) -> History {
+        let consumers = self.consumers.read().unwrap_or_else(PoisonError::into_inner);
+        let days = |consumer: &Consumer| {
+            consumer
+                .usage
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .days()
+        };
+        History::new(
+            consumers
+                .iter()
+                .map(|(number, consumer)| (*number, days(consumer)))
+                .collect(),
+        )
+    }
+
+    fn consumer_or(&self, number: OrganizationNumber, usage: impl FnOnce() -> Usage) -> Arc<Consumer> {
+        let known = self
+            .consumers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&number)
+            .cloned();
+        known.unwrap_or_else(|| {
+            let quota =
+                Quota::per_second(self.settings.rate_per_second).allow_burst(self.settings.rate_burst);
+            let new = || {
+                Arc::new(Consumer {
+                    rate: RateLimiter::direct(quota),
+                    usage: Mutex::new(usage()),
+                })
+            };
+            let mut consumers = self.consumers.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(consumers.entry(number).or_insert_with(new))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! One consumer's days: how many distinct customers and cases each had.
+
+use super::LimitSettings;
+use crate::domain::identifiers::OrganizationNumber;
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use uuid::Uuid;
+
+/// Days that make up the usual range.
+const REMEMBERED_DAYS: usize = 28;
+/// Cases are counted up to this many a day; more are unusual in any case.
+const MOST_CASES: usize = 1_000_000;
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dimension {
+    Customers,
+    Cases,
+}
+
+impl Dimension {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customers => "customers",
+            Self::Cases => "cases",
+        }
+    }
+}
+
+/// The counts of one day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayCounts {
+    pub customers: usize,
+    pub cases: usize,
+}
+
+/// The counts of former days by consumer. Names no customer and no case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History(BTreeMap<String, BTreeMap<NaiveDate, DayCounts>>);
+
+impl History {
+    pub(super) fn new(consumers: Vec<(OrganizationNumber, BTreeMap<NaiveDate, DayCounts>)>) -> Self {
+        Self(
+            consumers
+                .into_iter()
+                .map(|(consumer, days)| (consumer.to_string(), days))
+                .collect(),
+        )
+    }
+
+    pub(super) fn into_consumers(
+        self,
+    ) -> impl Iterator<Item = (OrganizationNumber, BTreeMap<NaiveDate, DayCounts>)> {
+        self.0
+            .into_iter()
+            .filter_map(|(consumer, days)| Some((OrganizationNumber::parse(&consumer).ok()?, days)))
+    }
+}
+
+/// One consumer's use.
+#[derive(Default)]
+pub(super) struct Usage {
+    today: NaiveDate,
+    customers: HashSet<u64>,
+    cases: HashSet<Uuid>,
+    /// What today had before a restart, at least.
+    counted_before: DayCounts,
+    former: BTreeMap<NaiveDate, DayCounts>,
+}
+
+impl Usage {
+    pub fn after(days: BTreeMap<NaiveDate, DayCounts>) -> Self {
+        Self {
+            former: days,
+            ..Self::default()
+        }
+    }
+
+    /// Begins a new day, if it is one.
+    pub fn turn_to(&mut self, today: NaiveDate) {
+        if today <= self.today {
+            return;
+        }
+        self.former = self.days();
+        self.counted_before = self.former.remove(&today).unwrap_or_default();
+        while self.former.len() > REMEMBERED_DAYS {
+            self.former.pop_first();
+        }
+        self.today = today;
+        self.customers.clear();
+        self.cases.clear();
+    }
+
+    /// Whether the day has room for a customer: one that was asked about before always has.
+    pub fn admits(&self, customer: Option<u64>, daily_customers: usize) -> bool {
+        customer.is_none_or(|customer| {
+            self.customers.len() < daily_customers || self.customers.contains(&customer)
+        })
+    }
+
+    /// Counts, and gives each dimension that left the usual range just now, with its count and the usual most.
+    pub fn count(
+        &mut self,
+        customer: Option<u64>,
+        case: Option<Uuid>,
+        settings: &LimitSettings,
+    ) -> Vec<(Dimension, usize, usize)> {
+        let new_customer = customer.is_some_and(|customer| self.customers.insert(customer));
+        let new_case = case.is_some_and(|case| self.cases.len() < MOST_CASES && self.cases.insert(case));
+        let most = |of: fn(&DayCounts) -> usize| self.former.values().map(of).max().unwrap_or(0);
+        let counted = [
+            (
+                new_customer,
+                Dimension::Customers,
+                self.customers.len(),
+                most(|day| day.customers),
+            ),
+            (
+                new_case,
+                Dimension::Cases,
+                self.cases.len(),
+                most(|day| day.cases),
+            ),
+        ];
+        let just_left = |count: usize, usual_most: usize| {
+            let range = usual_most
+                .saturating_mul(settings.unusual_factor as usize)
+                .max(settings.unusual_floor);
+            count == range.saturating_add(1)
+        };
+        let left = counted
+            .into_iter()
+            .filter(|(new, _, count, usual)| *new && just_left(*count, *usual));
+        left.map(|(_, dimension, count, usual)| (dimension, count, usual))
+            .collect()
+    }
+
+    /// All days with what they had, today included.
+    pub fn days(&self) -> BTreeMap<NaiveDate, DayCounts> {
+        let mut days = self.former.clone();
+        let today = DayCounts {
+            customers: self.customers.len().max(self.counted_before.customers),
+            cases: self.cases.len().max(self.counted_before.cases),
+        };
+        if today != DayCounts::default() {
+            days.insert(self.today, today);
+        }
+        days
+    }
+}

@@ -1,0 +1,85 @@
+use super::*;
+
+#[test]
+fn the_defaults_are_those_of_the_specification() {
+    let settings = Settings::from_toml("").unwrap();
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
+    assert_eq!(settings.server.drain_seconds, 5);
+    assert_eq!(settings.retention.closed_years, 10);
+    assert_eq!(settings.audit.retention_years, 13);
+    assert!(!settings.audit.has_own_keys());
+    assert!(settings.access.services_file().is_none());
+    assert!(settings.access.enforcement == Enforcement::Enforce);
+    assert_eq!(settings.access.today_grace_days, 1);
+    assert_eq!(settings.journal.directory, PathBuf::from("./data/journal"));
+    assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
+    assert!(matches!(
+        settings.index.url(),
+        Err(ConfigError::Missing("index.url"))
+    ));
+    assert!(settings.participants_file().is_err());
+}
+
+#[test]
+fn an_unknown_key_is_an_error() {
+    for text in [
+        "unknown = 1",
+        "[server]\nlistne = \"127.0.0.1:1\"",
+        "[identifiers]\nsynthetic = [\"other\"]",
+        "[access]\nenforcement = \"off\"",
+        "[access]\ntoday_grace_days = -1",
+    ] {
+        assert!(
+            matches!(Settings::from_toml(text), Err(ConfigError::Invalid(_))),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_refused_configuration_does_not_show_its_values() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.toml");
+    for text in [
+        "[index]\nurl = \"redis://:s3cret@h",
+        "[index]\npseudonym_key = \"s3cret",
+        "[server]\nlisten = \"s3cret\"",
+        "[index]\ntimeout_milliseconds = \"s3cret\"",
+        "[identifiers]\ncheck = \"s3cret\"",
+        "[index]\nurl = [\"s3cret\"]",
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let refused = Settings::load(Some(&path)).err().unwrap().to_string();
+        assert!(!refused.contains("s3cret"), "{refused}");
+    }
+}
+
+#[test]
+fn index_urls_are_told_apart() {
+    let url = |text: &str| {
+        Settings::from_toml(&format!("[index]\nurl = \"{text}\""))
+            .unwrap()
+            .index
+            .url()
+    };
+    assert!(matches!(url("embedded:./x"), Ok(IndexUrl::Embedded(path)) if path == Path::new("./x")));
+    assert!(matches!(url("redis://127.0.0.1:6379/0"), Ok(IndexUrl::Redis(_))));
+    for text in ["embedded:", "redis-cluster://a:1,b:2", "postgres://x", "x"] {
+        assert!(
+            matches!(url(text), Err(ConfigError::Value { key: "index.url", .. })),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn plain_http_is_for_loopback_only() {
+    let issuer = |text: &str| {
+        let settings = Settings::from_toml(&format!("[maskinporten]\nissuer = \"{text}\"")).unwrap();
+        settings.maskinporten.issuer().map(str::to_owned)
+    };
+    assert!(issuer("http://127.0.0.1:8081/").is_ok());
+    assert!(issuer("https://maskinporten.no/").is_ok());
+    assert!(issuer("http://maskinporten.no/").is_err());
+}

@@ -1,0 +1,71 @@
+//! `GET /v2/participants`: which banks the register covers.
+
+use super::{Arrival, Asked, Lookup, Refusal, call, last_delivery};
+use crate::access::caller::Caller;
+use crate::audit::{Endpoint, Recorded, Unrecorded};
+use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::participants::{Freshness, Participant, freshness};
+use crate::domain::relationship::Register;
+use chrono::{DateTime, NaiveDate, Utc};
+
+/// One bank of `GET /v2/participants`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParticipantStatus {
+    pub organization: OrganizationNumber,
+    pub name: String,
+    pub registers: Vec<Register>,
+    pub state: ParticipantState,
+    pub last_delivery: Option<DateTime<Utc>>,
+    pub covers_from: Option<NaiveDate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParticipantState {
+    Current,
+    Stale,
+    NotLoaded,
+    Merged,
+    Paused,
+}
+
+impl Lookup {
+    /// The banks that the register covers, and how fresh each is.
+    pub async fn participants(
+        &self,
+        caller: &Caller,
+        asked: Asked<()>,
+    ) -> Result<Recorded<Result<Vec<ParticipantStatus>, Refusal>>, Unrecorded> {
+        let call = call(Endpoint::Participants, caller, &asked);
+        let conclusion = asked
+            .question
+            .and_then(|()| self.participant_statuses(&asked.arrival));
+        self.recorder.record(call, conclusion).await
+    }
+
+    fn participant_statuses(&self, arrival: &Arrival) -> Result<Vec<ParticipantStatus>, Refusal> {
+        if !self.gate.is_open() {
+            return Err(Refusal::Unavailable);
+        }
+        let state = self.index.state();
+        let participants = self.participants.load();
+        let status = |bank: &Participant| {
+            let (freshness, last_delivery) = freshness(bank, last_delivery(&state), arrival.at);
+            let state = match freshness {
+                _ if bank.has_merged(arrival.today) => ParticipantState::Merged,
+                _ if bank.paused => ParticipantState::Paused,
+                Freshness::Current => ParticipantState::Current,
+                Freshness::Stale => ParticipantState::Stale,
+                Freshness::NotLoaded => ParticipantState::NotLoaded,
+            };
+            ParticipantStatus {
+                organization: bank.organization,
+                name: bank.name.clone(),
+                registers: bank.registers.clone(),
+                state,
+                last_delivery,
+                covers_from: bank.covers_from,
+            }
+        };
+        Ok(participants.iter().map(status).collect())
+    }
+}

@@ -1,0 +1,93 @@
+//! `Register-Coverage`: what an answer does not know.
+
+use super::*;
+use crate::harness::ask::NOBODYS_ACCOUNT;
+use chrono::Months;
+
+async fn coverage(ask: Ask<'_>) -> String {
+    ask.send().await.header("Register-Coverage").unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn banks_that_never_delivered_are_counted_until_they_have_and_merged_ones_never() {
+    for engine in ENGINES {
+        let service = Service::start(engine).await;
+        assert_eq!(
+            coverage(Ask::relationships(&service)).await,
+            "incomplete; notLoaded=9"
+        );
+        assert_eq!(coverage(Ask::account(&service)).await, "incomplete; notLoaded=9");
+        let mut sets = world::sets();
+        // Nobody waits for a bank that has merged, and a bank in both registers counts until both are there.
+        sets.sort_by_key(|(bank, register, _)| (bank != "210022023", bank != "210099093", register == "KFR"));
+        let mut counts = Vec::new();
+        for (bank, register, records) in sets {
+            assert_eq!(service.put_set(&bank, &register, records).await.status(), 200);
+            counts.push(coverage(Ask::account(&service)).await);
+        }
+        let left = |count: u32| format!("incomplete; notLoaded={count}");
+        assert_eq!(counts[..3], [left(9), left(9), left(8)]);
+        assert_eq!(counts.last().unwrap(), "complete");
+    }
+}
+
+#[tokio::test]
+async fn banks_that_do_not_reach_back_to_the_first_day_are_counted() {
+    for engine in ENGINES {
+        let service = with_world(engine).await;
+        let today = world::today();
+        // One bank covers six years, one nine; a merged one with two counts no more.
+        let since = |years: u32| today - Months::new(12 * years);
+        for (from, expected) in [
+            (today, "complete"),
+            (since(3), "complete"),
+            (since(6), "complete"),
+            (since(6) - chrono::Days::new(1), "incomplete; beforeCoverage=1"),
+            (since(9), "incomplete; beforeCoverage=1"),
+            (since(9) - chrono::Days::new(1), "incomplete; beforeCoverage=2"),
+        ] {
+            let ask = Ask::relationships(&service).query("fromDate", from.to_string());
+            assert_eq!(coverage(ask).await, expected, "{from}");
+        }
+        assert_eq!(coverage(Ask::account(&service)).await, "complete");
+    }
+}
+
+#[tokio::test]
+async fn banks_left_out_because_ownership_is_unknown_are_counted() {
+    for engine in ENGINES {
+        let service = with_world(engine).await;
+        let ask = Ask::relationships(&service).with("CustomerID", OF_UNKNOWN_OWNERSHIP);
+        let only = ask.clone().query("onlyPrimaryOwner", "true");
+        assert_eq!(banks(only.clone()).await, json!([]));
+        assert_eq!(coverage(only).await, "incomplete; unknownOwnership=1");
+        assert_eq!(
+            coverage(ask.clone().query("onlyPrimaryOwner", "false")).await,
+            "complete"
+        );
+        assert_eq!(coverage(ask).await, "complete");
+    }
+}
+
+#[tokio::test]
+async fn late_banks_are_counted_and_all_parts_stand_in_their_order() {
+    let service = with_world(Engine::Redis).await;
+    super::participants::deliver_long_ago(&service, "210011013");
+    super::participants::register_newcomer(&service).await;
+    // The state of the index is a quarter of a second old at most.
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(
+        coverage(Ask::account(&service)).await,
+        "incomplete; stale=1; notLoaded=1"
+    );
+    let unknown = Ask::account(&service).with("AccountID", NOBODYS_ACCOUNT);
+    assert_eq!(coverage(unknown).await, "incomplete; stale=1; notLoaded=1");
+    let ask = Ask::relationships(&service)
+        .with("CustomerID", OF_UNKNOWN_OWNERSHIP)
+        .query("fromDate", (world::today() - Months::new(120)).to_string())
+        .query("onlyPrimaryOwner", "true");
+    assert_eq!(
+        coverage(ask).await,
+        "incomplete; stale=1; notLoaded=1; beforeCoverage=2; unknownOwnership=1"
+    );
+}

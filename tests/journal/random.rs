@@ -1,0 +1,295 @@
+//! Random histories of several sets: an index kept up delivery by delivery, with attempts that were cut off,
+//! one that fell behind and caught up, one built anew and a naive model all hold the same.
+
+use crate::bench::{Follower, deregister, kar, kfr, new_journal, publish, put, register, relationship};
+use chrono::NaiveDate;
+use kundeforhold::domain::relationship::{Relationship, Role, SetId};
+use kundeforhold::journal::{Journal, Kind, SetChange};
+use kundeforhold::pseudonym::CustomerKey;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+const HISTORIES: u32 = 60;
+const CUSTOMERS: u64 = 4;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// The whole set began to be received so many publications ago.
+    Whole {
+        began: u64,
+        records: Vec<SetChange>,
+    },
+    Calls(Vec<Call>),
+    /// Replaced generations are removed from the index that is kept up.
+    Sweep,
+    /// The index that falls behind catches up.
+    CatchUp,
+}
+
+#[derive(Debug, Clone)]
+enum Call {
+    Register { customer: u64, days_back: u64 },
+    Deregister { customer: u64, days_back: u64 },
+}
+
+fn records() -> impl Strategy<Value = Vec<SetChange>> {
+    let roles = prop::sample::select(vec![Role::Owner, Role::Other, Role::Unknown]);
+    let agreements = prop_oneof![3 => Just(0_u64), 2 => 1..4_u64];
+    let record = (
+        0..CUSTOMERS,
+        agreements,
+        roles,
+        0..16_u64,
+        prop::option::of(0..8_u64),
+    )
+        .prop_map(|(customer, agreement, role, from, length)| {
+            put(
+                customer,
+                agreement,
+                relationship(role, from, length.map(|length| from + length)),
+            )
+        });
+    // A body holds an identity once.
+    prop::collection::vec(record, 0..8).prop_map(|records| {
+        let by_identity = |change: SetChange| match &change {
+            SetChange::Put(record) => (
+                (
+                    record.customer.clone(),
+                    record.agreement.clone(),
+                    record.relationship.interval().from(),
+                ),
+                change,
+            ),
+            _ => unreachable!(),
+        };
+        records
+            .into_iter()
+            .map(by_identity)
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect()
+    })
+}
+
+/// A delivery of calls is a batch of registrations or one deregistration.
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let registration =
+        (0..CUSTOMERS, 0..6_u64).prop_map(|(customer, days_back)| Call::Register { customer, days_back });
+    prop_oneof![
+        prop::collection::vec(registration, 1..4),
+        (0..CUSTOMERS, 0..4_u64)
+            .prop_map(|(customer, days_back)| vec![Call::Deregister { customer, days_back }]),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<(usize, Step, bool)>> {
+    let step = prop_oneof![
+        3 => (0..4_u64, records()).prop_map(|(began, records)| Step::Whole { began, records }),
+        8 => calls().prop_map(Step::Calls),
+        1 => Just(Step::Sweep),
+        1 => Just(Step::CatchUp),
+    ];
+    prop::collection::vec((0..3_usize, step, prop::bool::weighted(0.3)), 1..18)
+}
+
+impl Call {
+    fn change(&self, today: u64) -> SetChange {
+        match self {
+            Self::Register { customer, days_back } => register(*customer, today - days_back, today),
+            Self::Deregister { customer, days_back } => deregister(*customer, today - days_back, today),
+        }
+    }
+}
+
+/// A set as the specification tells it: identities and what stands under each.
+type Standing = BTreeMap<(CustomerKey, Vec<u8>, NaiveDate), Relationship>;
+
+/// All publications of a set so far, by which the model judges.
+#[derive(Default)]
+struct Model {
+    published: Vec<(Option<u64>, Vec<SetChange>)>,
+    standing: Standing,
+}
+
+impl Model {
+    fn publish(&mut self, whole_carries_after: Option<u64>, changes: &[SetChange]) {
+        if let Some(carries_after) = whole_carries_after {
+            self.standing.clear();
+            changes.iter().for_each(|change| step(&mut self.standing, change));
+            for (whole, calls) in &self.published[carries_after as usize..] {
+                if whole.is_none() {
+                    calls.iter().for_each(|call| step(&mut self.standing, call));
+                }
+            }
+        } else {
+            changes.iter().for_each(|change| step(&mut self.standing, change));
+        }
+        self.published.push((whole_carries_after, changes.to_vec()));
+    }
+}
+
+fn step(standing: &mut Standing, change: &SetChange) {
+    let running = |standing: &Standing, customer: CustomerKey, on: NaiveDate| -> Vec<NaiveDate> {
+        let of_customer = standing
+            .iter()
+            .filter(|((of, agreement, _), _)| *of == customer && agreement.is_empty());
+        let running = of_customer.filter(|(_, row)| row.interval().runs_on(on));
+        running.map(|((_, _, from), _)| *from).collect()
+    };
+    match change {
+        SetChange::Put(record) => {
+            let agreement = match &record.agreement {
+                kundeforhold::pseudonym::SealedAgreement::CustomerLevel => Vec::new(),
+                other => other.key().0.to_vec(),
+            };
+            let identity = (
+                record.customer.customer_key(),
+                agreement,
+                record.relationship.interval().from(),
+            );
+            standing.insert(identity, record.relationship);
+        }
+        SetChange::Register {
+            customer,
+            from,
+            on,
+            role,
+        } => {
+            let customer = customer.customer_key();
+            let identity = |from| (customer, Vec::new(), from);
+            let open = |to| kundeforhold::domain::relationship::Interval::new(*from, to).unwrap();
+            let running = running(standing, customer, *on);
+            let endless = running
+                .iter()
+                .find(|from| standing[&identity(**from)].interval().to().is_none());
+            match endless.or(running.first()) {
+                None => {
+                    let new = Relationship::new(*role, false, *role == Role::Owner, open(None));
+                    standing.insert(identity(*from), new);
+                }
+                Some(present) => {
+                    let row = standing.remove(&identity(*present)).unwrap();
+                    let start = *from.min(present);
+                    let days = kundeforhold::domain::relationship::Interval::new(start, None).unwrap();
+                    standing.insert(identity(start), row.over(days));
+                }
+            }
+        }
+        SetChange::Deregister { customer, to, on } => {
+            let customer = customer.customer_key();
+            for from in running(standing, customer, *on) {
+                let row = standing.remove(&(customer, Vec::new(), from)).unwrap();
+                if let Some(days) = kundeforhold::domain::relationship::Interval::new(from, Some(*to)) {
+                    standing.insert((customer, Vec::new(), from), row.over(days));
+                }
+            }
+        }
+    }
+}
+
+/// What a follower holds of all sets in force, in the model's terms.
+async fn standing(follower: &Follower, set: SetId) -> Vec<Relationship> {
+    let mut all = Vec::new();
+    for number in 0..CUSTOMERS {
+        all.extend(follower.standing(set, number).await);
+    }
+    all.sort();
+    all
+}
+
+/// Runs one history; tells whether a whole set carried calls.
+async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<bool, TestCaseError> {
+    let (_directory, journal) = new_journal().await;
+    let (kept_up, behind) = (Follower::new(), Follower::new());
+    let sets = [kar(0), kfr(0), kfr(1)];
+    let mut models: [Model; 3] = Default::default();
+    let mut carried = false;
+    for (at, (set, step, cut_off)) in history.into_iter().enumerate() {
+        // Days pass while deliveries come in.
+        let today = 10 + at as u64 / 3;
+        let (kind, changes) = match step {
+            Step::Sweep => {
+                kept_up.sweep(&journal).await;
+                continue;
+            }
+            Step::CatchUp => {
+                behind.catch_up(&journal).await;
+                continue;
+            }
+            Step::Calls(calls) => (
+                Kind::Changes,
+                calls.iter().map(|call| call.change(today)).collect::<Vec<_>>(),
+            ),
+            Step::Whole { began, records } => {
+                let carries_after = journal.position(sets[set]).saturating_sub(began);
+                (Kind::WholeSet { carries_after }, records)
+            }
+        };
+        let carries_after = match kind {
+            Kind::WholeSet { carries_after } => Some(carries_after),
+            Kind::Changes => None,
+        };
+        carried |= carries_after.is_some_and(|after| after < journal.position(sets[set]));
+        models[set].publish(carries_after, &changes);
+        let journalled = publish(&journal, sets[set], kind, &changes).await;
+        let before = kept_up.index.state().sets.get(&sets[set]).cloned();
+        kept_up.apply(&journal, sets[set], &journalled).await;
+        if let (Some(before), true) = (before, cut_off) {
+            // All but the switch was written when it was cut off.
+            let undone = kept_up
+                .index
+                .write(sets[set], before.generation, Vec::new(), Some(before));
+            undone.await.unwrap();
+            kept_up.apply(&journal, sets[set], &journalled).await;
+        }
+    }
+    compare(&journal, &kept_up, &behind, &sets, &models).await?;
+    Ok(carried)
+}
+
+async fn compare(
+    journal: &Journal,
+    kept_up: &Follower,
+    behind: &Follower,
+    sets: &[SetId],
+    models: &[Model],
+) -> Result<(), TestCaseError> {
+    behind.catch_up(journal).await;
+    behind.sweep(journal).await;
+    kept_up.sweep(journal).await;
+    let rebuilt = Follower::built_from(journal).await;
+    for (set, model) in sets.iter().zip(models) {
+        let mut expected: Vec<_> = model.standing.values().copied().collect();
+        expected.sort();
+        prop_assert_eq!(standing(&rebuilt, *set).await, expected, "{}", set);
+    }
+    let expected = rebuilt.rows().await;
+    prop_assert_eq!(kept_up.rows().await, expected.clone(), "kept up");
+    prop_assert_eq!(behind.rows().await, expected, "fell behind");
+    Ok(())
+}
+
+#[test]
+fn indexes_kept_up_caught_up_and_rebuilt_hold_what_the_naive_model_holds() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let carrying = Cell::new(0);
+    let config = Config {
+        cases: HISTORIES,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let lived = TestRunner::new(config).run(&steps(), |history| {
+        let carried = runtime.block_on(live_through(history))?;
+        carrying.set(carrying.get() + u32::from(carried));
+        Ok(())
+    });
+    lived.unwrap_or_else(|cause| panic!("{cause}"));
+    assert!(
+        carrying.get() > HISTORIES / 4,
+        "only {} histories carry calls",
+        carrying.get()
+    );
+}
