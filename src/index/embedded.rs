@@ -2,9 +2,10 @@
 
 use super::layout::{
     ACCOUNT_FIELD_BYTES, ACCOUNT_VALUE_BYTES, FIELD_BYTES, FoundAccount, FoundRow, Generation, IndexState,
-    Marker, Owner, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
+    Marker, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
     encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
 };
+use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
@@ -12,7 +13,7 @@ use arc_swap::ArcSwap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 const CUSTOMER_BYTES: usize = 16;
 const ACCOUNT_BYTES: usize = 10;
@@ -33,6 +34,7 @@ pub struct Embedded {
     /// Held from reading the state to publishing its successor: redb lets the next writer in at the commit,
     /// which is a moment too early.
     writing: Mutex<()>,
+    owner: OnceLock<Owner>,
 }
 
 impl From<redb::Error> for IndexError {
@@ -76,14 +78,16 @@ impl Embedded {
             database,
             state: ArcSwap::from_pointee(state),
             writing: Mutex::new(()),
+            owner: OnceLock::new(),
         })
     }
 
-    /// From now on nothing is answered from another's index.
-    pub fn claim(&self, owner: &Owner) {
+    /// From now on nothing is answered from another's index, or from one that lacks what it has to hold.
+    pub fn claim(&self, owner: Owner) {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = self.owner.get_or_init(|| owner);
         let state = IndexState::clone(&self.state.load());
-        self.state.store(Arc::new(state.seen_by(owner)));
+        self.state.store(Arc::new(state.judged_by(owner)));
     }
 
     pub fn state(&self) -> Arc<IndexState> {
@@ -121,7 +125,7 @@ impl Embedded {
     ) -> Result<T, IndexError> {
         loop {
             let state = self.state.load();
-            state.marker.ok_or(IndexError::NotBuilt)?;
+            state.answerable().ok_or(IndexError::NotBuilt)?;
             let transaction = self.database.begin_read().map_err(failed)?;
             if Arc::ptr_eq(&state, &self.state.load()) {
                 return read(&state, &transaction);
@@ -233,6 +237,9 @@ impl Embedded {
             let transaction = engine.database.begin_write().map_err(failed)?;
             let mut state = IndexState::clone(&engine.state.load());
             change(&transaction, &mut state)?;
+            if let Some(owner) = engine.owner.get() {
+                state = state.judged_by(owner);
+            }
             let state_changed = state != **engine.state.load();
             if state_changed {
                 commit_and_publish(&engine.state, transaction, state)

@@ -7,6 +7,7 @@
 //! Days count from 1 January of year 1; the last day of what still runs is [`STILL_RUNNING`].
 
 use super::IndexError;
+use super::owner::Owner;
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey, KeyFingerprint};
@@ -218,20 +219,6 @@ pub struct Marker {
     pub build: u64,
 }
 
-/// Whose index an instance may answer from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// `None`: this instance has no journal, and answers from any register's that was made with its key.
-    pub register_id: Option<Uuid>,
-    pub key: KeyFingerprint,
-}
-
-impl Owner {
-    pub fn owns(&self, marker: &Marker) -> bool {
-        marker.key == self.key && self.register_id.is_none_or(|id| id == marker.register_id)
-    }
-}
-
 pub const MARKER_BYTES: usize = 1 + 16 + 8 + 8;
 
 impl Marker {
@@ -294,22 +281,30 @@ impl SetState {
 /// The table that decides which rows answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IndexState {
-    /// Absent while the index is empty, being rebuilt, or another's: nothing can be answered.
+    /// Absent while the index is empty or being rebuilt.
     pub marker: Option<Marker>,
     /// The index has the marker of another register or pseudonym key.
     pub foreign: bool,
+    /// The index lacks something that was acknowledged.
+    pub behind: bool,
     pub sets: HashMap<SetId, SetState>,
 }
 
 impl IndexState {
-    /// The state as its owner may answer by it: without the marker of another.
-    pub fn seen_by(self, owner: &Owner) -> Self {
+    /// The state as its owner may answer by it. Every state is judged before any row is read by it.
+    pub fn judged_by(self, owner: &Owner) -> Self {
         let foreign = self.marker.is_some_and(|marker| !owner.owns(&marker));
+        let behind = !owner.floor.is_held_by(&self.sets);
         Self {
-            marker: self.marker.filter(|_| !foreign),
             foreign,
+            behind,
             ..self
         }
+    }
+
+    /// The marker of an index that may be answered from; `None`: nothing can be answered.
+    pub fn answerable(&self) -> Option<Marker> {
+        self.marker.filter(|_| !self.foreign && !self.behind)
     }
 
     pub fn answers(&self, set: SetId, generation: Generation) -> bool {

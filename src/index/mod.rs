@@ -4,12 +4,14 @@
 
 pub mod embedded;
 pub mod layout;
+pub mod owner;
 pub mod redis;
 
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
-use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Owner, RowWrite, SetState};
+use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState};
+use owner::Owner;
 use std::sync::Arc;
 
 /// Why the index gave no answer. Never an empty list instead.
@@ -133,11 +135,19 @@ impl Index {
         }
     }
 
-    /// Says whose index this should be; nothing is answered from another's.
+    /// Says whose index this should be and what it has to hold; nothing is answered from another.
     pub fn claim(&self, owner: Owner) {
         match self {
-            Self::Embedded(engine) => engine.claim(&owner),
+            Self::Embedded(engine) => engine.claim(owner),
             Self::Redis(engine) => engine.claim(owner),
+        }
+    }
+
+    /// Checks that the store keeps what it is given, and says what to change if not.
+    pub async fn check_fitness(&self) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(engine) => engine.check_fitness().await,
         }
     }
 

@@ -7,24 +7,26 @@
 //! began last.
 
 mod commands;
+mod links;
 mod rows;
 
 use super::layout::{
-    FoundAccount, FoundRow, Generation, IndexState, Marker, Owner, RowWrite, SetState, decode_account,
-    decode_row, decode_set, encode_set,
+    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
+    decode_set, encode_set,
 };
+use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
 use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use links::Links;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
 use rows::{
     PIPELINE_ROWS, account_bucket, customer_key, group_key, scanned_row, write_accounts, write_customers,
 };
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,8 @@ const MARKER_KEY: &[u8] = b"{kf}marker";
 const BUILDING_KEY: &[u8] = b"{kf}building";
 /// No lookup answers by a state older than this; a publication is acknowledged once it has passed.
 pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
+/// How often a lookup begins anew when the connections or the index changed under it.
+const READ_ATTEMPTS: usize = 4;
 /// Oldest Redis with every command used here.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
 
@@ -58,12 +62,13 @@ type Hash = Vec<(Vec<u8>, Vec<u8>)>;
 struct Known {
     state: Arc<IndexState>,
     read_at: Instant,
+    /// The [`Links::epoch`] in which it was read.
+    epoch: u64,
 }
 
 /// An index in one Redis node.
 pub struct Redis {
-    lookups: Vec<ConnectionManager>,
-    next_lookup: AtomicUsize,
+    lookups: Links,
     lookup_timeout: Duration,
     pool: Pool,
     known: ArcSwap<Known>,
@@ -87,14 +92,10 @@ impl Redis {
     /// Prepares the connections without waiting for them.
     pub fn connect(url: &str, options: &RedisOptions) -> Result<Self, IndexError> {
         let client = Client::open(url)?;
-        let lookups = ConnectionManagerConfig::new()
+        let lookups = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect_timeout))
-            .set_response_timeout(Some(options.lookup_timeout))
-            .set_number_of_retries(1)
-            .set_max_delay(options.connect_timeout);
-        let lookups = (0..options.lookup_connections.max(1))
-            .map(|_| ConnectionManager::new_lazy_with_config(client.clone(), lookups.clone()))
-            .collect::<Result<_, _>>()?;
+            .set_response_timeout(Some(options.lookup_timeout));
+        let lookups = Links::new(client, lookups, options.lookup_connections);
         let writes = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect_timeout))
             .set_response_timeout(Some(options.write_timeout));
@@ -112,10 +113,10 @@ impl Redis {
         let known = Known {
             state: Arc::default(),
             read_at: Instant::now() - STATE_AGE_BOUND,
+            epoch: 0,
         };
         Ok(Self {
             lookups,
-            next_lookup: AtomicUsize::new(0),
             lookup_timeout: options.lookup_timeout,
             pool,
             known: ArcSwap::from_pointee(known),
@@ -144,11 +145,15 @@ impl Redis {
                 "Redis {version} is too old; {major}.{minor} or later is needed"
             )));
         }
-        let policy: Vec<String> = redis::cmd("CONFIG")
-            .arg("GET")
-            .arg("maxmemory-policy")
-            .query_async(&mut connection)
-            .await?;
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("maxmemory-policy");
+        let policy = ask.query_async::<Vec<String>>(&mut connection).await;
+        let policy = policy.map_err(|cause| match cause.kind() {
+            redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm) => IndexError::Unfit(
+                "this user may not ask for maxmemory-policy; grant it +config|get".to_owned(),
+            ),
+            _ => IndexError::from(cause),
+        })?;
         match policy.get(1).map(String::as_str) {
             Some("noeviction") => Ok(()),
             policy => Err(IndexError::Unfit(format!(
@@ -174,22 +179,27 @@ impl Redis {
         self.read_state().await
     }
 
-    /// The state, read anew if it is too old; those who wait for the same reading share it.
-    async fn fresh_state(&self) -> Result<Arc<IndexState>, IndexError> {
-        let current =
-            |known: &Known| (known.read_at.elapsed() < STATE_AGE_BOUND).then(|| Arc::clone(&known.state));
-        if let Some(state) = current(&self.known.load()) {
-            return Ok(state);
+    /// The state, read anew if it is too old or from before a connection was made anew: behind that one there
+    /// could be another Redis, or the same as it once was. Those who wait for the same reading share it.
+    async fn fresh_state(&self) -> Result<Arc<Known>, IndexError> {
+        let current = || {
+            let known = self.known.load_full();
+            let fresh = known.read_at.elapsed() < STATE_AGE_BOUND && known.epoch == self.lookups.epoch();
+            fresh.then_some(known)
+        };
+        if let Some(known) = current() {
+            return Ok(known);
         }
         let _one_at_a_time = self.reading_state.lock().await;
-        if let Some(state) = current(&self.known.load()) {
-            return Ok(state);
+        if let Some(known) = current() {
+            return Ok(known);
         }
-        self.read_state().await
+        self.read_state().await?;
+        Ok(self.known.load_full())
     }
 
     async fn read_state(&self) -> Result<Arc<IndexState>, IndexError> {
-        let read_at = Instant::now();
+        let (read_at, epoch) = (Instant::now(), self.lookups.epoch());
         let mut pipeline = Pipeline::new();
         pipeline.atomic().hgetall(STATE_KEY).get(MARKER_KEY);
         let (sets, marker): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
@@ -203,33 +213,21 @@ impl Redis {
             state.sets.insert(decode_set(set)?, SetState::decode(&bytes)?);
         }
         let state = Arc::new(match self.owner.get() {
-            Some(owner) => state.seen_by(owner),
+            Some(owner) => state.judged_by(owner),
             None => state,
         });
         self.known.store(Arc::new(Known {
             state: Arc::clone(&state),
             read_at,
+            epoch,
         }));
         Ok(state)
     }
 
-    /// Sends what only reads over one of the shared connections; a connection lost on the way is tried once more.
+    /// Sends what only reads over one of the shared connections.
     async fn ask<T: redis::FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, IndexError> {
-        let attempt = || async {
-            let at = self.next_lookup.fetch_add(1, Ordering::Relaxed) % self.lookups.len();
-            let mut connection = self.lookups[at].clone();
-            pipeline.query_async::<T>(&mut connection).await
-        };
-        let with_retry = async {
-            match attempt().await {
-                Err(cause) if cause.is_connection_dropped() => attempt().await,
-                result => result,
-            }
-        };
-        tokio::time::timeout(self.lookup_timeout, with_retry)
-            .await
-            .map_err(|_| IndexError::TimedOut)?
-            .map_err(IndexError::from)
+        let asked = tokio::time::timeout(self.lookup_timeout, self.lookups.ask(pipeline)).await;
+        asked.map_err(|_| IndexError::TimedOut)?.map_err(IndexError::from)
     }
 
     /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
@@ -248,14 +246,22 @@ impl Redis {
         let mut pipeline = Pipeline::with_capacity(2);
         // The hash first: were the store emptied before it, the marker after it would be gone too.
         pipeline.hgetall(key).get(group_key(group, b'm', &[]));
-        let mut state = self.fresh_state().await?;
-        for _ in 0..2 {
-            let marker = state.marker.ok_or(IndexError::NotBuilt)?;
-            let (rows, found): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
-            if found.as_deref() == Some(&marker.encode()[..]) {
-                return Ok((state, rows));
+        for attempt in 1..=READ_ATTEMPTS {
+            let known = self.fresh_state().await?;
+            let marker = known.state.answerable().ok_or(IndexError::NotBuilt)?;
+            let (rows, found): (Hash, Option<Vec<u8>>) = match self.ask(&pipeline).await {
+                Ok(answer) => answer,
+                // A connection that was lost on the way is tried once more.
+                Err(IndexError::Unavailable(_)) if attempt == 1 => continue,
+                Err(cause) => return Err(cause),
+            };
+            if self.lookups.epoch() != known.epoch {
+                continue;
             }
-            state = self.refresh().await?;
+            if found.as_deref() == Some(&marker.encode()[..]) {
+                return Ok((Arc::clone(&known.state), rows));
+            }
+            self.refresh().await?;
         }
         Err(IndexError::NotBuilt)
     }

@@ -22,6 +22,8 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Beyond the longest lookup, rows of a replaced generation stay this long: lookups that began before the
 /// switch have ended then.
 const RETIRE_SLACK: Duration = Duration::from_secs(2);
+/// How often a store that serves is asked whether it still keeps what it is given.
+const FITNESS_EVERY: Duration = Duration::from_secs(10);
 /// How often replaced generations are looked for.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
@@ -38,53 +40,18 @@ impl IndexUse {
     }
 }
 
-/// Whether lookups may be answered: the index holds everything that was acknowledged.
-/// Closed until the keeper has found that out, and whenever it finds otherwise.
+/// Whether the keeper has found all well at its last look: what readiness tells. That no lookup is answered
+/// from an index that lacks what was acknowledged is seen to by the index itself, state by state.
 #[derive(Clone, Default)]
-pub struct LevelGate(Arc<GateState>);
-
-#[derive(Default)]
-struct GateState {
-    open: AtomicBool,
-    /// The position of each set up to which deliveries were acknowledged. `None` before the first look, when
-    /// everything in the journal may have been.
-    acknowledged: Mutex<Option<HashMap<SetId, u64>>>,
-}
+pub struct LevelGate(Arc<AtomicBool>);
 
 impl LevelGate {
     pub fn is_open(&self) -> bool {
-        self.0.open.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire)
     }
 
     fn set(&self, open: bool) {
-        self.0.open.store(open, Ordering::Release);
-    }
-
-    /// From now on the index may not fall behind this position.
-    pub fn acknowledge(&self, set: SetId, position: u64) {
-        let mut acknowledged = self.0.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(positions) = acknowledged.as_mut() {
-            positions.insert(set, position);
-        }
-    }
-
-    /// Whether the index holds everything of the journal that was acknowledged.
-    fn holds_what_was_acknowledged(&self, state: &IndexState, journal: &Journal) -> bool {
-        let mut acknowledged = self.0.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = || {
-            journal
-                .sets()
-                .into_iter()
-                .map(|set| (set, journal.position(set)))
-                .collect()
-        };
-        let positions = acknowledged.get_or_insert_with(all);
-        positions.iter().all(|(set, position)| {
-            state
-                .sets
-                .get(set)
-                .is_some_and(|known| known.position >= *position)
-        })
+        self.0.store(open, Ordering::Release);
     }
 }
 
@@ -99,6 +66,8 @@ pub struct Keeper {
     pub gate: LevelGate,
     /// No lookup of any instance takes longer.
     pub longest_lookup: Duration,
+    /// When the store was last found fit.
+    pub fit_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// How the index stands to the journal.
@@ -142,6 +111,10 @@ impl Keeper {
 
     /// Looks once, and mends what differs.
     pub async fn look(&self) -> Result<(), ReplayError> {
+        if let Err(cause) = self.check_fitness().await {
+            self.gate.set(false);
+            return Err(cause.into());
+        }
         let state = match self.index.refresh().await {
             Ok(state) => state,
             Err(cause) => {
@@ -166,12 +139,20 @@ impl Keeper {
         Ok(())
     }
 
+    /// Before the gate opens, and from time to time: a store that may throw rows away is not answered from.
+    async fn check_fitness(&self) -> Result<(), IndexError> {
+        let due = |at: &Option<Instant>| at.is_none_or(|at| at.elapsed() > FITNESS_EVERY);
+        let lately = || self.fit_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.gate.is_open() && !due(&lately()) {
+            return Ok(());
+        }
+        self.index.check_fitness().await?;
+        *lately() = Some(Instant::now());
+        Ok(())
+    }
+
     fn open_if_level(&self, state: &IndexState) {
-        let level = match &self.journal {
-            Some(journal) => self.gate.holds_what_was_acknowledged(state, journal),
-            None => true,
-        };
-        self.gate.set(state.marker.is_some() && level);
+        self.gate.set(state.answerable().is_some());
     }
 
     fn standing(&self, state: &IndexState) -> Standing {

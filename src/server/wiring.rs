@@ -12,7 +12,7 @@ use crate::config::{AccessSettings, ConfigError, IndexUrl, MaskinportenSettings,
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
-use crate::index::layout::Owner;
+use crate::index::owner::{Floor, Owner};
 use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::Journal;
@@ -47,6 +47,7 @@ pub struct Stores {
     pub key: MasterKey,
     pub pseudonyms: Arc<Pseudonyms>,
     longest_lookup: Duration,
+    floor: Floor,
 }
 
 impl Stores {
@@ -64,9 +65,15 @@ impl Stores {
             }
         };
         let index = open_index(settings).await?;
+        let journalled = journal.iter().flat_map(|journal: &Arc<Journal>| {
+            journal.sets().into_iter().map(|set| (set, journal.position(set)))
+        });
+        let floor = Floor::new(journalled);
+        let register_id = journal.as_ref().map(|journal| journal.register_id());
         index.claim(Owner {
-            register_id: journal.as_ref().map(|journal| journal.register_id()),
+            register_id,
             key: pseudonyms.fingerprint(),
+            floor: floor.clone(),
         });
         Ok(Self {
             index,
@@ -74,6 +81,7 @@ impl Stores {
             key,
             pseudonyms,
             longest_lookup: settings.index.timeout()?,
+            floor,
         })
     }
 
@@ -86,6 +94,7 @@ impl Stores {
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
             gate: LevelGate::default(),
+            fit_at: Arc::default(),
             longest_lookup: self.longest_lookup,
         }
     }
@@ -152,13 +161,13 @@ impl Parts {
             gate: keeper.gate.clone(),
         };
         let delivery = Delivery {
+            floor: stores.floor,
             index: stores.index,
             journal: stores.journal,
             pseudonyms: stores.pseudonyms,
             participants,
             locks: keeper.locks.clone(),
             index_use: keeper.index_use.clone(),
-            gate: keeper.gate.clone(),
             publications: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),

@@ -83,6 +83,38 @@ pub async fn generations_come_and_go_under_lookups(bench: Bench) {
     assert_eq!(bench.scanned().await.len(), 2 * 200);
 }
 
+/// In one process nothing is waited for: what was replaced is removed at once, under more readers than there
+/// are cores, so that some are held up at the worst moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
+async fn an_embedded_generation_may_be_removed_at_once() {
+    let bench = Bench::embedded();
+    bench.complete().await;
+    let generation_rows = |generation: u32| match generation.is_multiple_of(2) {
+        true => rows(1, 0..5, Role::Owner),
+        false => rows(1, 0..5, Role::Other),
+    };
+    bench.load(kar(0), 0, &generation_rows(0)).await;
+    let readers = [(); 4].map(|()| {
+        let answers = one_of(
+            held(kar(0), &generation_rows(0)),
+            held(kar(0), &generation_rows(1)),
+        );
+        Readers::start(&bench.index, 1, answers)
+    });
+    for generation in 1..=100_u32 {
+        bench.load(kar(0), generation, &generation_rows(generation)).await;
+        let former = deletes(&generation_rows(generation - 1));
+        bench
+            .index
+            .write(kar(0), generation - 1, former, None)
+            .await
+            .unwrap();
+    }
+    for readers in readers {
+        assert_eq!(readers.stop().await, ["first", "second"]);
+    }
+}
+
 /// Writes one and then the other, again and again, under readers.
 async fn exchange(
     bench: &Bench,
@@ -141,5 +173,5 @@ pub async fn thousands_of_rows_of_a_customer_are_exchanged_together(bench: Bench
     let (first, second) = (rows(1, 0..1_500, Role::Owner), rows(1, 1_500..3_000, Role::Owner));
     let replace = |old: &[Row], new: &[Row]| [deletes(old), puts(new)].concat();
     let writes = [replace(&first, &second), replace(&second, &first)];
-    exchange(&bench, 8, first, second, writes).await;
+    exchange(&bench, 25, first, second, writes).await;
 }

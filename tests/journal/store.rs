@@ -6,7 +6,7 @@ use crate::bench::{
 };
 use kundeforhold::chain::{HeadKey, OpenError};
 use kundeforhold::domain::relationship::{Role, SetId};
-use kundeforhold::journal::{Journal, JournalError, Kind, SetChange, WholeSet};
+use kundeforhold::journal::{Body, Delivery, Journal, JournalError, Kind, SetChange, WholeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -106,6 +106,36 @@ async fn only_bodies_above_64_kib_are_files() {
     let journal = open(directory.path()).await.unwrap();
     assert_eq!(read_changes(&journal, &inline).unwrap(), changes[..fits]);
     assert_eq!(read_changes(&journal, &file).unwrap(), changes);
+}
+
+#[tokio::test]
+async fn a_body_of_exactly_64_kib_is_within_its_entry() {
+    let (_directory, journal) = new_journal().await;
+    let (mut of_one_length, mut of_another) = (Vec::new(), Vec::new());
+    register(1, 0, 0).encode(&mut of_one_length);
+    deregister(1, 0, 0).encode(&mut of_another);
+    let room = INLINE_BYTES - MAGIC_BYTES - 2 * of_another.len();
+    assert_eq!(room % of_one_length.len(), 0, "these changes fill the room");
+    let mut changes = vec![deregister(1, 0, 0), deregister(2, 0, 0)];
+    changes.extend((0..(room / of_one_length.len()) as u64).map(|n| register(n, 0, 0)));
+    assert!(!is_file(&prepared(&journal, Kind::Changes, &changes)));
+    changes.push(deregister(3, 0, 0));
+    assert!(is_file(&prepared(&journal, Kind::Changes, &changes)));
+}
+
+#[tokio::test]
+async fn a_body_of_an_unknown_format_is_refused() {
+    let (_directory, journal) = new_journal().await;
+    let mut bytes = b"KFB2".to_vec();
+    register(1, 0, 0).encode(&mut bytes);
+    for body in [bytes, b"KF".to_vec(), Vec::new()] {
+        let delivery = Delivery {
+            body: Body::Inline(body),
+            ..prepared(&journal, Kind::Changes, &[])
+        };
+        let published = journal.publish(kfr(0), delivery).await.unwrap();
+        assert!(read_changes(&journal, &published).is_err());
+    }
 }
 
 #[tokio::test]

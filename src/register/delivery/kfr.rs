@@ -94,9 +94,6 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<HeldRelationship>, DeliveryError> {
-        if !self.gate.is_open() {
-            return Err(DeliveryError::Behind);
-        }
         let key = self.pseudonyms.customer(&customer).customer_key();
         let found =
             tokio::time::timeout(self.publish_timeout, self.index.find_in_set(kfr_set(bank), &key)).await;

@@ -6,12 +6,13 @@ mod whole_set;
 pub use kfr::{AddedCustomer, KfrEffect};
 pub use whole_set::{IncomingSet, RejectedLine, WholeSetRefusal};
 
-use super::keeper::{IndexUse, LevelGate};
+use super::keeper::IndexUse;
 use super::participants::{ParticipantsInForce, sets_with_records};
 use super::replay::{self, ReplayError};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::participants::Participant;
 use crate::domain::relationship::{Register, SetId};
+use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
 use crate::journal::{Counts, Journal, JournalError, Journalled};
 use crate::pseudonym::Pseudonyms;
@@ -143,7 +144,8 @@ pub struct Delivery {
     pub participants: ParticipantsInForce,
     pub locks: SetLocks,
     pub index_use: IndexUse,
-    pub gate: LevelGate,
+    /// What the index may not fall behind.
+    pub floor: Floor,
     /// Publications go on when their caller has gone away; shutdown waits for them.
     pub publications: TaskTracker,
     /// Where publications run.
@@ -188,7 +190,7 @@ impl Delivery {
     /// The index can be written for a set: it is whole, and stands where the journal stands.
     fn check_level(&self, set: SetId) -> Result<(), DeliveryError> {
         let state = self.index.state();
-        state.marker.ok_or(IndexError::NotBuilt)?;
+        state.answerable().ok_or(IndexError::NotBuilt)?;
         let position = state.sets.get(&set).map_or(0, |state| state.position);
         if position == self.journal()?.position(set) {
             Ok(())
@@ -221,7 +223,7 @@ impl Delivery {
         let journal = self.journal()?;
         let journalled = journal.publish(set, delivery).await?;
         replay::apply(journal, &self.index, set, &journalled).await?;
-        self.gate.acknowledge(set, journalled.publication().position);
+        self.floor.raise(set, journalled.publication().position);
         metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string())
             .increment(1);
         Ok(journalled)

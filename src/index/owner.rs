@@ -1,0 +1,49 @@
+//! Whose index it is, and what it has to hold before anything is answered from it.
+
+use super::layout::{Marker, SetState};
+use crate::domain::relationship::SetId;
+use crate::pseudonym::KeyFingerprint;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// Whose index an instance may answer from.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// `None`: this instance has no journal, and answers from any register's that was made with its key.
+    pub register_id: Option<Uuid>,
+    pub key: KeyFingerprint,
+    pub floor: Floor,
+}
+
+impl Owner {
+    pub fn owns(&self, marker: &Marker) -> bool {
+        marker.key == self.key && self.register_id.is_none_or(|id| id == marker.register_id)
+    }
+}
+
+/// The position of each set up to which deliveries were acknowledged: an index below it would answer as if
+/// they had never been. At start that is everything in the journal.
+#[derive(Debug, Clone, Default)]
+pub struct Floor(Arc<Mutex<HashMap<SetId, u64>>>);
+
+impl Floor {
+    pub fn new(positions: impl IntoIterator<Item = (SetId, u64)>) -> Self {
+        Self(Arc::new(Mutex::new(positions.into_iter().collect())))
+    }
+
+    /// From now on the index may not fall behind this position.
+    pub fn raise(&self, set: SetId, position: u64) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(set, position);
+    }
+
+    pub fn is_held_by(&self, sets: &HashMap<SetId, SetState>) -> bool {
+        let positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        positions
+            .iter()
+            .all(|(set, position)| sets.get(set).is_some_and(|known| known.position >= *position))
+    }
+}
