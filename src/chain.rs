@@ -12,12 +12,14 @@ mod entries;
 mod error;
 mod format;
 mod scan;
+mod stub;
 mod tail;
 mod writer;
 
-pub use entries::{Entries, entries};
-pub use error::{AppendError, Corrupt, Fault, Flaw, OpenError, ReadError};
+pub use entries::{Entries, check_ends, entries};
+pub use error::{AppendError, Corrupt, Fault, Flaw, OpenError, PruneError, ReadError};
 pub use format::{HASH_BYTES, Hash};
+pub use stub::{Removal, prune};
 
 use aws_lc_rs::hmac;
 use directory::{Directory, segment_path};
@@ -48,18 +50,35 @@ pub enum Purpose {
     Audit,
 }
 
-/// The secret that authenticates segments. Wiped from memory when dropped.
+/// The secret that authenticates segments, and former ones that authenticate older segments.
 #[derive(Clone)]
-pub struct HeadKey(Zeroizing<[u8; 32]>);
+pub struct HeadKey {
+    in_use: hmac::Key,
+    former: Vec<hmac::Key>,
+}
 
 impl HeadKey {
     /// A key of 32 random bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        let bytes = Zeroizing::new(bytes);
+        Self {
+            in_use: hmac::Key::new(hmac::HMAC_SHA256, &bytes[..]),
+            former: Vec::new(),
+        }
     }
 
-    fn hmac(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.0[..])
+    /// Also accepts what was written with `former`, but writes nothing with it.
+    pub fn accepting(mut self, former: Self) -> Self {
+        self.former.extend(former.all().cloned());
+        self
+    }
+
+    fn in_use(&self) -> &hmac::Key {
+        &self.in_use
+    }
+
+    fn all(&self) -> impl Iterator<Item = &hmac::Key> {
+        std::iter::once(&self.in_use).chain(&self.former)
     }
 }
 
@@ -117,6 +136,13 @@ pub struct Entry {
     pub hash: Hash,
 }
 
+impl Entry {
+    /// The segment that the entry is in, by the sequence number that its file is named by.
+    pub fn segment(&self) -> u64 {
+        self.locator.segment
+    }
+}
+
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
@@ -128,7 +154,7 @@ impl fmt::Debug for Entry {
 /// What [`Chain::open`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recovery {
-    /// Entries in the chain.
+    /// Entries in the chain, pruned ones too.
     pub entries: u64,
     /// Bytes of an interrupted, never acknowledged write that were cut off.
     pub torn_bytes: u64,
@@ -196,6 +222,7 @@ impl Chain {
         let (queue, commands) = mpsc::channel(options.queue_entries.max(1));
         let progress = Arc::new(Progress {
             head: watch::Sender::new(tail.head()),
+            closed: watch::Sender::new(tail.last_closed()),
             flushes: AtomicU64::default(),
         });
         let writer = Writer::new(tail, commands, progress.clone(), options.segment_bytes);
@@ -246,6 +273,11 @@ impl Chain {
     /// The last durable entry. Cheap; to be kept where an outside party can compare it.
     pub fn head(&self) -> Head {
         *self.progress.head.borrow()
+    }
+
+    /// Tells, each time a segment is closed, its last entry.
+    pub fn closed_segments(&self) -> watch::Receiver<Head> {
+        self.progress.closed.subscribe()
     }
 
     /// Groups written so far by this handle, failed ones too.

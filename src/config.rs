@@ -133,6 +133,12 @@ pub struct DeliverySettings {
 pub struct AuditSettings {
     pub directory: PathBuf,
     pub timeout_milliseconds: u64,
+    pub instance: Option<String>,
+    pub key_files: Vec<PathBuf>,
+    pub keys: Vec<SecretString>,
+    pub head_every_seconds: u64,
+    pub retention_years: u32,
+    pub segment_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -245,9 +251,28 @@ impl Settings {
         }
     }
 
+    /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
+    /// one behind the pseudonyms.
+    pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
+        let audit = &self.audit;
+        let given = audit.keys.iter().map(|key| MasterKey::parse(key.expose_secret()));
+        let files = audit.key_files.iter().map(|path| MasterKey::read(path));
+        let mut keys = given.chain(files);
+        let in_use = keys.next().transpose()?;
+        let in_use = in_use.map_or_else(|| self.master_key(), Ok)?;
+        Ok((in_use, keys.collect::<Result<_, _>>()?))
+    }
+
     /// `None`: this instance takes no deliveries.
     pub fn journal_directory(&self) -> Option<&Path> {
         Some(self.journal.directory.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+impl AuditSettings {
+    /// Whether the record of use has keys of its own, which a change of the pseudonym key leaves alone.
+    pub fn has_own_keys(&self) -> bool {
+        !self.keys.is_empty() || !self.key_files.is_empty()
     }
 }
 
@@ -386,6 +411,8 @@ fn environment() -> Environment {
         "access.scopes.customer_relationships",
         "access.scopes.account_servicing_provider",
         "access.scopes.write",
+        "audit.key_files",
+        "audit.keys",
         "identifiers.synthetic",
     ];
     let environment = Environment::with_prefix("KUNDEFORHOLD")

@@ -1,19 +1,21 @@
 //! The service: built, bound, run, drained. The only place that wires; commands and tests start it this way.
 
+mod heads;
 mod ports;
 mod upkeep;
 mod wiring;
 
-pub use wiring::{Parts, Stores, required_scopes};
+pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
-use crate::chain::OpenError;
+use crate::audit::RecorderError;
 use crate::config::{ConfigError, Settings};
 use crate::index::IndexError;
 use crate::journal::JournalError;
 use crate::register::participants::ParticipantsFileError;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
+use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
@@ -41,7 +43,7 @@ pub enum StartError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("the record of use: {0}")]
-    Audit(#[from] OpenError),
+    Audit(#[from] RecorderError),
     #[error("the issuer's keys cannot be fetched from here: {0}")]
     Keys(#[from] OutboundError),
     #[error("{address} cannot be listened on: {cause}")]
@@ -62,6 +64,7 @@ pub struct Server {
     management: ActixServer,
     files: Vec<WatchedFile>,
     drain: Duration,
+    head_every: Duration,
     prometheus: PrometheusHandle,
 }
 
@@ -80,6 +83,7 @@ impl Server {
             public,
             management,
             drain: Duration::from_secs(settings.server.drain_seconds),
+            head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
             prometheus,
         })
     }
@@ -101,6 +105,11 @@ impl Server {
         tasks.spawn(upkeep(
             self.parts.readiness.recorder.clone(),
             self.prometheus,
+            background.clone(),
+        ));
+        tasks.spawn(publish_heads(
+            self.parts.readiness.recorder.clone(),
+            self.head_every,
             background.clone(),
         ));
         let (public_handle, management_handle) = (self.public.handle(), self.management.handle());

@@ -16,6 +16,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "server",
             "http",
             "register",
+            "audit",
             "access",
             "sandbox",
             "config",

@@ -1,10 +1,12 @@
-//! What is kept of a call.
+//! What is kept of a call. Its sequence number is that of its place in the chain.
 
 use super::ListedBanks;
+use super::instance::InstanceId;
+use super::keys::AuditKey;
 use crate::domain::calendar::Period;
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
-use crate::pseudonym::Pseudonyms;
-use chrono::{DateTime, NaiveDate, Utc};
+use crate::pseudonym::KeyFingerprint;
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,6 +15,7 @@ const FORMAT_VERSION: u8 = 1;
 
 /// The operations that are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Endpoint {
     CustomerRelationships,
     AccountServicingProvider,
@@ -63,77 +66,124 @@ pub trait Conclusion {
     fn banks(&self) -> ListedBanks;
 }
 
+/// An entry as it stands in the log.
 #[derive(Serialize, Deserialize)]
-enum Entry {
-    Call(Box<StoredCall>),
+pub(super) struct StoredEntry<'a> {
+    /// The instance that wrote it.
+    pub(super) instance: &'a str,
+    /// The key that it was made with.
+    pub(super) key: KeyFingerprint,
+    /// When the call arrived; microseconds since 1970.
+    pub(super) at: i64,
+    #[serde(borrow)]
+    pub(super) event: StoredEvent<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum StoredEvent<'a> {
+    #[serde(borrow)]
+    Call(StoredCall<'a>),
     /// Written to find out whether the log can be written.
-    Probe {
-        at: DateTime<Utc>,
-    },
+    Probe,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredCall {
-    at: DateTime<Utc>,
-    endpoint: Endpoint,
-    consumer: u32,
-    supplier: Option<u32>,
-    token_id: Option<String>,
-    client_amr: Option<String>,
-    correlation: Uuid,
-    case: Option<Uuid>,
-    legal_mandate: Option<String>,
+pub(super) struct StoredCall<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) consumer: u32,
+    pub(super) supplier: Option<u32>,
+    pub(super) token_id: Option<&'a str>,
+    pub(super) client_amr: Option<&'a str>,
+    pub(super) correlation: Uuid,
+    pub(super) case: Option<Uuid>,
+    pub(super) legal_mandate: Option<&'a str>,
     /// As its pseudonym.
-    subject: Option<StoredSubject>,
-    period: Option<(NaiveDate, NaiveDate)>,
-    only_primary_owner: Option<bool>,
-    status: u16,
-    banks: Vec<u32>,
-    service: Option<String>,
-    outside_terms: Option<String>,
+    #[serde(borrow)]
+    pub(super) subject: Option<StoredSubject<'a>>,
+    /// First and last day, counted from the first of year 1.
+    pub(super) period: Option<(i32, i32)>,
+    pub(super) only_primary_owner: Option<bool>,
+    pub(super) status: u16,
+    pub(super) banks: Vec<u32>,
+    pub(super) service: Option<&'a str>,
+    pub(super) outside_terms: Option<&'a str>,
 }
 
-#[derive(Serialize, Deserialize)]
-enum StoredSubject {
-    Customer(Vec<u8>),
-    Account(Vec<u8>),
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StoredSubject<'a> {
+    Customer(&'a [u8]),
+    Account(&'a [u8]),
 }
 
-pub(super) fn encode(call: &Call, conclusion: &impl Conclusion, pseudonyms: &Pseudonyms) -> Vec<u8> {
-    to_bytes(&Entry::Call(Box::new(StoredCall {
-        at: call.at,
-        endpoint: call.endpoint,
-        consumer: call.consumer.as_u32(),
-        supplier: call.supplier.map(OrganizationNumber::as_u32),
-        token_id: call.token_id.clone(),
-        client_amr: call.client_amr.clone(),
-        correlation: call.correlation,
-        case: call.case,
-        legal_mandate: call.legal_mandate.as_deref().map(mask_long_numbers),
-        subject: call.subject.as_ref().map(|subject| match subject {
-            Subject::Customer(id) => StoredSubject::Customer(pseudonyms.customer(id).as_bytes().to_vec()),
-            Subject::Account(number) => {
-                StoredSubject::Account(pseudonyms.account(number).as_bytes().to_vec())
-            }
+impl<'a> StoredSubject<'a> {
+    /// The subject as `pseudonym`, which is of its kind.
+    pub(super) fn of(subject: &Subject, pseudonym: &'a [u8]) -> Self {
+        match subject {
+            Subject::Customer(_) => Self::Customer(pseudonym),
+            Subject::Account(_) => Self::Account(pseudonym),
+        }
+    }
+}
+
+impl<'a> StoredEntry<'a> {
+    /// `None` for bytes that no version known here wrote.
+    pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        match bytes.split_first()? {
+            (&FORMAT_VERSION, entry) => postcard::from_bytes(entry).ok(),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn encode(
+    call: &Call,
+    conclusion: &impl Conclusion,
+    instance: &InstanceId,
+    key: &AuditKey,
+) -> Vec<u8> {
+    let legal_mandate = call.legal_mandate.as_deref().map(mask_long_numbers);
+    let pseudonym = call.subject.as_ref().map(|subject| key.pseudonym(subject));
+    let subject = call.subject.as_ref().zip(pseudonym.as_ref());
+    to_bytes(&StoredEntry {
+        instance: instance.as_str(),
+        key: key.id(),
+        at: call.at.timestamp_micros(),
+        event: StoredEvent::Call(StoredCall {
+            endpoint: call.endpoint,
+            consumer: call.consumer.as_u32(),
+            supplier: call.supplier.map(OrganizationNumber::as_u32),
+            token_id: call.token_id.as_deref(),
+            client_amr: call.client_amr.as_deref(),
+            correlation: call.correlation,
+            case: call.case,
+            legal_mandate: legal_mandate.as_deref(),
+            subject: subject.map(|(subject, sealed)| StoredSubject::of(subject, sealed.as_bytes())),
+            period: call
+                .period
+                .map(|period| (period.from().num_days_from_ce(), period.to().num_days_from_ce())),
+            only_primary_owner: call.only_primary_owner,
+            status: conclusion.status(),
+            banks: conclusion
+                .banks()
+                .into_iter()
+                .map(OrganizationNumber::as_u32)
+                .collect(),
+            service: call.service.as_deref(),
+            outside_terms: call.outside_terms,
         }),
-        period: call.period.map(|period| (period.from(), period.to())),
-        only_primary_owner: call.only_primary_owner,
-        status: conclusion.status(),
-        banks: conclusion
-            .banks()
-            .into_iter()
-            .map(OrganizationNumber::as_u32)
-            .collect(),
-        service: call.service.clone(),
-        outside_terms: call.outside_terms.map(str::to_owned),
-    })))
+    })
 }
 
-pub(super) fn probe() -> Vec<u8> {
-    to_bytes(&Entry::Probe { at: Utc::now() })
+pub(super) fn probe(instance: &InstanceId, key: &AuditKey) -> Vec<u8> {
+    to_bytes(&StoredEntry {
+        instance: instance.as_str(),
+        key: key.id(),
+        at: Utc::now().timestamp_micros(),
+        event: StoredEvent::Probe,
+    })
 }
 
-fn to_bytes(entry: &Entry) -> Vec<u8> {
+fn to_bytes(entry: &StoredEntry) -> Vec<u8> {
     postcard::to_extend(entry, vec![FORMAT_VERSION])
         .expect("a vector grows as needed, and every field has a known length")
 }

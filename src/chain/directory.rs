@@ -12,6 +12,8 @@ use std::{
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const LOCK_NAME: &str = "lock";
+/// Held while segments are pruned, which the writer need not notice.
+const PRUNE_LOCK_NAME: &str = "prune-lock";
 const UNFINISHED_NAME: &str = "next-segment";
 const SEGMENT_SUFFIX: &str = ".seg";
 const SEGMENT_DIGITS: usize = 20;
@@ -60,7 +62,7 @@ impl Directory {
         }
         Ok(Self {
             path: path.into(),
-            lock: Lock::take(path)?,
+            lock: Lock::take(path, LOCK_NAME)?,
         })
     }
 
@@ -70,7 +72,7 @@ impl Directory {
         if self.lock.identity.stands_at(&path) {
             return Ok(());
         }
-        self.lock = Lock::take(&self.path).map_err(|error| match error {
+        self.lock = Lock::take(&self.path, LOCK_NAME).map_err(|error| match error {
             OpenError::Io(fault) => fault,
             in_use => Fault::on("lock", &path)(std::io::Error::other(in_use.to_string())),
         })?;
@@ -79,40 +81,49 @@ impl Directory {
 
     /// Creates the segment that begins with entry `first`. It appears under its name with its whole header,
     /// durably, or not at all.
-    pub fn create_segment(&self, first: u64, header: &[u8]) -> Result<File, Fault> {
+    pub fn create_segment(&self, first: u64, header: &[u8]) -> Result<(), Fault> {
         let unfinished = self.path.join(UNFINISHED_NAME);
-        let failed = || Fault::on("create a segment as", &unfinished);
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(FILE_MODE);
-        let mut file = options.open(&unfinished).map_err(failed())?;
-        file.write_all(header).map_err(failed())?;
-        file.sync_all().map_err(failed())?;
-        let path = segment_path(&self.path, first);
-        std::fs::rename(&unfinished, &path).map_err(Fault::on("name the new segment", &path))?;
-        sync_directory(&self.path)?;
-        Ok(file)
+        put_whole(&unfinished, &segment_path(&self.path, first), header)
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), Fault> {
+/// Writes a file that appears under its name whole and durably, or not at all.
+pub fn put_whole(unfinished: &Path, path: &Path, content: &[u8]) -> Result<(), Fault> {
+    let failed = || Fault::on("write", unfinished);
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(FILE_MODE);
+    let mut file = options.open(unfinished).map_err(failed())?;
+    file.write_all(content).map_err(failed())?;
+    file.sync_all().map_err(failed())?;
+    std::fs::rename(unfinished, path).map_err(Fault::on("give its name to", path))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+/// Makes names that were added to a directory, or removed from it, durable.
+pub fn sync_directory(path: &Path) -> Result<(), Fault> {
     let synced = File::open(path).and_then(|directory| directory.sync_all());
     synced.map_err(Fault::on("sync the directory", path))
 }
 
 /// Held for as long as the file is open.
-struct Lock {
+pub struct Lock {
     _file: File,
     identity: Identity,
 }
 
 impl Lock {
-    fn take(directory: &Path) -> Result<Self, OpenError> {
-        let path = directory.join(LOCK_NAME);
+    /// Keeps others from pruning at the same time.
+    pub fn for_pruning(directory: &Path) -> Result<Self, OpenError> {
+        Self::take(directory, PRUNE_LOCK_NAME)
+    }
+
+    fn take(directory: &Path, name: &str) -> Result<Self, OpenError> {
+        let path = directory.join(name);
         let failed = || Fault::on("lock", &path);
         let mut options = OpenOptions::new();
         options

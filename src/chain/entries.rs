@@ -2,9 +2,10 @@
 
 use super::{
     Corrupt, Entry, Fault, Flaw, Head, HeadKey, Purpose, ReadError,
-    directory::{segment_path, segments},
+    directory::segment_path,
     format::{FRAME_OVERHEAD_BYTES, HASH_BYTES, SEGMENT_HEADER_BYTES, Sealer},
     scan::{Scan, Step},
+    stub::{Removal, Stub},
 };
 use std::{
     fs::File,
@@ -13,7 +14,7 @@ use std::{
 };
 
 /// All entries of the chain in `directory`, proved in order: headers, hashes, keyed heads, and that each segment
-/// continues the one before it. Holds one segment in memory. The first error is the last item.
+/// continues the one before it, the first the stub of what was pruned. Holds one segment in memory. The first error is the last item.
 ///
 /// May be used while another process writes the chain: it then ends at an entry that was written by the time it
 /// was read, which [`Chain::entries`](super::Chain::entries) makes certain to be durable too. A tail that was cut
@@ -39,6 +40,7 @@ pub struct Entries {
     limit: u64,
     segments: std::vec::IntoIter<u64>,
     scan: Option<Scan>,
+    stub: Stub,
     head: Head,
     torn_bytes: u64,
     is_over: bool,
@@ -46,14 +48,10 @@ pub struct Entries {
 
 impl Entries {
     pub(super) fn up_to(directory: &Path, sealer: Sealer, limit: u64) -> Result<Self, ReadError> {
-        let segments = segments(directory)?;
+        let (segments, stub) = Stub::and_segments(directory, &sealer)?;
+        let head = stub.head();
         if segments.is_empty() {
-            return Err(Corrupt {
-                segment: 1,
-                sequence: 1,
-                flaw: Flaw::Missing,
-            }
-            .into());
+            return Err(missing_after(&head).into());
         }
         Ok(Self {
             directory: directory.to_owned(),
@@ -61,7 +59,8 @@ impl Entries {
             limit,
             segments: segments.into_iter(),
             scan: None,
-            head: Head::EMPTY,
+            stub,
+            head,
             torn_bytes: 0,
             is_over: false,
         })
@@ -70,6 +69,11 @@ impl Entries {
     /// The last entry proved so far.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// What was pruned from the beginning of the chain, oldest first.
+    pub fn removals(&self) -> &[Removal] {
+        self.stub.removals()
     }
 
     /// Once the iterator has ended: bytes of an interrupted, never acknowledged write at the end of the chain.
@@ -141,16 +145,44 @@ fn require_continuation(first: u64, reached: &Head, continued: &Head) -> Result<
     Ok(())
 }
 
-/// Proves the header of each segment, that the first is the chain's first, and that each but the last ends in
+/// That there is no segment to continue after `head`.
+pub(super) fn missing_after(head: &Head) -> Corrupt {
+    let next = head.sequence + 1;
+    Corrupt {
+        segment: next,
+        sequence: next,
+        flaw: Flaw::Missing,
+    }
+}
+
+/// Proves the ends of all segments of the chain in `directory`, but not the entries between.
+///
+/// # Errors
+/// If the directory cannot be read, or a header, a closing frame or the stub is not what was written.
+pub fn check_ends(directory: &Path, purpose: Purpose, key: &HeadKey) -> Result<(), ReadError> {
+    let sealer = Sealer {
+        purpose,
+        key: key.clone(),
+    };
+    let (firsts, stub) = Stub::and_segments(directory, &sealer)?;
+    check_headers(directory, &sealer, &firsts, &stub.head())
+}
+
+/// Proves the header of each segment, that the first continues from `start`, and that each but the last ends in
 /// the closing frame from which the next continues. Does not read the entries between.
-pub(super) fn check_headers(directory: &Path, sealer: &Sealer, firsts: &[u64]) -> Result<(), ReadError> {
+pub(super) fn check_headers(
+    directory: &Path,
+    sealer: &Sealer,
+    firsts: &[u64],
+    start: &Head,
+) -> Result<(), ReadError> {
     let mut before: Option<(u64, Vec<u8>)> = None;
     for first in firsts {
         let (header, ending) = read_ends(&segment_path(directory, *first))?;
         let continued = sealer.parse_header(&header, *first)?;
         match before {
-            None => require_continuation(*first, &Head::EMPTY, &continued)?,
-            Some((_, found)) if found == ending_at(sealer, &continued) => {}
+            None => require_continuation(*first, start, &continued)?,
+            Some((_, found)) if ends_at(sealer, &found, &continued) => {}
             Some((segment, _)) => {
                 return Err(Corrupt {
                     segment,
@@ -165,9 +197,11 @@ pub(super) fn check_headers(directory: &Path, sealer: &Sealer, firsts: &[u64]) -
     Ok(())
 }
 
-/// How a segment ends whose last entry is `last`: the entry's hash, and the frame that closes the segment.
-fn ending_at(sealer: &Sealer, last: &Head) -> Vec<u8> {
-    [&last.hash[..], &sealer.closing_frame(last)].concat()
+/// Whether a segment that ends in `ending` has `last` as its last entry: the entry's hash, and the frame that
+/// closes the segment.
+fn ends_at(sealer: &Sealer, ending: &[u8], last: &Head) -> bool {
+    let frame = ending.strip_prefix(&last.hash);
+    frame.is_some_and(|frame| frame.len() == FRAME_OVERHEAD_BYTES && sealer.closes(frame, last))
 }
 
 /// The first bytes of a segment, as many as a header has, and the last, as many as an ending has, or fewer.

@@ -55,6 +55,8 @@ pub enum Flaw {
     Spliced,
     /// The entry, or its place in the order, was changed.
     Changed,
+    /// What says which segments were pruned was not made with this head key, or was changed.
+    Stub,
     /// The segment lacks the keyed head that closes it, or has another, or goes on after it.
     Closing,
 }
@@ -71,6 +73,7 @@ impl fmt::Display for Flaw {
             Self::Missing => f.write_str("the segment before is missing"),
             Self::Spliced => f.write_str("the segment does not continue from the entry before it"),
             Self::Changed => f.write_str("the entry is not the one that was written"),
+            Self::Stub => f.write_str("the stub of what was pruned is not authenticated by this head key"),
             Self::Closing => f.write_str("the segment is not closed by its keyed head"),
         }
     }
@@ -121,6 +124,32 @@ pub enum ReadError {
     /// What was read is not what was written.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+}
+
+/// Why a chain was not pruned.
+#[derive(Debug, Error)]
+pub enum PruneError {
+    /// Another process prunes this chain.
+    #[error("{} is being pruned by another process", .0.display())]
+    InUse(Arc<Path>),
+    /// No segment begins after the entry up to which was to be pruned.
+    #[error("entry {0} is not the last of a closed segment")]
+    NotAnEnd(u64),
+    /// A file could not be read, written or removed.
+    #[error(transparent)]
+    Io(#[from] Fault),
+    /// The chain is not what was written.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+}
+
+impl From<ReadError> for PruneError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(fault) => Self::Io(fault),
+            ReadError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+        }
+    }
 }
 
 impl From<ReadError> for OpenError {

@@ -20,7 +20,8 @@ pub type Hash = [u8; HASH_BYTES];
 
 const MAGIC: [u8; 7] = *b"KFCHAIN";
 const VERSION: u8 = 1;
-const PURPOSE_BYTES: usize = 8;
+/// Bytes of a purpose's label.
+pub const PURPOSE_BYTES: usize = 8;
 const MAC_START: usize = MAGIC.len() + 1 + PURPOSE_BYTES + 8;
 /// Bytes of a segment's header.
 pub const SEGMENT_HEADER_BYTES: usize = MAC_START + 2 * HASH_BYTES;
@@ -39,11 +40,15 @@ pub struct Sealer {
 impl Sealer {
     /// The header of the segment that continues after `previous`.
     pub fn header(&self, previous: &Head) -> [u8; SEGMENT_HEADER_BYTES] {
+        self.header_by(self.key.in_use(), previous)
+    }
+
+    fn header_by(&self, key: &hmac::Key, previous: &Head) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut header = [0; SEGMENT_HEADER_BYTES];
         let (signed, rest) = header.split_at_mut(MAC_START);
         let first = previous.sequence.wrapping_add(1).to_be_bytes();
         signed.copy_from_slice(&[&MAGIC[..], &[VERSION], &label(self.purpose), &first].concat());
-        let mac = self.mac(&[signed, &previous.hash]);
+        let mac = mac(key, &[signed, &previous.hash]);
         rest[..HASH_BYTES].copy_from_slice(&mac);
         rest[HASH_BYTES..].copy_from_slice(&previous.hash);
         header
@@ -73,7 +78,7 @@ impl Sealer {
             sequence: first.wrapping_sub(1),
             hash: previous_hash,
         };
-        if header != self.header(&previous) {
+        if !self.key.all().any(|key| header == self.header_by(key, &previous)) {
             return Err(corrupt(Flaw::Header));
         }
         Ok(previous)
@@ -81,6 +86,17 @@ impl Sealer {
 
     /// The frame that closes a segment whose last entry is `head`.
     pub fn closing_frame(&self, head: &Head) -> [u8; FRAME_OVERHEAD_BYTES] {
+        self.closing_frame_by(self.key.in_use(), head)
+    }
+
+    /// Whether `bytes` begin with the frame that closes a segment whose last entry is `head`.
+    pub fn closes(&self, bytes: &[u8], head: &Head) -> bool {
+        self.key
+            .all()
+            .any(|key| bytes.starts_with(&self.closing_frame_by(key, head)))
+    }
+
+    fn closing_frame_by(&self, key: &hmac::Key, head: &Head) -> [u8; FRAME_OVERHEAD_BYTES] {
         let mut frame = [0; FRAME_OVERHEAD_BYTES];
         let header = FrameHeader {
             kind: Kind::Close,
@@ -88,23 +104,38 @@ impl Sealer {
             sequence: head.sequence,
             position: 0,
         };
-        let seal = self.mac(&[&label(self.purpose), &head.sequence.to_be_bytes(), &head.hash]);
+        let seal = mac(
+            key,
+            &[&label(self.purpose), &head.sequence.to_be_bytes(), &head.hash],
+        );
         frame[..FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
         frame[FRAME_HEADER_BYTES..].copy_from_slice(&seal);
         frame
     }
 
-    fn mac(&self, parts: &[&[u8]]) -> Hash {
-        let mut context = hmac::Context::with_key(&self.key.hmac());
-        parts.iter().for_each(|part| context.update(part));
-        let mut mac = [0; HASH_BYTES];
-        mac.copy_from_slice(context.sign().as_ref());
-        mac
+    /// Authenticates something that is neither a header nor a closing frame.
+    pub fn sign(&self, bytes: &[u8]) -> Hash {
+        mac(self.key.in_use(), &[bytes])
+    }
+
+    /// Whether [`sign`](Self::sign) made `signature`, with any of the keys.
+    pub fn is_signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        self.key
+            .all()
+            .any(|key| hmac::verify(key, bytes, signature).is_ok())
     }
 }
 
-/// The purpose as a header and a keyed head carry it.
-fn label(purpose: Purpose) -> [u8; PURPOSE_BYTES] {
+fn mac(key: &hmac::Key, parts: &[&[u8]]) -> Hash {
+    let mut context = hmac::Context::with_key(key);
+    parts.iter().for_each(|part| context.update(part));
+    let mut mac = [0; HASH_BYTES];
+    mac.copy_from_slice(context.sign().as_ref());
+    mac
+}
+
+/// The purpose as a header, a keyed head and a stub carry it.
+pub fn label(purpose: Purpose) -> [u8; PURPOSE_BYTES] {
     match purpose {
         Purpose::Journal => *b"journal\0",
         Purpose::Audit => *b"audit\0\0\0",

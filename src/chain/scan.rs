@@ -116,8 +116,7 @@ impl Scan {
             };
             return Ok(Step::Entry(self.take_entry(header)));
         }
-        let closing = self.sealer.closing_frame(&self.head);
-        if self.bytes[self.offset..].starts_with(&closing) {
+        if self.sealer.closes(&self.bytes[self.offset..], &self.head) {
             return self.take_closing();
         }
         if self.is_last && self.is_torn() {

@@ -3,9 +3,11 @@
 
 use super::{
     Fault, Head, OpenError, Options, Recovery,
-    directory::{Directory, Identity, segment_path, segments},
+    directory::{Directory, Identity, segment_path},
+    entries::{check_headers, missing_after},
     format::{FRAME_OVERHEAD_BYTES, HASH_BYTES, Hash, SEGMENT_HEADER_BYTES, Sealer, array},
     scan::{Scan, Step},
+    stub::Stub,
 };
 use rustix::fs::{FallocateFlags, fallocate};
 use std::{
@@ -33,6 +35,7 @@ pub struct Tail {
     segment_bytes: u64,
     segment: Segment,
     head: Head,
+    last_closed: Head,
 }
 
 impl Tail {
@@ -42,57 +45,45 @@ impl Tail {
         sealer: Sealer,
         options: &Options,
     ) -> Result<(Self, Recovery), OpenError> {
-        let firsts = segments(&directory.path)?;
-        let Some(last) = firsts.last() else {
-            let segment = Segment::create(&directory, &sealer, &Head::EMPTY)?;
-            let recovery = Recovery {
-                entries: 0,
-                torn_bytes: 0,
-                created: true,
-            };
-            let segment_bytes = options.segment_bytes;
-            return Ok((
-                Self {
-                    directory,
-                    sealer,
-                    segment_bytes,
-                    segment,
-                    head: Head::EMPTY,
-                },
-                recovery,
-            ));
-        };
-        super::entries::check_headers(&directory.path, &sealer, &firsts)?;
-        let mut scan = Scan::open(&directory.path, &sealer, *last, true)?;
-        let closed = loop {
-            match scan.step()? {
-                Step::Entry(_) => {}
-                Step::Closed => break true,
-                Step::End | Step::Torn => break false,
+        let (firsts, stub) = Stub::and_segments(&directory.path, &sealer)?;
+        let (segment, head, recovery) = match firsts.last() {
+            None if stub.head() != Head::EMPTY => return Err(missing_after(&stub.head()).into()),
+            None => {
+                let recovery = Recovery {
+                    entries: 0,
+                    torn_bytes: 0,
+                    created: true,
+                };
+                (
+                    Segment::create(&directory, &sealer, &Head::EMPTY)?,
+                    Head::EMPTY,
+                    recovery,
+                )
+            }
+            Some(last) => {
+                check_headers(&directory.path, &sealer, &firsts, &stub.head())?;
+                recover_segment(&directory, &sealer, *last)?
             }
         };
-        let head = scan.head();
-        let recovery = Recovery {
-            entries: head.sequence,
-            torn_bytes: scan.trailing_bytes(),
-            created: false,
+        let tail = Self {
+            directory,
+            sealer,
+            segment_bytes: options.segment_bytes,
+            segment,
+            head,
+            last_closed: Head::EMPTY,
         };
-        let segment = Segment::reopen(&directory, *last, scan.offset(), closed)?;
-        Ok((
-            Self {
-                directory,
-                sealer,
-                segment_bytes: options.segment_bytes,
-                segment,
-                head,
-            },
-            recovery,
-        ))
+        Ok((tail, recovery))
     }
 
     /// The last durable entry.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The last entry of the segment that this handle closed last; empty if it closed none.
+    pub fn last_closed(&self) -> Head {
+        self.last_closed
     }
 
     /// Makes `frames` durable, the last of which is `head`. On an error none of them counts as written.
@@ -117,6 +108,7 @@ impl Tail {
         if !self.segment.closed && self.segment.is_full_for(frames.len() as u64, self.segment_bytes) {
             let frame = self.sealer.closing_frame(&self.head);
             self.segment.close(&frame)?;
+            self.last_closed = self.head;
         }
         if self.segment.closed {
             self.segment = Segment::create(&self.directory, &self.sealer, &self.head)?;
@@ -148,6 +140,30 @@ impl Tail {
         self.repair()?;
         self.segment.cut()
     }
+}
+
+/// Proves the last segment and cuts off what is torn.
+fn recover_segment(
+    directory: &Directory,
+    sealer: &Sealer,
+    first: u64,
+) -> Result<(Segment, Head, Recovery), OpenError> {
+    let mut scan = Scan::open(&directory.path, sealer, first, true)?;
+    let closed = loop {
+        match scan.step()? {
+            Step::Entry(_) => {}
+            Step::Closed => break true,
+            Step::End | Step::Torn => break false,
+        }
+    };
+    let head = scan.head();
+    let recovery = Recovery {
+        entries: head.sequence,
+        torn_bytes: scan.trailing_bytes(),
+        created: false,
+    };
+    let segment = Segment::reopen(directory, first, scan.offset(), closed)?;
+    Ok((segment, head, recovery))
 }
 
 /// Refuses a file that was put in the place of the one that was written up to `end`.

@@ -30,6 +30,8 @@ pub enum Command {
 /// What the handle sees of the writer.
 pub struct Progress {
     pub head: watch::Sender<Head>,
+    /// The last entry of the segment that was closed last.
+    pub closed: watch::Sender<Head>,
     pub flushes: AtomicU64,
 }
 
@@ -112,6 +114,9 @@ impl Writer {
             .commit(&self.group.frames[HASH_BYTES..], self.group.head);
         if committed.is_ok() {
             self.progress.head.send_replace(self.group.head);
+            let closed = self.tail.last_closed();
+            let is_news = |known: &mut Head| std::mem::replace(known, closed) != closed;
+            self.progress.closed.send_if_modified(is_news);
         }
         for Waiting { answer, mut locator } in self.group.waiting.drain(..) {
             let outcome = committed.as_ref().map(|place| {

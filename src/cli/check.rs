@@ -2,9 +2,10 @@
 
 use super::Failure;
 use crate::access::terms::Terms;
+use crate::audit;
 use crate::config::Settings;
 use crate::register::participants;
-use crate::server::{Stores, required_scopes};
+use crate::server::{Stores, audit_ring, required_scopes};
 use std::path::PathBuf;
 
 /// Validates configuration, terms, participants, index, journal and audit folder without serving
@@ -31,7 +32,14 @@ impl Check {
         let terms = Terms::read(settings.access.services_file())?;
         println!("{}", told(&terms));
         check_writable(&settings.audit.directory)?;
-        println!("record of use: writable");
+        audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
+        println!("record of use: writable, and readable with its keys");
+        if !settings.audit.has_own_keys() {
+            println!(
+                "record of use: has no keys of its own (audit.key_files); before the pseudonym key is changed, \
+                 its present file must be listed there"
+            );
+        }
         let stores = Stores::open(&settings).await?;
         stores.index.refresh().await?;
         let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);

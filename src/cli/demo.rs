@@ -116,6 +116,7 @@ impl Demo {
         settings.maskinporten.issuer = Some(issuer.name().to_owned());
         settings.maskinporten.jwks_uri = Some(issuer.jwks_uri());
         settings.index.url = Some(self.index.clone().unwrap_or(embedded).into());
+        settings.audit.key_files = vec![key_file.clone()];
         settings.index.pseudonym_key_file = Some(key_file);
         settings.journal.directory = directory.join("journal");
         settings.audit.directory = directory.join("audit");

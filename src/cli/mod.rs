@@ -2,6 +2,7 @@
 //! standard error; 2: wrong usage.
 
 mod ask;
+mod audit;
 mod check;
 mod demo;
 mod healthcheck;
@@ -33,6 +34,8 @@ enum Command {
     Account(ask::Account),
     Issuer(issuer::Issuer),
     Token(issuer::Token),
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     #[command(subcommand)]
     Index(index::IndexCommand),
     #[command(subcommand)]
@@ -67,6 +70,7 @@ pub fn run() -> ExitCode {
             Command::Account(command) => command.run().await,
             Command::Issuer(command) => command.run().await,
             Command::Token(command) => command.run().await,
+            Command::Audit(command) => command.run(),
             Command::Index(command) => command.run().await,
             Command::Key(command) => command.run(),
             Command::Openapi(command) => command.run(),

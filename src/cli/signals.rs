@@ -10,6 +10,8 @@ pub fn listen() -> std::io::Result<(CancellationToken, Arc<Notify>)> {
     let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
+    // A write beyond a limit on file sizes would end the process; handled, it is an error of that write.
+    let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let (told_to_stop, told_to_reload) = (stop.clone(), Arc::clone(&reload));
     tokio::spawn(async move {
         loop {

@@ -7,6 +7,8 @@ fn the_defaults_are_those_of_the_specification() {
     assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
     assert_eq!(settings.server.drain_seconds, 5);
     assert_eq!(settings.retention.closed_years, 10);
+    assert_eq!(settings.audit.retention_years, 13);
+    assert!(!settings.audit.has_own_keys());
     assert!(settings.access.services_file().is_none());
     assert!(settings.access.enforcement == Enforcement::Enforce);
     assert_eq!(settings.access.today_grace_days, 1);

@@ -1,7 +1,7 @@
 //! The management port: liveness, readiness and metrics.
 
 use crate::access::key_set::KeySet;
-use crate::audit::Recorder;
+use crate::audit::{PublishedHead, Recorder};
 use crate::register::keeper::Keeper;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, http::header::ContentType};
@@ -58,6 +58,7 @@ pub fn configure(config: &mut ServiceConfig) {
     for path in ["/isready", "/internal/isready"] {
         config.route(path, web::get().to(is_ready));
     }
+    config.route("/internal/audit/head", web::get().to(audit_head));
     config.route("/metrics", web::get().to(metrics));
 }
 
@@ -79,8 +80,14 @@ async fn is_ready(readiness: Data<Readiness>) -> HttpResponse {
     response.json(ReadinessBody { ready, waiting_for })
 }
 
+/// For an outside party to keep: a log that lacks this entry was cut.
+async fn audit_head(readiness: Data<Readiness>) -> HttpResponse {
+    HttpResponse::Ok().json(readiness.recorder.head())
+}
+
 async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>) -> HttpResponse {
-    ::metrics::gauge!("kundeforhold_audit_head").set(readiness.recorder.head().sequence as f64);
+    let head = readiness.recorder.head();
+    ::metrics::gauge!("kundeforhold_audit_head").set(head.sequence as f64);
     ::metrics::gauge!("kundeforhold_ready").set(if readiness.waiting_for().is_empty() {
         1.0
     } else {
@@ -93,5 +100,21 @@ async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>)
     }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
-        .body(prometheus.render())
+        .body(prometheus.render() + &head_info(&head))
+}
+
+/// The head as the labels of a metric. Written here, since a registry would keep every hash there ever was.
+fn head_info(head: &PublishedHead) -> String {
+    let PublishedHead {
+        instance,
+        sequence,
+        hash,
+        key,
+        mac,
+    } = head;
+    format!(
+        "# HELP kundeforhold_audit_head_info Last durable record of use: number, hash and keyed MAC\n\
+         # TYPE kundeforhold_audit_head_info gauge\n\
+         kundeforhold_audit_head_info{{instance=\"{instance}\",sequence=\"{sequence}\",hash=\"{hash}\",key=\"{key}\",mac=\"{mac}\"}} 1\n"
+    )
 }

@@ -6,7 +6,7 @@ use crate::access::caller::RequiredScopes;
 use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
 use crate::access::terms::{Terms, TermsInForce};
-use crate::audit::Recorder;
+use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::chain::HeadKey;
 use crate::config::{AccessSettings, ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
 use crate::domain::identifiers::IdentifierRules;
@@ -140,8 +140,7 @@ impl Parts {
         let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
         participants::check_none_dropped(&participants, &with_records)?;
         let participants = ParticipantsInForce::new(participants);
-        let audit_timeout = Duration::from_millis(settings.audit.timeout_milliseconds);
-        let recorder = Recorder::open(&settings.audit.directory, &stores.key, audit_timeout)?;
+        let recorder = open_recorder(settings)?;
         let scopes = required_scopes(&settings.access.scopes)?;
         let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keeper = stores.keeper();
@@ -189,6 +188,28 @@ impl Parts {
             rules: settings.identifier_rules(),
         })
     }
+}
+
+/// The keys of the record of use, as configured.
+pub fn audit_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
+    let (in_use, former) = settings.audit_keys()?;
+    Ok(KeyRing::new(&in_use, &former))
+}
+
+fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
+    let audit = &settings.audit;
+    if !audit.has_own_keys() {
+        tracing::warn!(
+            "the record of use has no keys of its own (audit.key_files): before the pseudonym key is changed, \
+             its present file must be listed there"
+        );
+    }
+    let options = RecorderOptions {
+        instance: audit.instance.clone(),
+        timeout: Duration::from_millis(audit.timeout_milliseconds),
+        segment_bytes: audit.segment_bytes,
+    };
+    Ok(Recorder::open(&audit.directory, audit_ring(settings)?, &options)?)
 }
 
 fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {

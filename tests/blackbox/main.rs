@@ -1,5 +1,6 @@
 //! Black box: the started program, real signed tokens, both index engines.
 
+mod audit;
 mod commands;
 mod errors;
 mod harness;

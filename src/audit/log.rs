@@ -1,0 +1,146 @@
+//! A record of use as it is read back: proved entry by entry, and understood.
+
+use super::entry::{Endpoint, StoredCall, StoredEntry, StoredEvent, StoredSubject};
+use super::hex;
+use super::keys::KeyRing;
+use crate::chain::{self, Corrupt, Entries, Entry, Fault, Purpose, ReadError};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use std::path::Path;
+use uuid::Uuid;
+
+/// Where a log cannot be proved or understood.
+#[derive(Debug, thiserror::Error)]
+pub enum LogFault {
+    /// A file of it cannot be read.
+    #[error("{0}: {cause}", cause = .0.source)]
+    Unreadable(Fault),
+    /// It is not what was written.
+    #[error("{0}")]
+    Corrupt(Corrupt),
+    /// An entry is proved, but of a version that this program does not know.
+    #[error("entry {0} is of a version that this program does not know")]
+    UnknownVersion(u64),
+    /// An entry was made with a key that is not in the ring.
+    #[error("entry {0} was made with a key that is not in the ring (`audit.key_files`)")]
+    UnknownKey(u64),
+}
+
+impl From<ReadError> for LogFault {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(fault) => Self::Unreadable(fault),
+            ReadError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+        }
+    }
+}
+
+/// Starts reading the log in `folder`.
+pub(super) fn entries(folder: &Path, ring: &KeyRing) -> Result<Entries, LogFault> {
+    Ok(chain::entries(folder, Purpose::Audit, &ring.head_key())?)
+}
+
+/// What stands in an entry, if its key is in the ring.
+pub(super) fn understand<'a>(entry: &'a Entry, ring: &KeyRing) -> Result<StoredEntry<'a>, LogFault> {
+    let stored = StoredEntry::decode(&entry.payload).ok_or(LogFault::UnknownVersion(entry.sequence))?;
+    match ring.find(stored.key) {
+        Some(_) => Ok(stored),
+        None => Err(LogFault::UnknownKey(entry.sequence)),
+    }
+}
+
+/// Whether the log in `folder` can be read with the ring, judged by its segments' ends; true of a folder without
+/// a log.
+///
+/// # Errors
+/// See [`LogFault`].
+pub fn check(folder: &Path, ring: &KeyRing) -> Result<(), LogFault> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    Ok(chain::check_ends(folder, Purpose::Audit, &ring.head_key())?)
+}
+
+/// A recorded call, for reading by people and programs.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub time: DateTime<Utc>,
+    pub instance: String,
+    pub sequence: u64,
+    /// Id of the audit key.
+    pub key: String,
+    pub consumer: String,
+    pub supplier: Option<String>,
+    pub jti: Option<String>,
+    pub client_amr: Option<String>,
+    pub endpoint: Endpoint,
+    pub service: Option<String>,
+    pub outside_terms: Option<String>,
+    pub legal_mandate: Option<String>,
+    #[serde(rename = "accountInfoRequestID")]
+    pub case: Option<Uuid>,
+    #[serde(rename = "correlationID")]
+    pub correlation: Uuid,
+    /// The pseudonym under `key`.
+    #[serde(rename = "customerPseudonym")]
+    pub customer: Option<String>,
+    /// The pseudonym under `key`.
+    #[serde(rename = "accountPseudonym")]
+    pub account: Option<String>,
+    pub from_date: Option<NaiveDate>,
+    pub to_date: Option<NaiveDate>,
+    pub only_primary_owner: Option<bool>,
+    pub status: u16,
+    pub banks: Vec<String>,
+}
+
+impl Record {
+    /// `None` for an entry that is not about a call.
+    pub(super) fn new(sequence: u64, entry: &StoredEntry) -> Option<Self> {
+        let StoredEvent::Call(call) = &entry.event else {
+            return None;
+        };
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let day = |of: fn((i32, i32)) -> i32| {
+            call.period
+                .and_then(|p| NaiveDate::from_num_days_from_ce_opt(of(p)))
+        };
+        let (customer, account) = pseudonyms(call);
+        Some(Self {
+            time: DateTime::from_timestamp_micros(entry.at).unwrap_or_default(),
+            instance: entry.instance.to_owned(),
+            sequence,
+            key: hex::encode(&entry.key),
+            consumer: organization(call.consumer),
+            supplier: call.supplier.map(organization),
+            jti: text(call.token_id),
+            client_amr: text(call.client_amr),
+            endpoint: call.endpoint,
+            service: text(call.service),
+            outside_terms: text(call.outside_terms),
+            legal_mandate: text(call.legal_mandate),
+            case: call.case,
+            correlation: call.correlation,
+            customer,
+            account,
+            from_date: day(|period| period.0),
+            to_date: day(|period| period.1),
+            only_primary_owner: call.only_primary_owner,
+            status: call.status,
+            banks: call.banks.iter().copied().map(organization).collect(),
+        })
+    }
+}
+
+fn pseudonyms(call: &StoredCall) -> (Option<String>, Option<String>) {
+    match call.subject {
+        Some(StoredSubject::Customer(bytes)) => (Some(hex::encode(bytes)), None),
+        Some(StoredSubject::Account(bytes)) => (None, Some(hex::encode(bytes))),
+        None => (None, None),
+    }
+}
+
+fn organization(number: u32) -> String {
+    format!("{number:09}")
+}

@@ -1,0 +1,151 @@
+//! Writes the record of use.
+
+use super::entry::{self, Call, Conclusion};
+use super::head::{HEAD_MESSAGE, PublishedHead};
+use super::instance::{InstanceError, InstanceId};
+use super::keys::KeyRing;
+use crate::chain::{AppendError, Chain, Head, OpenError, Options, Purpose};
+use crate::domain::identifiers::OrganizationNumber;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The entry could not be made durable in time, so nothing may be answered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the record of use cannot be written: {0}")]
+pub struct Unrecorded(AppendError);
+
+/// Why the log is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    #[error("audit.instance: {0}")]
+    Instance(#[from] InstanceError),
+}
+
+/// A conclusion whose record is durable. Only [`Recorder::record`] makes it.
+#[derive(Debug)]
+pub struct Recorded<T>(T);
+
+impl<T> Recorded<T> {
+    /// What was concluded, to be answered now.
+    pub fn into_answer(self) -> T {
+        self.0
+    }
+}
+
+/// The bounds of the record, and who writes it.
+#[derive(Debug, Clone)]
+pub struct RecorderOptions {
+    /// Default: a random id, kept in the folder.
+    pub instance: Option<String>,
+    /// Longest wait of one call for its record.
+    pub timeout: Duration,
+    /// Size at which the next segment begins. Only whole segments are pruned.
+    pub segment_bytes: u64,
+}
+
+/// Writes the record of use of one instance.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    chain: Chain,
+    ring: KeyRing,
+    instance: InstanceId,
+    writable: AtomicBool,
+}
+
+impl Recorder {
+    /// Opens the log, or begins it.
+    pub fn open(folder: &Path, ring: KeyRing, options: &RecorderOptions) -> Result<Self, RecorderError> {
+        let chosen = options.instance.as_deref().map(InstanceId::parse).transpose()?;
+        let bounds = Options {
+            append_timeout: options.timeout,
+            segment_bytes: options.segment_bytes,
+            ..Options::default()
+        };
+        let (chain, recovery) = Chain::open(folder, Purpose::Audit, &ring.head_key(), bounds)?;
+        if recovery.torn_bytes > 0 {
+            tracing::warn!(
+                torn_bytes = recovery.torn_bytes,
+                "the record of use had a torn, unanswered end; it is cut off"
+            );
+        }
+        let instance = match chosen {
+            Some(instance) => instance,
+            None => InstanceId::of_folder(folder)?,
+        };
+        Ok(Self(Arc::new(Inner {
+            chain,
+            ring,
+            instance,
+            writable: AtomicBool::new(true),
+        })))
+    }
+
+    /// Makes the record of a call durable, and only then hands the conclusion back for answering.
+    pub async fn record<T: Conclusion>(&self, call: Call, conclusion: T) -> Result<Recorded<T>, Unrecorded> {
+        let started = std::time::Instant::now();
+        let entry = entry::encode(&call, &conclusion, &self.0.instance, self.0.ring.in_use());
+        let appended = self.0.chain.append(entry).await;
+        self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
+        metrics::histogram!("kundeforhold_audit_append_seconds").record(started.elapsed());
+        match appended {
+            Ok(_) => Ok(Recorded(conclusion)),
+            Err(cause) => {
+                metrics::counter!("kundeforhold_audit_failures_total").increment(1);
+                Err(Unrecorded(cause))
+            }
+        }
+    }
+
+    /// Whether the last record could be written.
+    pub fn writable(&self) -> bool {
+        self.0.writable.load(Ordering::Relaxed)
+    }
+
+    /// Tries the log with an entry of its own, so that it is found usable again after a fault.
+    pub async fn probe(&self) -> bool {
+        let entry = entry::probe(&self.0.instance, self.0.ring.in_use());
+        let appended = self.0.chain.append(entry).await;
+        self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
+        appended.is_ok()
+    }
+
+    /// The last durable entry, to be put where an outside party can keep it.
+    pub fn head(&self) -> PublishedHead {
+        PublishedHead::new(&self.0.chain.head(), &self.0.instance, self.0.ring.in_use())
+    }
+
+    /// Puts the head into the log of the process.
+    pub fn log_head(&self) {
+        let PublishedHead {
+            instance,
+            sequence,
+            hash,
+            key,
+            mac,
+        } = self.head();
+        tracing::info!(instance, sequence, hash, key, mac, "{HEAD_MESSAGE}");
+    }
+
+    /// Tells each time a segment is closed.
+    pub fn closed_segments(&self) -> watch::Receiver<Head> {
+        self.0.chain.closed_segments()
+    }
+
+    /// Flushes and ends the writer, and publishes the last head.
+    pub async fn close(&self) {
+        if let Err(cause) = self.0.chain.close().await {
+            tracing::warn!(%cause, "the record of use did not close cleanly");
+        }
+        self.log_head();
+    }
+}
+
+/// The banks that an answer lists, as the record keeps them.
+pub type ListedBanks = Vec<OrganizationNumber>;

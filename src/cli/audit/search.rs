@@ -1,0 +1,148 @@
+//! `kundeforhold audit search`
+
+use super::{Failure, Logs};
+use crate::audit::{self, Query, Record, Subject};
+use crate::config::Settings;
+use crate::domain::identifiers::{AccountNumber, Check, CustomerId, IdentifierRules, OrganizationNumber};
+use chrono::NaiveDate;
+use std::io::Write;
+use uuid::Uuid;
+
+/// Finds recorded calls; everything that is given must hold
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example, who looked this person up (for an access request):\n  \
+                  echo 01856867389 | kundeforhold audit search --config kundeforhold.toml --customer -\n\n\
+                  Proves the logs on the way, and fails where they are not what was written."
+)]
+#[group(skip)]
+pub struct Search {
+    #[command(flatten)]
+    logs: Logs,
+    #[command(flatten)]
+    criteria: Criteria,
+    /// Prints one line of JSON a call
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = true)]
+struct Criteria {
+    /// AccountInfoRequestID
+    #[arg(long, value_name = "UUID")]
+    case: Option<Uuid>,
+    /// CorrelationID
+    #[arg(long, value_name = "UUID")]
+    correlation: Option<Uuid>,
+    /// Organisation number of the one that asked or delivered
+    #[arg(long, value_name = "NUMBER", value_parser = OrganizationNumber::parse)]
+    consumer: Option<OrganizationNumber>,
+    /// Day in Norway, YYYY-MM-DD
+    #[arg(long, value_name = "DATE")]
+    day: Option<NaiveDate>,
+    /// A customer, read from standard input so that it stands in no process list
+    #[arg(long, value_name = "-")]
+    customer: Option<String>,
+    /// An account, read from standard input so that it stands in no process list
+    #[arg(long, value_name = "-", conflicts_with = "customer")]
+    account: Option<String>,
+}
+
+impl Search {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let (settings, directories, ring) = self.logs.open()?;
+        let query = self.criteria.query(&settings)?;
+        let mut out = std::io::stdout().lock();
+        if !self.json {
+            writeln!(out, "{}", row(HEADING))?;
+        }
+        let json = self.json;
+        let found = |record: &Record| match json {
+            true => writeln!(out, "{}", serde_json::to_string(record)?),
+            false => writeln!(out, "{}", line(record)),
+        };
+        Ok(audit::search(&directories, &ring, &query, found)?)
+    }
+}
+
+impl Criteria {
+    fn query(&self, settings: &Settings) -> Result<Query, Failure> {
+        Ok(Query {
+            case: self.case,
+            correlation: self.correlation,
+            consumer: self.consumer,
+            day: self.day,
+            subject: self.subject(settings)?,
+        })
+    }
+
+    fn subject(&self, settings: &Settings) -> Result<Option<Subject>, Failure> {
+        // It may have been recorded when other rules were in force.
+        let rules = IdentifierRules {
+            check: Check::Format,
+            ..settings.identifier_rules()
+        };
+        if let Some(customer) = &self.customer {
+            let customer = CustomerId::parse(&read_line(customer)?, &rules)?;
+            return Ok(Some(Subject::Customer(customer)));
+        }
+        if let Some(account) = &self.account {
+            let account = AccountNumber::parse_lookup_key(&read_line(account)?)?;
+            return Ok(Some(Subject::Account(account)));
+        }
+        Ok(None)
+    }
+}
+
+/// Reads the identifier for which `-` was given. Anything else is refused here and not by the argument's parser,
+/// which would repeat it.
+fn read_line(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Err(Failure(
+            "customers and accounts are read from standard input: give `-` instead of the number".to_owned(),
+        ));
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
+}
+
+const HEADING: [&str; 9] = [
+    "time",
+    "consumer",
+    "endpoint",
+    "status",
+    "case",
+    "correlation",
+    "banks",
+    "instance/sequence",
+    "legal mandate",
+];
+
+fn row(cells: [&str; 9]) -> String {
+    const WIDTHS: [usize; 9] = [24, 9, 24, 6, 36, 36, 19, 40, 0];
+    let padded: Vec<String> = cells
+        .iter()
+        .zip(WIDTHS)
+        .map(|(cell, width)| format!("{cell:width$}"))
+        .collect();
+    padded.join("  ")
+}
+
+fn line(record: &Record) -> String {
+    let endpoint = serde_json::to_value(record.endpoint).unwrap_or_default();
+    row([
+        &record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        &record.consumer,
+        endpoint.as_str().unwrap_or_default(),
+        &record.status.to_string(),
+        &record
+            .case
+            .map_or_else(|| "-".to_owned(), |case| case.to_string()),
+        &record.correlation.to_string(),
+        &record.banks.join(","),
+        &format!("{}/{}", record.instance, record.sequence),
+        record.legal_mandate.as_deref().unwrap_or("-"),
+    ])
+}

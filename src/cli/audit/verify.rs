@@ -1,0 +1,156 @@
+//! `kundeforhold audit verify`
+
+use super::{Failure, Logs};
+use crate::audit::{self, HeadStanding, KeptHead, KeyRing, LogFault, Proof, Removal, Verification, hex};
+use chrono::DateTime;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Proves the record of use, or names the first bad entry
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  kundeforhold audit verify --config kundeforhold.toml --heads kept-heads.jsonl\n  \
+                  kundeforhold audit verify --key-file audit.key --directory a/audit --directory b/audit\n\n\
+                  A cut end is found only by a head that was kept elsewhere: from the log lines, /metrics or\n\
+                  /internal/audit/head."
+)]
+pub struct Verify {
+    #[command(flatten)]
+    logs: Logs,
+    /// A head that was kept elsewhere; may be given several times
+    #[arg(long = "head", value_name = "SEQUENCE:HASH", value_parser = KeptHead::parse)]
+    heads: Vec<KeptHead>,
+    /// A file of heads: SEQUENCE:HASH or JSON a line, such as the service's log; `-` reads standard input
+    #[arg(long = "heads", value_name = "FILE")]
+    head_files: Vec<PathBuf>,
+    /// Prints the outcome as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let (_, directories, ring) = self.logs.open()?;
+        let mut heads = self.heads;
+        for file in &self.head_files {
+            heads.extend(read_heads(file, &ring)?);
+        }
+        let started = Instant::now();
+        let verification = audit::verify(&directories, &ring, heads);
+        let elapsed = started.elapsed();
+        if self.json {
+            println!("{}", verification_json(&verification, elapsed));
+        } else {
+            verification.proofs.iter().for_each(tell);
+            tell_heads(&verification);
+        }
+        verification
+            .first_fault()
+            .map_or(Ok(()), |fault| Err(Failure(fault)))
+    }
+}
+
+fn read_heads(file: &Path, ring: &KeyRing) -> Result<Vec<KeptHead>, Failure> {
+    let unreadable = |cause: std::io::Error| Failure(format!("{}: {cause}", file.display()));
+    let mut text = String::new();
+    match file.as_os_str() == "-" {
+        true => std::io::stdin().read_to_string(&mut text).map_err(unreadable)?,
+        false => std::fs::File::open(file)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .map_err(unreadable)?,
+    };
+    let mut heads = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let head = KeptHead::parse_line(line, ring);
+        heads.extend(head.map_err(|cause| Failure(format!("{}, line {number}: {cause}", file.display())))?);
+    }
+    Ok(heads)
+}
+
+fn tell(proof: &Proof) {
+    let folder = proof.folder.display();
+    for removal in &proof.removals {
+        let on = DateTime::from_timestamp(removal.at.cast_signed(), 0).unwrap_or_default();
+        println!(
+            "{folder}: entries {} to {} were pruned on {}",
+            removal.first,
+            removal.last,
+            on.date_naive()
+        );
+    }
+    let head = format!("{}:{}", proof.head.sequence, hex(&proof.head.hash));
+    println!("{folder}: {} entries proved, up to {head}", proof.entries);
+    if proof.torn_bytes > 0 {
+        println!(
+            "{folder}: {} bytes of a write that was interrupted, and never answered, follow",
+            proof.torn_bytes
+        );
+    }
+}
+
+fn tell_heads(verification: &Verification) {
+    if verification.heads.is_empty() {
+        println!("no heads were given, so a cut end would not be found");
+        return;
+    }
+    let count = |wanted| {
+        let with = verification
+            .heads
+            .iter()
+            .filter(|(_, standing)| *standing == wanted);
+        with.count()
+    };
+    println!(
+        "heads: {} found, {} pruned, {} missing",
+        count(HeadStanding::Found),
+        count(HeadStanding::Pruned),
+        count(HeadStanding::Missing)
+    );
+}
+
+fn verification_json(verification: &Verification, elapsed: Duration) -> Value {
+    let heads = verification.heads.iter().map(|(head, standing)| {
+        let standing = match standing {
+            HeadStanding::Found => "found",
+            HeadStanding::Pruned => "pruned",
+            HeadStanding::Missing => "missing",
+        };
+        json!({"sequence": head.sequence, "hash": hex(&head.hash), "instance": head.instance, "standing": standing})
+    });
+    json!({
+        "proved": verification.holds(),
+        "entries": verification.proofs.iter().map(|proof| proof.entries).sum::<u64>(),
+        "seconds": elapsed.as_secs_f64(),
+        "logs": verification.proofs.iter().map(proof_json).collect::<Vec<_>>(),
+        "heads": heads.collect::<Vec<_>>(),
+    })
+}
+
+fn proof_json(proof: &Proof) -> Value {
+    json!({
+        "directory": proof.folder,
+        "instances": proof.instances,
+        "entries": proof.entries,
+        "sequence": proof.head.sequence,
+        "hash": hex(&proof.head.hash),
+        "pruned": proof.removals.iter().map(removal_json).collect::<Vec<_>>(),
+        "tornBytes": proof.torn_bytes,
+        "fault": proof.fault.as_ref().map(fault_json),
+    })
+}
+
+pub(super) fn removal_json(removal: &Removal) -> Value {
+    let at = DateTime::from_timestamp(removal.at.cast_signed(), 0);
+    json!({"first": removal.first, "last": removal.last, "hash": hex(&removal.hash), "at": at})
+}
+
+fn fault_json(fault: &LogFault) -> Value {
+    let (segment, sequence) = match fault {
+        LogFault::Corrupt(corrupt) => (Some(corrupt.segment), Some(corrupt.sequence)),
+        LogFault::UnknownVersion(sequence) | LogFault::UnknownKey(sequence) => (None, Some(*sequence)),
+        LogFault::Unreadable(_) => (None, None),
+    };
+    json!({"segment": segment, "sequence": sequence, "what": fault.to_string()})
+}

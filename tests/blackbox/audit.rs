@@ -1,0 +1,7 @@
+//! The record of use, seen from outside: nothing is answered that is not in it.
+
+mod disk;
+mod heads;
+mod kills;
+mod load;
+mod recorded;
