@@ -6,6 +6,7 @@ use super::{
 };
 use crate::harness::Service;
 use crate::harness::identifiers::people;
+use reqwest::Method;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,4 +128,33 @@ async fn deliveries_amid_flushes_are_whole_or_absent() {
     }
     service.terminate();
     assert_index_agrees_with_journal(&service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_comes_back_older_is_not_answered_from_until_it_has_caught_up() {
+    let mut service = Service::start(REDIS).await;
+    service.deliver_world().await;
+    for customer in people().take(5) {
+        let snapshot = tempfile::tempdir().unwrap();
+        service.redis.as_ref().unwrap().save(snapshot.path());
+        let added = service
+            .kfr(Method::POST, GRANSKAUEN, &customer)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(added.status(), 201);
+        let truth = service.listed(&customer).await;
+        assert_ne!(truth, serde_json::json!([]));
+        let redis = service.redis.as_mut().unwrap();
+        redis.kill();
+        redis.start_again_from(snapshot.path());
+        let started = std::time::Instant::now();
+        let mut right = 0;
+        while right < 20 {
+            assert!(started.elapsed() < Duration::from_secs(10), "{}", service.log());
+            if told(&service, &customer, &truth).await == Told::Right {
+                right += 1;
+            }
+        }
+    }
 }
