@@ -3,7 +3,7 @@
 use super::entry::{Endpoint, StoredCall, StoredEntry, StoredEvent, StoredSubject};
 use super::hex;
 use super::keys::KeyRing;
-use crate::chain::{self, Corrupt, Entries, Entry, Fault, Purpose, ReadError};
+use crate::chain::{self, Corrupt, Entries, Entry, Fault, Flaw, Purpose, ReadError};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use std::path::Path;
@@ -18,6 +18,15 @@ pub enum LogFault {
     /// It is not what was written.
     #[error("{0}")]
     Corrupt(Corrupt),
+    /// A segment's header does not fit any key of the ring.
+    #[error(
+        "segment {segment:020}: the header is damaged, or was made with a key that is not in the ring \
+         (`audit.key_files`)"
+    )]
+    Header {
+        /// The segment, by the sequence number that its file is named by.
+        segment: u64,
+    },
     /// An entry is proved, but of a version that this program does not know.
     #[error("entry {0} is of a version that this program does not know")]
     UnknownVersion(u64),
@@ -26,11 +35,22 @@ pub enum LogFault {
     UnknownKey(u64),
 }
 
+impl From<Corrupt> for LogFault {
+    fn from(corrupt: Corrupt) -> Self {
+        match corrupt.flaw {
+            Flaw::Header => Self::Header {
+                segment: corrupt.segment,
+            },
+            _ => Self::Corrupt(corrupt),
+        }
+    }
+}
+
 impl From<ReadError> for LogFault {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Io(fault) => Self::Unreadable(fault),
-            ReadError::Corrupt(corrupt) => Self::Corrupt(corrupt),
+            ReadError::Corrupt(corrupt) => corrupt.into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::entry::{self, Call, Conclusion};
 use super::head::{HEAD_MESSAGE, PublishedHead};
 use super::instance::{InstanceError, InstanceId};
 use super::keys::KeyRing;
+use super::log::LogFault;
 use crate::chain::{AppendError, Chain, Head, OpenError, Options, Purpose};
 use crate::domain::identifiers::OrganizationNumber;
 use std::path::Path;
@@ -20,10 +21,23 @@ pub struct Unrecorded(AppendError);
 /// Why the log is not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
+    /// Another instance writes it, or a file cannot be used.
     #[error(transparent)]
-    Log(#[from] OpenError),
+    Unusable(OpenError),
+    /// It is not what was written, beyond a torn end.
+    #[error(transparent)]
+    Damaged(LogFault),
     #[error("audit.instance: {0}")]
     Instance(#[from] InstanceError),
+}
+
+impl From<OpenError> for RecorderError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Corrupt(corrupt) => Self::Damaged(corrupt.into()),
+            other => Self::Unusable(other),
+        }
+    }
 }
 
 /// A conclusion whose record is durable. Only [`Recorder::record`] makes it.

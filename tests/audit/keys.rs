@@ -26,7 +26,7 @@ async fn a_log_is_read_by_former_keys_after_the_key_was_changed() {
     let verification = verify(folder.path(), &ring(2, &[1]), &[before, after]);
     assert!(verification.holds(), "{:?}", verification.first_fault());
     assert_eq!(verification.proofs[0].entries, 600);
-    assert!(fault(folder.path(), &ring(2, &[]), &[]).contains("not authenticated by this head key"));
+    assert!(fault(folder.path(), &ring(2, &[]), &[]).contains("key that is not in the ring"));
     assert!(fault(folder.path(), &ring(1, &[]), &[]).contains("entry"));
 
     let folders = [folder.path().to_owned()];

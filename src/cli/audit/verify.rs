@@ -149,6 +149,7 @@ pub(super) fn removal_json(removal: &Removal) -> Value {
 fn fault_json(fault: &LogFault) -> Value {
     let (segment, sequence) = match fault {
         LogFault::Corrupt(corrupt) => (Some(corrupt.segment), Some(corrupt.sequence)),
+        LogFault::Header { segment } => (Some(*segment), Some(*segment)),
         LogFault::UnknownVersion(sequence) | LogFault::UnknownKey(sequence) => (None, Some(*sequence)),
         LogFault::Unreadable(_) => (None, None),
     };

@@ -163,7 +163,7 @@ async fn the_log_is_read_after_its_key_was_changed_and_refused_without_the_forme
     };
     with_keys(&format!("[{new:?}]"));
     let (proved, told) = audit(&service, &["verify"], "");
-    assert!(!proved && told.contains("not authenticated"), "{told}");
+    assert!(!proved && told.contains("key that is not in the ring"), "{told}");
     with_keys(&format!("[{new:?}, {former:?}]"));
     verify(&service, &[]);
     service.start_again();
