@@ -3,6 +3,7 @@
 //! `config.default.toml` is the reference of all keys.
 
 use crate::access::caller::Scope;
+use crate::access::limits::LimitSettings;
 use crate::access::outbound::IssuerAddress;
 use crate::access::terms::Enforcement;
 use crate::domain::identifiers::{Check, IdentifierRules, SyntheticSeries};
@@ -11,6 +12,7 @@ use config::{Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +83,11 @@ pub struct AccessSettings {
     pub services_file: Option<PathBuf>,
     pub enforcement: Enforcement,
     pub today_grace_days: u8,
+    pub rate_per_second: NonZeroU32,
+    pub rate_burst: NonZeroU32,
+    pub daily_customers: usize,
+    pub usual_range_factor: u32,
+    pub usual_range_floor: usize,
     pub scopes: ScopeSettings,
 }
 
@@ -307,6 +314,18 @@ impl AccessSettings {
         self.services_file
             .as_deref()
             .filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+impl AccessSettings {
+    pub fn limits(&self) -> LimitSettings {
+        LimitSettings {
+            rate_per_second: self.rate_per_second,
+            rate_burst: self.rate_burst,
+            daily_customers: self.daily_customers,
+            unusual_factor: self.usual_range_factor,
+            unusual_floor: self.usual_range_floor,
+        }
     }
 }
 

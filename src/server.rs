@@ -19,12 +19,13 @@ use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upkeep::{WatchedFile, reload_files, upkeep};
+use upkeep::{WatchedFile, keep_usage, reload_files, upkeep};
 
 /// Longest wait at shutdown for requests and publications under way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,6 +66,7 @@ pub struct Server {
     files: Vec<WatchedFile>,
     drain: Duration,
     head_every: Duration,
+    audit_directory: PathBuf,
     prometheus: PrometheusHandle,
 }
 
@@ -84,6 +86,7 @@ impl Server {
             management,
             drain: Duration::from_secs(settings.server.drain_seconds),
             head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
+            audit_directory: settings.audit.directory.clone(),
             prometheus,
         })
     }
@@ -105,6 +108,11 @@ impl Server {
         tasks.spawn(upkeep(
             self.parts.readiness.recorder.clone(),
             self.prometheus,
+            background.clone(),
+        ));
+        tasks.spawn(keep_usage(
+            self.audit_directory,
+            Arc::clone(&self.parts.lookup.limits),
             background.clone(),
         ));
         tasks.spawn(publish_heads(

@@ -1,11 +1,18 @@
 //! Days and periods. All days are days in `Europe/Oslo`.
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Europe::Oslo;
 
 /// The day it is in Oslo at a moment, whatever the clock of the machine is set to.
 pub fn oslo_day(now: DateTime<Utc>) -> NaiveDate {
     now.with_timezone(&Oslo).date_naive()
+}
+
+/// How long it is until the next day begins in Oslo; a day may have 23 or 25 hours.
+pub fn until_next_day(now: DateTime<Utc>) -> TimeDelta {
+    let next = oslo_day(now).succ_opt().and_then(|day| day.and_hms_opt(0, 0, 0));
+    let begins = next.and_then(|midnight| midnight.and_local_timezone(Oslo).earliest());
+    begins.map_or(TimeDelta::days(1), |begins| begins.with_timezone(&Utc) - now)
 }
 
 /// Parses `YYYY-MM-DD` and nothing else; `None` for any other shape and for days that do not exist.
@@ -102,6 +109,14 @@ mod tests {
                 "{now}"
             );
         }
+    }
+
+    #[test]
+    fn the_next_day_begins_at_midnight_in_oslo_even_when_clocks_change() {
+        let hours = |now: &str| until_next_day(now.parse().unwrap()).num_hours();
+        assert_eq!(hours("2026-11-20T22:00:00Z"), 1);
+        assert_eq!(hours("2027-03-27T23:00:00Z"), 23);
+        assert_eq!(hours("2027-10-30T22:00:00Z"), 25);
     }
 
     #[test]

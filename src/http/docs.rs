@@ -292,6 +292,9 @@ pub enum LookupErrors {
     /// ERR-009: the headers are too large.
     #[response(status = 431)]
     TooLarge(ErrorBody),
+    /// ERR-010: the consumer's rate, or its customers of the day, are used up.
+    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
+    TooMany(ErrorBody),
     /// ERR-500: a defect; the log has the cause under the same correlation id.
     #[response(status = 500)]
     Defect(ErrorBody),

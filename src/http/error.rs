@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Seconds after which a caller may try again what is unavailable now.
-const RETRY_AFTER_SECONDS: u32 = 2;
+const RETRY_AFTER_SECONDS: u64 = 2;
 
 /// One thing that is wrong with a request. The value sent is never repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -63,6 +63,8 @@ pub struct Problem {
     pub details: Vec<Detail>,
     /// `WWW-Authenticate` of a 401.
     challenge: Option<String>,
+    /// `Retry-After` of a 429 or 503, in seconds.
+    retry_after: u64,
 }
 
 impl Problem {
@@ -73,6 +75,7 @@ impl Problem {
             message,
             details: Vec::new(),
             challenge: None,
+            retry_after: RETRY_AFTER_SECONDS,
         }
     }
 
@@ -174,7 +177,7 @@ impl Problem {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+            response.insert_header((header::RETRY_AFTER, self.retry_after));
         }
         response.json(ErrorBody {
             error_code: self.code,
@@ -228,6 +231,11 @@ impl From<&Refusal> for Problem {
             Refusal::NotAcceptable => {
                 Self::new(StatusCode::NOT_ACCEPTABLE, "ERR-009", "Formatet støttes ikke")
             }
+            Refusal::TooMany(over) => Self {
+                // Rounded up: one that comes back at once would be refused again.
+                retry_after: over.retry_after().as_secs() + 1,
+                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "ERR-010", "For mange forespørsler")
+            },
             Refusal::OutsideTerms(outside) => Self::new(
                 StatusCode::FORBIDDEN,
                 "ERR-007",

@@ -2,6 +2,7 @@
 //! services this account.
 
 mod judgement;
+mod limits;
 mod participants;
 mod services;
 
@@ -11,6 +12,7 @@ pub use services::OwnServices;
 use super::keeper::LevelGate;
 use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
+use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
 use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::domain::calendar::{Period, oslo_day, years_before};
@@ -107,6 +109,8 @@ pub enum Refusal {
     /// All faults at once; never empty.
     Invalid(Vec<Fault>),
     NotAcceptable,
+    /// The consumer asks too much at once, or has used up its day.
+    TooMany(OverLimit),
     /// It fits no DSOP service of the caller's consumer.
     OutsideTerms(OutsideTerms),
     /// No bank services the account, as far as the coverage says.
@@ -167,6 +171,7 @@ pub struct Lookup {
     pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
+    pub limits: Arc<Limits>,
     pub terms: TermsInForce,
     /// What ended longer ago is no longer answered.
     pub retention_closed_years: u32,
@@ -208,9 +213,10 @@ impl Lookup {
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
+        let key = self.pseudonyms.customer(&question.customer).customer_key();
+        self.admit(call, arrival, Some(&key))?;
         let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
-        let key = self.pseudonyms.customer(&question.customer).customer_key();
         let held = self
             .ask("customerRelationships", self.index.find_relationships(&key))
             .await?;
@@ -260,6 +266,7 @@ impl Lookup {
         question: &AccountQuestion,
         arrival: &Arrival,
     ) -> Result<AccountAnswer, Refusal> {
+        self.admit(call, arrival, None)?;
         self.judge(call, caller, Wanted::Account, arrival)?;
         let key = self.pseudonyms.account(&question.account).account_key();
         let held = self

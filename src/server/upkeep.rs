@@ -1,6 +1,7 @@
 //! What the server does beside answering: files read again, the record of use tried again.
 
 use super::StartError;
+use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::Recorder;
 use crate::register::delivery::Delivery;
@@ -100,6 +101,41 @@ pub(super) async fn reload_files(
             file.look(asked);
         }
     }
+}
+
+/// Where the counts of consumers' days are kept over a restart. They name no customer and no case.
+const USAGE_FILE: &str = "usage.json";
+/// How often they are written.
+const USAGE_EVERY: Duration = Duration::from_secs(60);
+
+/// What consumers' former days were like. Without the file, or with one that cannot be read, nothing is usual yet.
+pub(super) fn read_usage(audit: &Path) -> History {
+    let text = std::fs::read(audit.join(USAGE_FILE)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Keeps the counts of consumers' days: now and then, and at the end.
+pub(super) async fn keep_usage(audit: PathBuf, limits: Arc<Limits>, end: CancellationToken) {
+    loop {
+        let ended = tokio::select! {
+            () = tokio::time::sleep(USAGE_EVERY) => false,
+            () = end.cancelled() => true,
+        };
+        if let Err(cause) = write_usage(&audit, &limits) {
+            tracing::warn!(%cause, "the counts of consumers' days cannot be kept");
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+fn write_usage(audit: &Path, limits: &Limits) -> std::io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(audit)?;
+    serde_json::to_writer(&mut file, &limits.history())?;
+    file.persist(audit.join(USAGE_FILE))
+        .map(|_| ())
+        .map_err(|refused| refused.error)
 }
 
 /// Tries the record of use again after a fault, and folds histograms.

@@ -1,10 +1,12 @@
 //! Which part stands on which.
 
 use super::StartError;
+use super::upkeep::read_usage;
 use crate::access::authenticator::Authenticator;
 use crate::access::caller::RequiredScopes;
 use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
+use crate::access::limits::Limits;
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::chain::HeadKey;
@@ -155,6 +157,10 @@ impl Parts {
             pseudonyms: Arc::clone(&stores.pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
+            limits: Arc::new(Limits::new(
+                settings.access.limits(),
+                read_usage(&settings.audit.directory),
+            )),
             terms,
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout()?,

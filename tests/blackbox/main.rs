@@ -5,6 +5,7 @@ mod commands;
 mod errors;
 mod harness;
 mod kfr;
+mod limits;
 mod lookups;
 mod resilience;
 mod secrecy;

@@ -1,0 +1,63 @@
+//! A lookup held against what its consumer may ask.
+
+use super::{Arrival, Lookup, Refusal};
+use crate::access::limits::{Asking, OverLimit, Unusual};
+use crate::audit::Call;
+use crate::domain::calendar::until_next_day;
+use crate::pseudonym::CustomerKey;
+
+impl Lookup {
+    /// Counts a question that is valid, and says so when it makes the consumer's day unusual.
+    ///
+    /// # Errors
+    /// When the consumer's rate or its day's customers are used up.
+    pub(super) fn admit(
+        &self,
+        call: &Call,
+        arrival: &Arrival,
+        customer: Option<&CustomerKey>,
+    ) -> Result<(), Refusal> {
+        let asking = Asking {
+            consumer: call.consumer,
+            customer: customer.map(distinct),
+            case: call.case,
+            today: arrival.today,
+            day_ends_in: until_next_day(arrival.at).to_std().unwrap_or_default(),
+        };
+        match self.limits.admit(&asking) {
+            Ok(unusual) => {
+                unusual.iter().for_each(tell);
+                Ok(())
+            }
+            Err(over) => {
+                let reason = match over {
+                    OverLimit::Rate { .. } => "rate",
+                    OverLimit::DailyCustomers { .. } => "daily_customers",
+                };
+                metrics::counter!("kundeforhold_refusals_total", "reason" => reason).increment(1);
+                tracing::warn!(consumer = %call.consumer, reason, "a consumer asks more than it may");
+                Err(Refusal::TooMany(over))
+            }
+        }
+    }
+}
+
+/// Enough of a pseudonym to tell the customers of a day apart.
+fn distinct(customer: &CustomerKey) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = customer.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The operator has to notice an abnormal number of cases or customers of one agency.
+fn tell(unusual: &Unusual) {
+    let (consumer, dimension) = (unusual.consumer.to_string(), unusual.dimension.name());
+    tracing::warn!(
+        consumer,
+        dimension,
+        today = unusual.count,
+        usual_most = unusual.usual_most,
+        "a consumer's day leaves its usual range"
+    );
+    metrics::counter!("kundeforhold_unusual_days_total", "consumer" => consumer, "dimension" => dimension)
+        .increment(1);
+}
