@@ -30,9 +30,14 @@ fn open(directory: &Path, options: Options) -> (Chain, Recovery) {
 }
 
 fn open_error(directory: &Path, purpose: Purpose, key: &HeadKey) -> OpenError {
-    Chain::open(directory, purpose, key, Options::default())
-        .err()
-        .expect("chain does not open")
+    // A process that another test is just starting holds the lock until it has become that process.
+    for _ in 0..200 {
+        match Chain::open(directory, purpose, key, Options::default()).err() {
+            Some(OpenError::InUse(_)) => std::thread::sleep(Duration::from_millis(5)),
+            refused => return refused.expect("chain does not open"),
+        }
+    }
+    panic!("the chain stays in use");
 }
 
 fn payload(number: u64) -> Vec<u8> {
