@@ -457,8 +457,8 @@ async fn second_writer_is_refused_until_the_first_closes() {
     let directory = TempDir::new().unwrap();
     let (chain, _) = open(directory.path(), Options::default());
     assert!(matches!(
-        open_error(directory.path(), Purpose::Audit, &key()),
-        OpenError::InUse(_)
+        Chain::open(directory.path(), Purpose::Audit, &key(), Options::default()).err(),
+        Some(OpenError::InUse(_))
     ));
     chain.close().await.unwrap();
     open(directory.path(), Options::default());
