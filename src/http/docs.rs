@@ -1,6 +1,10 @@
 //! The OpenAPI 3.1 document, generated from the handlers, and the page to browse it. Nothing is loaded
 //! from outside.
 
+mod answers;
+
+use answers::EveryAnswer;
+
 use super::deliveries::RejectedBody;
 use super::error::{Detail, ErrorBody};
 use actix_web::HttpResponse;
@@ -33,7 +37,7 @@ use uuid::Uuid;
         super::deliveries::put_whole_set,
     ),
     components(schemas(ErrorBody, Detail, RejectedBody)),
-    modifiers(&Maskinporten),
+    modifiers(&Maskinporten, &EveryAnswer),
     tags(
         (name = "Lookups", description = "For agencies."),
         (name = "Lookups, older path", description = "The same under the path of the service in use before."),

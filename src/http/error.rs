@@ -3,8 +3,10 @@
 
 use super::bank_calls::BankRefusal;
 use crate::access::authenticator::AuthenticationError;
+use crate::access::limits::OverLimit;
 use crate::access::terms::{OutsideTerms, Term};
 use crate::audit::{Conclusion, ListedBanks};
+use crate::domain::participants::Coverage;
 use crate::register::delivery::DeliveryError;
 use crate::register::lookup::{
     AccountAnswer, Fault, FaultKind, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
@@ -14,6 +16,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -130,6 +133,38 @@ impl Problem {
         }
     }
 
+    /// One of each that the API document can name.
+    pub fn samples() -> Vec<Self> {
+        let fault = |kind, parameter| Fault {
+            kind,
+            parameter,
+            reason: "is missing".to_owned(),
+        };
+        let invalid = |kind, parameter| Refusal::Invalid(vec![fault(kind, parameter)]);
+        let refusals = [
+            Refusal::MissingScope,
+            invalid(FaultKind::CustomerId, "CustomerID"),
+            invalid(FaultKind::Period, "fromDate"),
+            invalid(FaultKind::AccountId, "AccountID"),
+            invalid(FaultKind::Request, "CorrelationID"),
+            Refusal::NotAcceptable,
+            Refusal::UnknownAccount(Coverage::default()),
+            Refusal::TooMany(OverLimit::Rate {
+                retry_after: Duration::ZERO,
+            }),
+            Refusal::TimedOut,
+        ];
+        let constants = [
+            Self::NOT_AUTHENTICATED,
+            Self::METHOD,
+            Self::HEADERS_TOO_LARGE,
+            Self::DEFECT,
+            Self::UNAVAILABLE,
+        ];
+        let of_agencies = constants.into_iter().chain(refusals.iter().map(Self::from));
+        of_agencies.chain(BankError::ALL.map(Self::bank)).collect()
+    }
+
     /// The 503 of the banks' family.
     pub fn bank_unavailable() -> Self {
         Self::bank(BankError::Unavailable)
@@ -221,6 +256,24 @@ enum BankError {
     TooLarge,
     TooSlow,
     Unavailable,
+}
+
+impl BankError {
+    const ALL: [Self; 13] = [
+        Self::NotAuthenticated,
+        Self::NoAccess,
+        Self::WrongOrganization,
+        Self::InvalidRequest,
+        Self::InvalidCustomer,
+        Self::Internal,
+        Self::NotFound,
+        Self::InvalidType,
+        Self::InvalidDate,
+        Self::Rejected,
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::Unavailable,
+    ];
 }
 
 impl From<&Refusal> for Problem {

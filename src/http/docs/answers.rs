@@ -1,0 +1,68 @@
+//! What all answers have in common, written into the document: `CorrelationID`, and an example for every
+//! error code that a response's description names.
+
+use crate::http::error::Problem;
+use serde_json::{Value, json};
+use utoipa::Modify;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::PathItem;
+use utoipa::openapi::{OpenApi, RefOr, Response};
+
+pub(super) struct EveryAnswer;
+
+impl Modify for EveryAnswer {
+    fn modify(&self, document: &mut OpenApi) {
+        let problems = Problem::samples();
+        for item in document.paths.paths.values_mut() {
+            let PathItem {
+                get,
+                put,
+                post,
+                delete,
+                ..
+            } = item;
+            for operation in [get, put, post, delete].into_iter().flatten() {
+                for (status, response) in &mut operation.responses.responses {
+                    if let RefOr::T(response) = response {
+                        complete(response, status, &problems);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn complete(response: &mut Response, status: &str, problems: &[Problem]) {
+    let header =
+        HeaderBuilder::new().description(Some("As sent, or made here when it was absent or unreadable."));
+    response
+        .headers
+        .entry("CorrelationID".to_owned())
+        .or_insert_with(|| header.build().into());
+    let named = problems
+        .iter()
+        .filter(|problem| problem.status.as_str() == status && response.description.contains(problem.code));
+    let examples: Vec<(&str, Value)> = named.map(|problem| (problem.code, example(problem))).collect();
+    for content in response.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        for (code, example) in &examples {
+            let example = ExampleBuilder::new().value(Some(example.clone())).build();
+            content.examples.insert((*code).to_owned(), example.into());
+        }
+    }
+}
+
+fn example(problem: &Problem) -> Value {
+    let mut body = json!({
+        "errorCode": problem.code,
+        "errorMessage": problem.message,
+        "timestamp": "2026-11-20T21:30:00.000Z",
+        "correlationID": "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+    });
+    if !problem.details.is_empty() {
+        let detail = |detail: &crate::http::error::Detail| json!({"parameter": detail.parameter, "reason": detail.reason});
+        body["details"] = problem.details.iter().map(detail).collect();
+    }
+    body
+}
