@@ -14,7 +14,7 @@ use crate::domain::calendar::{Period, parse_day, years_before};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::{Days, judge};
 use crate::domain::relationship::Register;
-use crate::register::delivery::{Delivery, KfrEffect};
+use crate::register::delivery::{Delivery, DeliveryError, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
@@ -118,10 +118,13 @@ async fn add_batch(
 ) -> Result<(), BankRefusal> {
     let form = multipart::read_batch(bank.request(), body, limits).await?;
     check_type(&form.customer_type, "customer_type")?;
-    let rules = rules_of(bank.request());
-    let customers = batch::read_items(&form.customers, &rules, bank.arrival().today)?;
+    let (rules, today) = (rules_of(bank.request()), bank.arrival().today);
+    let read = move || batch::read_items(&form.customers, &rules, today);
+    let customers = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|_| DeliveryError::Panicked)??;
     Ok(delivery
-        .add_customers(bank.bank(), &customers, bank.arrival().today)
+        .add_customers(bank.bank(), customers, bank.arrival().today)
         .await?)
 }
 

@@ -9,6 +9,7 @@ use crate::register::replay::{Effect, resolve};
 use chrono::{NaiveDate, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a KFR call did.
@@ -73,19 +74,27 @@ impl Delivery {
     pub async fn add_customers(
         &self,
         bank: &BankCaller,
-        customers: &[AddedCustomer],
+        customers: Vec<AddedCustomer>,
         today: NaiveDate,
     ) -> Result<(), DeliveryError> {
-        let register = |added: &AddedCustomer| SetChange::Register {
-            customer: self.pseudonyms.customer(&added.customer),
-            from: added.from,
-            on: today,
-            role: bank.kfr_role,
+        let (delivery, set, role) = (self.clone(), kfr_set(bank), bank.kfr_role);
+        let pseudonyms = Arc::clone(&self.pseudonyms);
+        let seal = move || {
+            let register = |added: AddedCustomer| SetChange::Register {
+                customer: pseudonyms.customer(&added.customer),
+                from: added.from,
+                on: today,
+                role,
+            };
+            customers.into_iter().map(register).collect()
         };
-        let changes = customers.iter().map(register).collect();
-        let (delivery, set) = (self.clone(), kfr_set(bank));
-        self.in_own_task(async move { delivery.publish_changes(set, changes).await })
-            .await
+        self.in_own_task(async move {
+            // A batch may be a million customers: off the threads that others wait for.
+            let changes = tokio::task::spawn_blocking(seal).await;
+            let changes = changes.map_err(|_| DeliveryError::Panicked)?;
+            delivery.publish_changes(set, changes).await
+        })
+        .await
     }
 
     /// A bank's own KFR records of a customer.
