@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::Utc;
 use serde_json::{Value, json};
+use std::mem::ManuallyDrop;
 use std::sync::LazyLock;
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -80,13 +81,17 @@ fn encoded(header: &str, claims: &str) -> String {
 }
 
 pub struct TestIssuer {
-    pub server: MockServer,
+    /// Never dropped: when it is, it blocks on a lock of its own, for ever if the test has used up what its task
+    /// may do at a stretch.
+    pub server: ManuallyDrop<MockServer>,
 }
 
 impl TestIssuer {
     pub async fn start() -> Self {
         let server = MockServer::start().await;
-        let issuer = Self { server };
+        let issuer = Self {
+            server: ManuallyDrop::new(server),
+        };
         issuer.publish(json!({"keys": [KEY.jwk(KID)]})).await;
         issuer
     }

@@ -80,7 +80,9 @@ impl Service {
             configuration,
         );
         let child = spawn(directory.path());
+        // The server ends connections that idle for five seconds; one that is just ending is not to be used again.
         let http = reqwest::Client::builder()
+            .pool_idle_timeout(Duration::from_secs(2))
             .timeout(Duration::from_secs(30))
             .build()
             .unwrap();
