@@ -125,9 +125,7 @@ impl Keeper {
         match self.standing(&state) {
             Standing::Foreign => {
                 self.gate.set(false);
-                let say = "it belongs to another register or was made with another pseudonym key; give this service an \
-                           index of its own";
-                return Err(IndexError::Unfit(say.to_owned()).into());
+                return Err(not_ours().into());
             }
             Standing::Rebuild => self.rebuild().await?,
             Standing::Level => {
@@ -252,6 +250,10 @@ impl Keeper {
         let Some(journal) = &self.journal else {
             return Err(IndexError::NotBuilt.into());
         };
+        // Somebody else's is not thrown away; what cannot be read as anybody's may be damaged, and is mended.
+        if self.index.refresh().await.is_ok_and(|state| state.foreign) {
+            return Err(not_ours().into());
+        }
         self.gate.set(false);
         let _nobody_delivers = self.index_use.0.write().await;
         let started = Instant::now();
@@ -287,4 +289,9 @@ impl Keeper {
             && marker.key == self.key
             && journal.sets().into_iter().all(level)
     }
+}
+
+fn not_ours() -> IndexError {
+    let say = "it belongs to another register or was made with another pseudonym key; give this service an index of its own";
+    IndexError::Unfit(say.to_owned())
 }

@@ -89,3 +89,22 @@ async fn an_index_that_is_in_use_by_the_service_is_left_to_it() {
         assert!(service.is_ready().await, "{engine:?}");
     }
 }
+
+#[tokio::test]
+async fn somebody_elses_index_is_not_thrown_away() {
+    let other = loaded_and_stopped(Engine::Redis).await;
+    let service = loaded_and_stopped(Engine::Embedded).await;
+    let redis = other.redis.as_ref().unwrap();
+    let mut configured: toml::Table = std::fs::read_to_string(service.configuration())
+        .unwrap()
+        .parse()
+        .unwrap();
+    let section = configured["index"].as_table_mut().unwrap();
+    section.insert("url".to_owned(), redis.url().into());
+    std::fs::write(service.configuration(), configured.to_string()).unwrap();
+    let sentence = refused(index(&service, "rebuild"));
+    assert!(sentence.contains("belongs to another register"), "{sentence}");
+    let agreed = index(&other, "verify");
+    assert!(counts(&agreed).0 > 200);
+    done(agreed);
+}
