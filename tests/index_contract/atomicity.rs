@@ -30,6 +30,9 @@ pub async fn a_switch_is_seen_wholly_or_not_at_all(bench: Bench) {
     let whole = |rows: &[Row]| sorted([held(kar(0), rows), held(kfr(1), &beside)].concat());
     let readers = [bench.index.clone(), bench.another_instance()]
         .map(|index| Readers::start(&index, 1, one_of(whole(&first), whole(&second))));
+    for readers in &readers {
+        readers.see("first").await;
+    }
     for turn in 0..150 {
         bench.load(kar(0), 1 + turn % 2, &[]).await;
         if turn % 25 == 0 {
@@ -37,6 +40,7 @@ pub async fn a_switch_is_seen_wholly_or_not_at_all(bench: Bench) {
         }
     }
     for readers in readers {
+        readers.see("second").await;
         assert_eq!(readers.stop().await, ["first", "second"]);
     }
 }
@@ -59,6 +63,7 @@ pub async fn generations_come_and_go_under_lookups(bench: Bench) {
         held(kar(0), &generation_rows(1)),
     );
     let readers = Readers::start(&bench.index, 1, answers);
+    readers.see("first").await;
     for generation in 1..=4_u32 {
         for part in generation_rows(generation).chunks(50) {
             bench
@@ -68,6 +73,7 @@ pub async fn generations_come_and_go_under_lookups(bench: Bench) {
                 .unwrap();
         }
         bench.load(kar(0), generation, &[]).await;
+        readers.see("second").await;
         if matches!(bench.store, Store::Redis(_)) {
             bench.index.settle().await;
             tokio::time::sleep(LOOKUP_TIMEOUT).await;
@@ -101,6 +107,9 @@ async fn an_embedded_generation_may_be_removed_at_once() {
         );
         Readers::start(&bench.index, 1, answers)
     });
+    for readers in &readers {
+        readers.see("first").await;
+    }
     for generation in 1..=100_u32 {
         bench.load(kar(0), generation, &generation_rows(generation)).await;
         let former = deletes(&generation_rows(generation - 1));
@@ -109,6 +118,9 @@ async fn an_embedded_generation_may_be_removed_at_once() {
             .write(kar(0), generation - 1, former, None)
             .await
             .unwrap();
+        for readers in &readers {
+            readers.see("second").await;
+        }
     }
     for readers in readers {
         assert_eq!(readers.stop().await, ["first", "second"]);
@@ -127,6 +139,7 @@ async fn exchange(
     bench.load(kar(0), 1, &first).await;
     let answers = one_of(held(kar(0), &first), held(kar(0), &second));
     let readers = Readers::start(&bench.index, 1, answers);
+    readers.see("first").await;
     let [to_second, to_first] = writes;
     for _ in 0..turns {
         bench
@@ -134,6 +147,7 @@ async fn exchange(
             .write(kar(0), 1, to_second.clone(), None)
             .await
             .unwrap();
+        readers.see("second").await;
         bench
             .index
             .write(kar(0), 1, to_first.clone(), None)

@@ -10,11 +10,11 @@ use kundeforhold::index::layout::{Generation, Marker, Row, RowWrite, SetState};
 use kundeforhold::index::redis::{Redis, RedisOptions};
 use kundeforhold::index::{Index, IndexError, ScannedRow};
 use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -230,41 +230,53 @@ pub type Answer = Result<Vec<HeldRelationship>, IndexError>;
 /// Tasks that look one customer up again and again, and name what they find.
 pub struct Readers {
     stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<BTreeMap<&'static str, u64>>>,
+    found: Arc<Mutex<BTreeSet<&'static str>>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
     const TASKS: usize = 3;
+    /// Longest wait for readers to get a turn, on a machine with other things to do.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     pub fn start(
         index: &Index,
         customer: u64,
         name: impl Fn(Answer) -> &'static str + Clone + Send + 'static,
     ) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, found) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let read = || {
-            let (index, name, stop) = (index.clone(), name.clone(), Arc::clone(&stop));
+            let (index, name) = (index.clone(), name.clone());
+            let (stop, found): (Arc<AtomicBool>, Arc<Mutex<BTreeSet<_>>>) =
+                (Arc::clone(&stop), Arc::clone(&found));
             async move {
-                let mut found = BTreeMap::new();
                 while !stop.load(Ordering::Relaxed) {
                     let answer = index.find_relationships(&customer_key(customer)).await;
-                    *found.entry(name(answer.map(sorted))).or_default() += 1;
+                    found.lock().unwrap().insert(name(answer.map(sorted)));
                     tokio::task::yield_now().await;
                 }
-                found
             }
         };
         let tasks = (0..Self::TASKS).map(|_| tokio::spawn(read())).collect();
-        Self { stop, tasks }
+        Self { stop, found, tasks }
+    }
+
+    /// Waits until a reader has found this.
+    pub async fn see(&self, name: &'static str) {
+        let asked = Instant::now();
+        while !self.found.lock().unwrap().contains(name) {
+            assert!(asked.elapsed() < Self::PATIENCE, "no reader found \"{name}\"");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// The names of what was found, each once.
     pub async fn stop(self) -> Vec<&'static str> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut found = BTreeMap::new();
         for task in self.tasks {
-            found.extend(task.await.unwrap());
+            task.await.unwrap();
         }
-        found.into_keys().collect()
+        let found = self.found.lock().unwrap();
+        found.iter().copied().collect()
     }
 }

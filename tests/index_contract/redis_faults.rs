@@ -59,6 +59,9 @@ async fn a_store_emptied_in_the_middle_of_lookups_is_refused_until_it_is_complet
                 Err(IndexError::NotBuilt)
             );
         }
+        for readers in &readers {
+            readers.see("not built").await;
+        }
         // As a rebuild does it, row by row.
         index.clear().await.unwrap();
         for row in rows(1, 0..30, Role::Owner) {
@@ -70,7 +73,9 @@ async fn a_store_emptied_in_the_middle_of_lookups_is_refused_until_it_is_complet
             Err(IndexError::NotBuilt)
         );
         index.complete(marker(build)).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        for readers in &readers {
+            readers.see("whole").await;
+        }
         assert_eq!(
             index.find_relationships(&customer_key(1)).await.unwrap().len(),
             30
