@@ -13,4 +13,5 @@ pub mod pseudonym;
 pub mod register;
 pub mod sandbox;
 pub mod server;
+pub mod spill;
 pub mod telemetry;
