@@ -108,6 +108,7 @@ pub struct IndexSettings {
     pub url: Option<SecretString>,
     pub pseudonym_key_file: Option<PathBuf>,
     pub pseudonym_key: Option<SecretString>,
+    pub next_pseudonym_key_file: Option<PathBuf>,
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
     pub lookup_connections: usize,
@@ -261,6 +262,48 @@ impl Settings {
         }
     }
 
+    /// Where the key is that the register is to be given next; `None`: neither it nor the present one has a file.
+    pub fn next_key_file(&self) -> Option<PathBuf> {
+        let beside = |present: &PathBuf| {
+            let mut name = present.clone().into_os_string();
+            name.push(".next");
+            PathBuf::from(name)
+        };
+        let named = self.index.next_pseudonym_key_file.clone();
+        named.or_else(|| self.index.pseudonym_key_file.as_ref().map(beside))
+    }
+
+    /// The secret behind the next pseudonyms, if it is there.
+    pub fn next_master_key(&self) -> Result<Option<MasterKey>, ConfigError> {
+        match self.next_key_file() {
+            Some(path) if path.exists() => Ok(Some(MasterKey::read(&path)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The record of use may not hang on the key that goes, nor on a file whose content changes with it.
+    pub fn check_key_may_change(&self) -> Result<(), ConfigError> {
+        let own_files = [self.index.pseudonym_key_file.clone(), self.next_key_file()];
+        let own_files: Vec<PathBuf> = own_files.into_iter().flatten().filter_map(real_path).collect();
+        let hangs = |file: &PathBuf| real_path(file.clone()).is_some_and(|file| own_files.contains(&file));
+        if self.audit.has_own_keys() && !self.audit.key_files.iter().any(hangs) {
+            return Ok(());
+        }
+        let (present, copy) = match &self.index.pseudonym_key_file {
+            Some(file) => (file.display().to_string(), file.with_file_name("audit.key")),
+            None => ("PSEUDONYM-KEY-FILE".to_owned(), PathBuf::from("audit.key")),
+        };
+        let copy = copy.display();
+        let reason = format!(
+            "must name keys of the record of use's own before the pseudonym key is changed: the record was made with \
+             the present one. `cp -p {present} {copy}`, add the line `key_files = [\"{copy}\"]` under [audit], and restart"
+        );
+        Err(ConfigError::Value {
+            key: "audit.key_files",
+            reason,
+        })
+    }
+
     /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
     /// one behind the pseudonyms.
     pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
@@ -377,6 +420,10 @@ impl IndexSettings {
             reason,
         })
     }
+}
+
+fn real_path(path: PathBuf) -> Option<PathBuf> {
+    path.canonicalize().ok()
 }
 
 fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> {

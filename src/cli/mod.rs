@@ -10,6 +10,7 @@ mod index;
 mod issuer;
 mod key;
 mod openapi;
+mod rekey;
 mod serve;
 mod signals;
 
@@ -40,6 +41,7 @@ enum Command {
     Index(index::IndexCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Rekey(rekey::Rekey),
     Openapi(openapi::Openapi),
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -73,6 +75,7 @@ pub fn run() -> ExitCode {
             Command::Audit(command) => command.run(),
             Command::Index(command) => command.run().await,
             Command::Key(command) => command.run(),
+            Command::Rekey(command) => command.run().await,
             Command::Openapi(command) => command.run(),
             Command::Healthcheck(command) => command.run().await,
         }

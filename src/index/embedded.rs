@@ -2,13 +2,13 @@
 
 use super::layout::{
     ACCOUNT_FIELD_BYTES, ACCOUNT_VALUE_BYTES, FIELD_BYTES, FoundAccount, FoundRow, Generation, IndexState,
-    Marker, Row, RowWrite, SetState, VALUE_BYTES, decode_account, decode_row, decode_set,
-    encode_account_field, encode_account_value, encode_field, encode_set, encode_value,
+    Marker, Row, RowWrite, SetState, Side, VALUE_BYTES, decode_account, decode_row, decode_state_key,
+    encode_account_field, encode_account_value, encode_field, encode_state_key, encode_value,
 };
 use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::{AccountKey, CustomerKey};
+use crate::pseudonym::{AccountKey, CustomerKey, Sought};
 use arc_swap::ArcSwap;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::os::unix::fs::OpenOptionsExt;
@@ -96,23 +96,26 @@ impl Embedded {
 
     pub fn find_relationships<T>(
         &self,
-        customer: &CustomerKey,
+        customer: &Sought<CustomerKey>,
         held: impl Fn(&IndexState, Vec<FoundRow>) -> T,
     ) -> Result<T, IndexError> {
         self.read_consistently(|state, transaction| {
             let table = transaction.open_table(RELATIONSHIPS).map_err(failed)?;
-            Ok(held(state, rows_under(&table, customer)?))
+            Ok(held(state, rows_under(&table, under_marker(customer, state)?)?))
         })
     }
 
     pub fn find_accounts<T>(
         &self,
-        account: &AccountKey,
+        account: &Sought<AccountKey>,
         held: impl Fn(&IndexState, Vec<FoundAccount>) -> T,
     ) -> Result<T, IndexError> {
         self.read_consistently(|state, transaction| {
             let table = transaction.open_table(ACCOUNTS).map_err(failed)?;
-            Ok(held(state, accounts_under(&table, account)?))
+            Ok(held(
+                state,
+                accounts_under(&table, under_marker(account, state)?)?,
+            ))
         })
     }
 
@@ -162,9 +165,9 @@ impl Embedded {
             write_rows(transaction, set, generation, &writes)?;
             if let Some(set_state) = then {
                 let mut sets = transaction.open_table(SETS).map_err(failed)?;
-                sets.insert(encode_set(set), set_state.encode()?.as_slice())
-                    .map_err(failed)?;
-                state.sets.insert(set, set_state);
+                let key = encode_state_key(set, Side::of(set_state.generation));
+                sets.insert(key, set_state.encode()?.as_slice()).map_err(failed)?;
+                state.put(set, set_state);
             }
             Ok(())
         })
@@ -190,6 +193,36 @@ impl Embedded {
             let mut table = transaction.open_table(MARKER).map_err(failed)?;
             table.insert((), marker.encode().as_slice()).map_err(failed)?;
             state.marker = Some(marker);
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn answer_by(self: &Arc<Self>, marker: Marker) -> Result<(), IndexError> {
+        self.transact(move |transaction, state| {
+            let present = state.marker.filter(|present| present.stamp() == marker.stamp());
+            present.ok_or(IndexError::NotBuilt)?;
+            let mut table = transaction.open_table(MARKER).map_err(failed)?;
+            table.insert((), marker.encode().as_slice()).map_err(failed)?;
+            *state = std::mem::take(state).marked_anew(marker);
+            Ok(())
+        })
+        .await
+    }
+
+    /// In steps, so that deliveries come in between.
+    pub async fn remove_side(self: &Arc<Self>, side: Side) -> Result<(), IndexError> {
+        for first in 0..=u8::MAX {
+            self.transact(move |transaction, _| remove_rows_under(transaction, first, side))
+                .await?;
+        }
+        self.transact(move |transaction, state| {
+            let mut sets = transaction.open_table(SETS).map_err(failed)?;
+            let gone = |known: &SetState| Side::of(known.generation) == side;
+            for (set, _) in state.others.iter().filter(|(_, known)| gone(known)) {
+                sets.remove(encode_state_key(*set, side)).map_err(failed)?;
+            }
+            state.others.retain(|_, known| !gone(known));
             Ok(())
         })
         .await
@@ -253,6 +286,35 @@ impl Embedded {
     }
 }
 
+/// What is looked for, by the key whose rows answer.
+fn under_marker<'a, K>(sought: &'a Sought<K>, state: &IndexState) -> Result<&'a K, IndexError> {
+    let marker = state.answerable().ok_or(IndexError::NotBuilt)?;
+    sought.under(marker.key).ok_or(IndexError::NotBuilt)
+}
+
+/// Removes the rows of a side whose keys begin with a byte.
+fn remove_rows_under(transaction: &WriteTransaction, first: u8, side: Side) -> Result<(), IndexError> {
+    let stands_there = |field: &[u8]| {
+        let generation = field.get(4..8).and_then(|bytes| bytes.try_into().ok());
+        generation.is_some_and(|bytes| Side::of(u32::from_be_bytes(bytes)) == side)
+    };
+    let mut relationships = transaction.open_table(RELATIONSHIPS).map_err(failed)?;
+    relationships
+        .retain_in(keys_under(first), |key, _| !stands_there(&key[CUSTOMER_BYTES..]))
+        .map_err(failed)?;
+    let mut accounts = transaction.open_table(ACCOUNTS).map_err(failed)?;
+    accounts
+        .retain_in(keys_under(first), |key, _| !stands_there(&key[ACCOUNT_BYTES..]))
+        .map_err(failed)
+}
+
+/// All keys that begin with a byte.
+fn keys_under<const N: usize>(first: u8) -> std::ops::RangeInclusive<[u8; N]> {
+    let (mut from, mut to) = ([0x00; N], [0xff; N]);
+    (from[0], to[0]) = (first, first);
+    from..=to
+}
+
 /// Commits, then lets lookups see the new state. Readers hold no lock: see `read_consistently`.
 fn commit_and_publish(
     published: &ArcSwap<IndexState>,
@@ -276,10 +338,7 @@ fn read_state(transaction: &WriteTransaction) -> Result<IndexState, IndexError> 
         .map_err(failed)?
         .map(|bytes| Marker::decode(bytes.value()))
         .transpose()?;
-    let mut state = IndexState {
-        marker,
-        ..IndexState::default()
-    };
+    let mut state = IndexState::marked(marker);
     for entry in transaction
         .open_table(SETS)
         .map_err(failed)?
@@ -287,9 +346,7 @@ fn read_state(transaction: &WriteTransaction) -> Result<IndexState, IndexError> 
         .map_err(failed)?
     {
         let (set, bytes) = entry.map_err(failed)?;
-        state
-            .sets
-            .insert(decode_set(set.value())?, SetState::decode(bytes.value())?);
+        state.put(decode_state_key(set.value())?, SetState::decode(bytes.value())?);
     }
     Ok(state)
 }

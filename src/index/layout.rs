@@ -28,8 +28,60 @@ pub const VALUE_BYTES: usize = 4;
 pub const ACCOUNT_FIELD_BYTES: usize = 15;
 pub const ACCOUNT_VALUE_BYTES: usize = 4;
 
-/// A generation of a bank's set: the journal position of the whole set it began with, 0 before the first.
+/// A generation of a bank's set: the journal position of the whole set it began with, 0 before the first. Its
+/// highest bit is the [`Side`] it stands on.
 pub type Generation = u32;
+const SIDE_BIT: u32 = 1 << 31;
+
+/// Rows made with two pseudonym keys can stand in the index at once, each on a side of their own; the marker
+/// names the key, and so the side, that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    First,
+    Second,
+}
+
+impl Side {
+    /// Sides alternate with every change of the register's key.
+    pub fn after_rekeyings(rekeyings: u32) -> Self {
+        if rekeyings.is_multiple_of(2) {
+            Self::First
+        } else {
+            Self::Second
+        }
+    }
+
+    pub fn of(generation: Generation) -> Self {
+        if generation & SIDE_BIT == 0 {
+            Self::First
+        } else {
+            Self::Second
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+
+    /// `None`: the set has more publications than generations can count.
+    pub fn generation(self, position: u64) -> Option<Generation> {
+        let position = u32::try_from(position)
+            .ok()
+            .filter(|position| position & SIDE_BIT == 0)?;
+        Some(match self {
+            Self::First => position,
+            Self::Second => position | SIDE_BIT,
+        })
+    }
+}
+
+/// The journal position of the whole set that a generation began with.
+pub fn position_of(generation: Generation) -> u64 {
+    u64::from(generation & !SIDE_BIT)
+}
 
 /// One row of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,6 +237,20 @@ pub fn decode_account(field: &[u8], value: &[u8]) -> Result<FoundAccount, IndexE
     })
 }
 
+/// Names a set's state: the first bit, which no set needs, is that of the side.
+pub fn encode_state_key(set: SetId, side: Side) -> [u8; 4] {
+    let mut key = encode_set(set);
+    if side == Side::Second {
+        key[0] |= 0x80;
+    }
+    key
+}
+
+pub fn decode_state_key([first, rest @ ..]: [u8; 4]) -> Result<SetId, IndexError> {
+    let [second, third, fourth] = rest;
+    decode_set([first & 0x7f, second, third, fourth])
+}
+
 fn encode_day(day: NaiveDate) -> [u8; 3] {
     let n = day
         .num_days_from_ce()
@@ -220,6 +286,7 @@ pub struct Marker {
 }
 
 pub const MARKER_BYTES: usize = 1 + 16 + 8 + 8;
+pub const STAMP_BYTES: usize = 1 + 16 + 8;
 
 impl Marker {
     pub fn encode(&self) -> [u8; MARKER_BYTES] {
@@ -227,6 +294,14 @@ impl Marker {
         bytes[1..17].copy_from_slice(self.register_id.as_bytes());
         bytes[17..25].copy_from_slice(&self.key);
         bytes[25..].copy_from_slice(&self.build.to_be_bytes());
+        bytes
+    }
+
+    /// What stands beside the rows: the marker without its key, since the rows of a build may be of two keys.
+    pub fn stamp(&self) -> [u8; STAMP_BYTES] {
+        let mut bytes = [FORMAT_VERSION; STAMP_BYTES];
+        bytes[1..17].copy_from_slice(self.register_id.as_bytes());
+        bytes[17..].copy_from_slice(&self.build.to_be_bytes());
         bytes
     }
 
@@ -251,6 +326,8 @@ impl Marker {
 /// Where the index stands with one bank's set.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SetState {
+    /// The pseudonym key of its rows.
+    pub key: KeyFingerprint,
     /// The generation that answers.
     pub generation: Generation,
     /// The set's journal position up to which the generation is complete.
@@ -287,10 +364,43 @@ pub struct IndexState {
     pub foreign: bool,
     /// The index lacks something that was acknowledged.
     pub behind: bool,
+    /// Of the marker's key; without a marker, of the key that the index is being built with.
     pub sets: HashMap<SetId, SetState>,
+    /// Of another key: rows that are made ready to answer, or that answered before.
+    pub others: HashMap<SetId, SetState>,
 }
 
 impl IndexState {
+    /// The state of a store with this marker, before its sets are known.
+    pub fn marked(marker: Option<Marker>) -> Self {
+        Self {
+            marker,
+            ..Self::default()
+        }
+    }
+
+    /// Where the index stands with a set under a pseudonym key.
+    pub fn under(&self, key: KeyFingerprint, set: SetId) -> Option<&SetState> {
+        let known = [self.sets.get(&set), self.others.get(&set)];
+        known.into_iter().flatten().find(|state| state.key == key)
+    }
+
+    /// Notes a set's state.
+    pub fn put(&mut self, set: SetId, state: SetState) {
+        let answers = self.marker.is_none_or(|marker| marker.key == state.key);
+        let sets = if answers { &mut self.sets } else { &mut self.others };
+        sets.insert(set, state);
+    }
+
+    /// The same sets under another marker.
+    pub fn marked_anew(self, marker: Marker) -> Self {
+        let mut anew = Self::marked(Some(marker));
+        for (set, state) in self.others.into_iter().chain(self.sets) {
+            anew.put(set, state);
+        }
+        anew
+    }
+
     /// The state as its owner may answer by it. Every state is judged before any row is read by it.
     pub fn judged_by(self, owner: &Owner) -> Self {
         let foreign = self.marker.is_some_and(|marker| !owner.owns(&marker));

@@ -18,6 +18,8 @@ pub(super) enum Entry {
     Born {
         register_id: Uuid,
         key: KeyFingerprint,
+        /// How often the register was given another key before.
+        rekeyings: u32,
     },
     Published(Publication),
 }

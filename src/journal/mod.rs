@@ -5,15 +5,21 @@
 
 mod body;
 mod change;
+mod copy;
 mod entry;
+mod in_force;
+mod place;
 
 pub use body::{Body, BodyWriter, Changes};
 pub use change::{SealedRecord, SetChange};
+pub use copy::{Copied, resealed_record};
 pub use entry::{Counts, Kind, Publication};
+pub use in_force::JournalInForce;
+pub use place::{JournalKey, JournalPlace};
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::KeyFingerprint;
+use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
 use chrono::{DateTime, Utc};
 use entry::Entry;
 use std::collections::{HashMap, HashSet};
@@ -44,6 +50,14 @@ pub enum JournalError {
     Corrupt(&'static str),
     #[error("the journal was written with another pseudonym key")]
     OtherKey,
+    #[error("the journal holds a pseudonym that it cannot hold: {0}")]
+    Pseudonym(#[from] NotOfThisKey),
+    #[error("the copy under another pseudonym key is of another journal")]
+    OtherJournal,
+    #[error("the journal of this directory was replaced by another process")]
+    Replaced,
+    #[error("what writes the copy under another pseudonym key panicked")]
+    Panicked,
 }
 
 /// Proof that a publication is durable. Only the journal makes it; switching the index and
@@ -86,11 +100,19 @@ pub struct WholeSet {
     pub carries_after: u64,
 }
 
+/// What a journal's first entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Birth {
+    register_id: Uuid,
+    key: KeyFingerprint,
+    rekeyings: u32,
+}
+
 /// The register's deliveries on this instance's disk.
 pub struct Journal {
     chain: Chain,
     bodies: PathBuf,
-    register_id: Uuid,
+    birth: Birth,
     sets: RwLock<HashMap<SetId, Vec<Listed>>>,
 }
 
@@ -100,6 +122,20 @@ impl Journal {
         directory: &Path,
         head_key: &HeadKey,
         key: KeyFingerprint,
+    ) -> Result<Self, JournalError> {
+        let new = || Birth {
+            register_id: Uuid::new_v4(),
+            key,
+            rekeyings: 0,
+        };
+        Self::open_or_begin(directory, head_key, key, new).await
+    }
+
+    async fn open_or_begin(
+        directory: &Path,
+        head_key: &HeadKey,
+        key: KeyFingerprint,
+        new: impl FnOnce() -> Birth,
     ) -> Result<Self, JournalError> {
         let bodies = directory.join("bodies");
         let options = Options {
@@ -118,7 +154,7 @@ impl Journal {
                 "the journal's unacknowledged end was torn and is cut off"
             );
         }
-        let mut register_id = None;
+        let mut birth = None;
         let mut published_ids = HashSet::new();
         let mut sets: HashMap<SetId, Vec<Listed>> = HashMap::new();
         for found in chain.entries()? {
@@ -127,7 +163,17 @@ impl Journal {
                 Entry::Born {
                     key: written_with, ..
                 } if written_with != key => return Err(JournalError::OtherKey),
-                Entry::Born { register_id: id, .. } => register_id = Some(id),
+                Entry::Born {
+                    register_id,
+                    key,
+                    rekeyings,
+                } => {
+                    birth = Some(Birth {
+                        register_id,
+                        key,
+                        rekeyings,
+                    });
+                }
                 Entry::Published(publication) => {
                     published_ids.insert(publication.delivery_id);
                     sets.entry(publication.set()?)
@@ -136,28 +182,47 @@ impl Journal {
                 }
             }
         }
-        let register_id = match register_id {
-            Some(id) => id,
-            None => Self::begin(&chain, key).await?,
+        let birth = match birth {
+            Some(birth) => birth,
+            None => Self::begin(&chain, new()).await?,
         };
         remove_unpublished(&bodies, &published_ids)?;
         Ok(Self {
             chain,
             bodies,
-            register_id,
+            birth,
             sets: RwLock::new(sets),
         })
     }
 
-    async fn begin(chain: &Chain, key: KeyFingerprint) -> Result<Uuid, JournalError> {
-        let register_id = Uuid::new_v4();
-        chain.append(Entry::Born { register_id, key }.encode()?).await?;
-        Ok(register_id)
+    async fn begin(chain: &Chain, birth: Birth) -> Result<Birth, JournalError> {
+        let Birth {
+            register_id,
+            key,
+            rekeyings,
+        } = birth;
+        let born = Entry::Born {
+            register_id,
+            key,
+            rekeyings,
+        };
+        chain.append(born.encode()?).await?;
+        Ok(birth)
     }
 
     /// The id this register was born with: ties an index to it.
     pub fn register_id(&self) -> Uuid {
-        self.register_id
+        self.birth.register_id
+    }
+
+    /// The pseudonym key that it is written with.
+    pub fn key(&self) -> KeyFingerprint {
+        self.birth.key
+    }
+
+    /// How often the register was given another key before.
+    pub fn rekeyings(&self) -> u32 {
+        self.birth.rekeyings
     }
 
     /// Where the changes of a coming delivery are written.
@@ -184,11 +249,16 @@ impl Journal {
             .chain
             .append(Entry::Published(publication.clone()).encode()?)
             .await?;
-        self.write_sets()
-            .entry(set)
-            .or_default()
-            .push(Listed::new(&publication, appended.locator));
+        self.note(&publication, appended.locator)?;
         Ok(Journalled { publication })
+    }
+
+    fn note(&self, publication: &Publication, locator: Locator) -> Result<(), JournalError> {
+        self.write_sets()
+            .entry(publication.set()?)
+            .or_default()
+            .push(Listed::new(publication, locator));
+        Ok(())
     }
 
     /// The sets with publications.

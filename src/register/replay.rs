@@ -6,7 +6,7 @@ mod resolution;
 pub use resolution::{Effect, Resolution};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
-use crate::index::layout::{Generation, Row, RowWrite, SetState};
+use crate::index::layout::{Generation, Row, RowWrite, SetState, Side, position_of};
 use crate::index::{Index, IndexError};
 use crate::journal::{
     Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
@@ -38,15 +38,18 @@ pub async fn apply(
     journalled: &Journalled,
 ) -> Result<(), ReplayError> {
     let publication = journalled.publication();
-    let present = index.state().sets.get(&set).cloned();
+    let present = index.state().under(journal.key(), set).cloned();
     let mut retired = present
         .as_ref()
         .map_or_else(Vec::new, |state| state.retired.clone());
-    let current = present.as_ref().map_or(0, |state| state.generation);
+    let current = match &present {
+        Some(state) => state.generation,
+        None => generation_at(journal, 0)?,
+    };
     let generation = match publication.kind {
         Kind::Changes => current,
         Kind::WholeSet { carries_after } => {
-            let generation = generation_of(publication)?;
+            let generation = generation_at(journal, publication.position)?;
             load(journal, index, set, publication, carries_after).await?;
             if present.is_some() && generation != current {
                 retired.push(current);
@@ -55,6 +58,7 @@ pub async fn apply(
         }
     };
     let state = SetState {
+        key: journal.key(),
         generation,
         position: publication.position,
         last_delivery: publication.published_at,
@@ -65,7 +69,12 @@ pub async fn apply(
         Kind::WholeSet { .. } => Vec::new(),
     };
     index.write(set, generation, last, Some(state)).await?;
-    if generation != current || present.is_none() {
+    let answers = index
+        .state()
+        .sets
+        .get(&set)
+        .is_some_and(|state| state.key == journal.key());
+    if answers && (generation != current || present.is_none()) {
         // Other instances have to learn of the generation before anybody is told that it answers.
         index.settle().await;
     }
@@ -81,7 +90,7 @@ async fn load(
     whole: &Publication,
     carries_after: u64,
 ) -> Result<(), ReplayError> {
-    let generation = generation_of(whole)?;
+    let generation = generation_at(journal, whole.position)?;
     let mut carried = journal.published_in(set, carries_after + 1..=whole.position - 1)?;
     carried.retain(|later| later.publication().kind == Kind::Changes);
     for calls in &carried {
@@ -119,13 +128,18 @@ async fn remove_customer_level(
     }
 }
 
-fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
-    Generation::try_from(publication.position).map_err(|_| ReplayError::TooManyPublications)
+/// The generation that begins with a position of a journal, on the side of the journal's key.
+pub fn generation_at(journal: &Journal, position: u64) -> Result<Generation, ReplayError> {
+    let side = Side::after_rekeyings(journal.rekeyings());
+    side.generation(position).ok_or(ReplayError::TooManyPublications)
 }
 
 /// Applies everything the index has not seen of a set. A whole set makes what came before it needless.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
-    let position = index.state().sets.get(&set).map_or(0, |state| state.position);
+    let position = index
+        .state()
+        .under(journal.key(), set)
+        .map_or(0, |state| state.position);
     let whole_sets = journal.whole_sets(set);
     let last_whole = whole_sets.last().map_or(0, |whole| whole.position);
     for journalled in journal.published_in(set, last_whole.max(position + 1)..=u64::MAX)? {
@@ -143,7 +157,9 @@ pub async fn remove_generation(
 ) -> Result<(), ReplayError> {
     for journalled in journal.published_in(set, positions_of(journal, set, generation))? {
         let publication = journalled.publication();
-        if matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation {
+        if matches!(publication.kind, Kind::WholeSet { .. })
+            && publication.position != position_of(generation)
+        {
             continue;
         }
         let mut changes = journal.changes(publication)?;
@@ -170,7 +186,7 @@ pub async fn remove_generation(
 /// The publications that wrote rows of a generation, other whole sets among them aside: from the whole set
 /// it began with, what was carried into that one included, to the next whole set.
 fn positions_of(journal: &Journal, set: SetId, generation: Generation) -> RangeInclusive<u64> {
-    let (wholes, generation) = (journal.whole_sets(set), u64::from(generation));
+    let (wholes, generation) = (journal.whole_sets(set), position_of(generation));
     let first = wholes.iter().find(|whole| whole.position == generation);
     let next = wholes.iter().find(|whole| whole.position > generation);
     first.map_or(1, |whole| whole.carries_after + 1)..=next.map_or(u64::MAX, |whole| whole.position - 1)

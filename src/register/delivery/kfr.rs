@@ -5,6 +5,7 @@ use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, SetId};
 use crate::journal::{self, Counts, Kind, SetChange};
+use crate::pseudonym::Pseudonyms;
 use crate::register::replay::{Effect, resolve};
 use chrono::{NaiveDate, Utc};
 use sha2::{Digest, Sha256};
@@ -37,16 +38,13 @@ impl Delivery {
         customer: CustomerId,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let customer = self.pseudonyms.customer(&customer);
-        self.change_one(
-            bank,
-            SetChange::Register {
-                customer,
-                from: today,
-                on: today,
-                role: bank.kfr_role,
-            },
-        )
+        let role = bank.kfr_role;
+        self.change_one(bank, move |pseudonyms| SetChange::Register {
+            customer: pseudonyms.customer(&customer),
+            from: today,
+            on: today,
+            role,
+        })
         .await
     }
 
@@ -58,15 +56,11 @@ impl Delivery {
         to: NaiveDate,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let customer = self.pseudonyms.customer(&customer);
-        self.change_one(
-            bank,
-            SetChange::Deregister {
-                customer,
-                to,
-                on: today,
-            },
-        )
+        self.change_one(bank, move |pseudonyms| SetChange::Deregister {
+            customer: pseudonyms.customer(&customer),
+            to,
+            on: today,
+        })
         .await
     }
 
@@ -78,8 +72,7 @@ impl Delivery {
         today: NaiveDate,
     ) -> Result<(), DeliveryError> {
         let (delivery, set, role) = (self.clone(), kfr_set(bank), bank.kfr_role);
-        let pseudonyms = Arc::clone(&self.pseudonyms);
-        let seal = move || {
+        let seal = move |pseudonyms: Arc<Pseudonyms>| {
             let register = |added: AddedCustomer| SetChange::Register {
                 customer: pseudonyms.customer(&added.customer),
                 from: added.from,
@@ -88,13 +81,8 @@ impl Delivery {
             };
             customers.into_iter().map(register).collect()
         };
-        self.in_own_task(async move {
-            // A batch may be a million customers: off the threads that others wait for.
-            let changes = tokio::task::spawn_blocking(seal).await;
-            let changes = changes.map_err(|_| DeliveryError::Panicked)?;
-            delivery.publish_changes(set, changes).await
-        })
-        .await
+        self.in_own_task(async move { delivery.publish_changes(set, seal).await })
+            .await
     }
 
     /// A bank's own KFR records of a customer.
@@ -103,21 +91,30 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<HeldRelationship>, DeliveryError> {
-        let key = self.pseudonyms.customer(&customer).customer_key();
+        let key = self.keys.customer(&customer);
         let found =
             tokio::time::timeout(self.publish_timeout, self.index.find_in_set(kfr_set(bank), &key)).await;
         Ok(found.map_err(|_| DeliveryError::TimedOut)??)
     }
 
-    async fn change_one(&self, bank: &BankCaller, change: SetChange) -> Result<KfrEffect, DeliveryError> {
+    async fn change_one(
+        &self,
+        bank: &BankCaller,
+        change: impl FnOnce(&Pseudonyms) -> SetChange + Send + 'static,
+    ) -> Result<KfrEffect, DeliveryError> {
         let (delivery, set) = (self.clone(), kfr_set(bank));
         self.in_own_task(async move { delivery.decide_and_publish(set, change).await })
             .await
     }
 
     /// Looks at what stands, and publishes only what changes it.
-    async fn decide_and_publish(&self, set: SetId, change: SetChange) -> Result<KfrEffect, DeliveryError> {
-        let _index = self.index_use.deliver()?;
+    async fn decide_and_publish(
+        &self,
+        set: SetId,
+        change: impl FnOnce(&Pseudonyms) -> SetChange,
+    ) -> Result<KfrEffect, DeliveryError> {
+        let _index = self.index_use.deliver_changes().await?;
+        let change = change(&*self.pseudonyms(&*self.journal()?)?);
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
         let generation = self
@@ -140,8 +137,16 @@ impl Delivery {
         Ok(effect)
     }
 
-    async fn publish_changes(&self, set: SetId, changes: Vec<SetChange>) -> Result<(), DeliveryError> {
-        let _index = self.index_use.deliver()?;
+    async fn publish_changes(
+        &self,
+        set: SetId,
+        seal: impl FnOnce(Arc<Pseudonyms>) -> Vec<SetChange> + Send + 'static,
+    ) -> Result<(), DeliveryError> {
+        let _index = self.index_use.deliver_changes().await?;
+        let pseudonyms = self.pseudonyms(&*self.journal()?)?;
+        // A batch may be a million customers: off the threads that others wait for.
+        let changes = tokio::task::spawn_blocking(move || seal(pseudonyms)).await;
+        let changes = changes.map_err(|_| DeliveryError::Panicked)?;
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
         self.publish(set, self.changes(changes)?, &guard).await?;

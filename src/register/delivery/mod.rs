@@ -6,7 +6,7 @@ mod whole_set;
 pub use kfr::{AddedCustomer, KfrEffect};
 pub use whole_set::{IncomingSet, RejectedLine, WholeSetRefusal};
 
-use super::keeper::IndexUse;
+use super::index_use::IndexUse;
 use super::participants::{ParticipantsInForce, sets_with_records};
 use super::replay::{self, ReplayError};
 use crate::domain::identifiers::OrganizationNumber;
@@ -14,8 +14,8 @@ use crate::domain::participants::Participant;
 use crate::domain::relationship::{Register, SetId};
 use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
-use crate::journal::{Counts, Journal, JournalError, Journalled};
-use crate::pseudonym::Pseudonyms;
+use crate::journal::{Counts, Journal, JournalError, JournalInForce, Journalled};
+use crate::pseudonym::{PseudonymRing, Pseudonyms};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,8 +139,9 @@ impl SetLocks {
 pub struct Delivery {
     pub index: Index,
     /// `None`: this instance only answers lookups.
-    pub journal: Option<Arc<Journal>>,
-    pub pseudonyms: Arc<Pseudonyms>,
+    pub journal: Option<JournalInForce>,
+    /// The journal says under which of them is written.
+    pub keys: PseudonymRing,
     pub participants: ParticipantsInForce,
     pub locks: SetLocks,
     pub index_use: IndexUse,
@@ -180,19 +181,28 @@ impl Delivery {
 
     /// The sets that a participants list may not drop.
     pub fn sets_with_records(&self) -> BTreeSet<SetId> {
-        sets_with_records(self.journal.as_deref(), &self.index)
+        let journal = self.journal.as_ref().map(JournalInForce::load);
+        sets_with_records(journal.as_deref(), &self.index)
     }
 
-    fn journal(&self) -> Result<&Arc<Journal>, DeliveryError> {
-        self.journal.as_ref().ok_or(DeliveryError::NoJournal)
+    /// The journal in force: one and the same for as long as a delivery is being published.
+    fn journal(&self) -> Result<Arc<Journal>, DeliveryError> {
+        let journal = self.journal.as_ref().ok_or(DeliveryError::NoJournal)?;
+        Ok(journal.load())
+    }
+
+    /// The pseudonyms that a journal is written with.
+    fn pseudonyms(&self, journal: &Journal) -> Result<Arc<Pseudonyms>, DeliveryError> {
+        let pseudonyms = self.keys.under(journal.key());
+        Ok(pseudonyms.ok_or(JournalError::OtherKey)?)
     }
 
     /// The index can be written for a set: it is whole, and stands where the journal stands.
     fn check_level(&self, set: SetId) -> Result<(), DeliveryError> {
-        let state = self.index.state();
-        state.answerable().ok_or(IndexError::NotBuilt)?;
+        let (state, journal) = (self.index.state(), self.journal()?);
+        let marker = state.answerable().ok_or(IndexError::NotBuilt)?;
         let position = state.sets.get(&set).map_or(0, |state| state.position);
-        if position == self.journal()?.position(set) {
+        if position == journal.position(set) && marker.key == journal.key() {
             Ok(())
         } else {
             Err(DeliveryError::Behind)
@@ -222,7 +232,7 @@ impl Delivery {
     ) -> Result<Journalled, DeliveryError> {
         let journal = self.journal()?;
         let journalled = journal.publish(set, delivery).await?;
-        replay::apply(journal, &self.index, set, &journalled).await?;
+        replay::apply(&journal, &self.index, set, &journalled).await?;
         self.floor.raise(set, journalled.publication().position);
         metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string())
             .increment(1);

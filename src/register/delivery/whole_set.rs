@@ -3,8 +3,8 @@
 use super::{BankCaller, Delivery, DeliveryError, Receipt, ReceiptState};
 use crate::domain::relationship::{RelationshipRecord, SetId};
 use crate::index::layout::Row;
-use crate::journal::{self, Counts, Kind, SealedRecord, SetChange};
-use crate::pseudonym::Pseudonyms;
+use crate::journal::{self, Counts, JournalError, Kind, SealedRecord, SetChange, resealed_record};
+use crate::pseudonym::{Pseudonyms, Reseal};
 use crate::register::replay;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
@@ -70,6 +70,18 @@ impl IncomingSet {
         }
     }
 
+    /// The same set under the journal's key, which may have changed since the first line came.
+    fn under(mut self, to: Arc<Pseudonyms>) -> Result<Self, JournalError> {
+        if self.pseudonyms.fingerprint() != to.fingerprint() {
+            let from = std::mem::replace(&mut self.pseudonyms, Arc::clone(&to));
+            let reseal = Reseal { from, to };
+            for record in &mut self.records {
+                *record = resealed_record(record, &reseal)?;
+            }
+        }
+        Ok(self)
+    }
+
     /// The set in the order of the index, one record an identity: the last line stands.
     fn into_rows(records: Vec<SealedRecord>) -> Vec<SealedRecord> {
         let mut rows: Vec<(Row, SealedRecord)> = records
@@ -90,12 +102,13 @@ impl Delivery {
     pub fn begin_whole_set(&self, bank: &BankCaller, set: SetId) -> Result<IncomingSet, DeliveryError> {
         debug_assert_eq!(bank.bank(), set.bank);
         self.check_level(set)?;
+        let journal = self.journal()?;
         Ok(IncomingSet {
             set,
             delivery_id: Uuid::now_v7(),
             received_at: Utc::now(),
-            carries_after: self.journal()?.position(set),
-            pseudonyms: Arc::clone(&self.pseudonyms),
+            carries_after: journal.position(set),
+            pseudonyms: self.pseudonyms(&journal)?,
             records: Vec::new(),
             rejects: Vec::new(),
             counts: Counts::default(),
@@ -122,7 +135,7 @@ impl Delivery {
         }
         let (delivery, set) = (self.clone(), incoming.set);
         let publish = async move {
-            let _index = delivery.index_use.deliver()?;
+            let _index = delivery.index_use.deliver_whole_set().await?;
             let prepared = delivery.prepare(incoming, sha256).await?;
             let guard = delivery.locks.lock(set).await;
             delivery.check_level(set)?;
@@ -138,8 +151,11 @@ impl Delivery {
         incoming: IncomingSet,
         sha256: [u8; 32],
     ) -> Result<journal::Delivery, DeliveryError> {
-        let mut body = self.journal()?.begin_body(incoming.delivery_id);
+        let journal = self.journal()?;
+        let mut body = journal.begin_body(incoming.delivery_id);
+        let to = self.pseudonyms(&journal)?;
         let prepare = move || {
+            let incoming = incoming.under(to)?;
             let IncomingSet {
                 delivery_id,
                 received_at,
