@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// How often progress is looked at, and told.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const TELL_EVERY: Duration = Duration::from_secs(2);
-/// Without any progress for so long, the command gives up. What was done so far stays.
+/// Where the same stands in the way for so long, the command gives up. What was done so far stays.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Longest wait for a running service to find the key file.
 const FINDS_THE_FILE: Duration = Duration::from_secs(15);
@@ -84,15 +84,14 @@ async fn work(settings: &Settings, stores: &Stores, next: &NextKey) -> Result<Re
     let end = CancellationToken::new();
     let keeper = tokio::spawn(rekeying.keeper().clone().run(end.clone()));
     let told = tokio::spawn(tell(progress.clone()));
-    let mut patience = Patience::new();
+    let mut patience = Patience::default();
     let done = loop {
         let looked = rekeying.look(Some(next)).await;
         let now = progress.borrow().clone();
         if now.is_done(next.fingerprint()) {
             break Ok(now);
         }
-        let cause = looked.err().map(|cause| cause.to_string());
-        if let Some(failed) = patience.ended(&now, cause) {
+        if let Some(failed) = patience.ended(looked.err().map(|cause| cause.to_string())) {
             break Err(failed);
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -112,7 +111,7 @@ async fn follow(settings: &Settings, next: &NextKey) -> Result<RekeyProgress, Fa
     let address = format!("http://{}/internal/rekey", settings.server.management_listen);
     eprintln!("A running service holds the journal; following it at {address}.");
     let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
-    let (mut patience, mut told) = (Patience::new(), Told::default());
+    let (mut patience, mut told) = (Patience::default(), Told::default());
     let started = Instant::now();
     loop {
         let asked = async {
@@ -133,14 +132,14 @@ async fn follow(settings: &Settings, next: &NextKey) -> Result<RekeyProgress, Fa
             }
             Ok(now) => {
                 told.tell(&now);
-                patience.ended(&now, None)
+                patience.ended(now.problem)
             }
             Err(cause) => {
                 let cause = format!(
                     "the service that holds the journal does not say how far it is: {}",
                     cause.without_url()
                 );
-                patience.ended_as_before(cause)
+                patience.ended(Some(cause))
             }
         };
         if let Some(failed) = waited {
@@ -182,29 +181,26 @@ impl Told {
     }
 }
 
-/// Gives up when nothing has moved for long.
-struct Patience {
-    seen: Option<RekeyProgress>,
-    moved: Instant,
-}
+/// Gives up when the same stands in the way for long.
+#[derive(Default)]
+struct Patience(Option<(String, Instant)>);
 
 impl Patience {
-    fn new() -> Self {
-        Self {
-            seen: None,
-            moved: Instant::now(),
+    fn ended(&mut self, problem: Option<String>) -> Option<Failure> {
+        let Some(problem) = problem else {
+            self.0 = None;
+            return None;
+        };
+        match &self.0 {
+            Some((known, since)) if *known == problem => {
+                (since.elapsed() > PATIENCE).then_some(Failure(problem))
+            }
+            _ => {
+                eprintln!("not yet: {problem}");
+                self.0 = Some((problem, Instant::now()));
+                None
+            }
         }
-    }
-
-    fn ended(&mut self, now: &RekeyProgress, cause: Option<String>) -> Option<Failure> {
-        if self.seen.as_ref() != Some(now) {
-            (self.seen, self.moved) = (Some(now.clone()), Instant::now());
-        }
-        self.ended_as_before(cause.unwrap_or("nothing moves; the service's log says why".to_owned()))
-    }
-
-    fn ended_as_before(&self, cause: String) -> Option<Failure> {
-        (self.moved.elapsed() > PATIENCE).then_some(Failure(cause))
     }
 }
 

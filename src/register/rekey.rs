@@ -90,6 +90,17 @@ impl Rekeying {
 
     /// Looks once, and does what is due: removes what was left behind, and changes the key to the next one.
     pub async fn look(&mut self, next: Option<&NextKey>) -> Result<(), RekeyError> {
+        let looked = self.do_what_is_due(next).await;
+        self.note_problem(looked.as_ref().err().map(ToString::to_string));
+        looked
+    }
+
+    /// Lets the progress tell what stands in the way.
+    pub fn note_problem(&self, problem: Option<String>) {
+        self.progress.send_modify(|progress| progress.problem = problem);
+    }
+
+    async fn do_what_is_due(&mut self, next: Option<&NextKey>) -> Result<(), RekeyError> {
         let present = self.journal.load().key();
         let next = next.filter(|next| next.fingerprint() != present);
         self.progress

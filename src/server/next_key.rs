@@ -78,7 +78,10 @@ impl NextKeyWatch {
         }
         let rekeying = self.rekeying.as_mut()?;
         match (&self.allowed, &next) {
-            (Err(cause), Some(next)) if !rekeying.is_in_force(next) => Some(cause.to_string()),
+            (Err(cause), Some(next)) if !rekeying.is_in_force(next) => {
+                rekeying.note_problem(Some(cause.to_string()));
+                Some(cause.to_string())
+            }
             _ => rekeying
                 .look(next.as_ref())
                 .await

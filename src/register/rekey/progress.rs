@@ -40,6 +40,8 @@ pub struct RekeyProgress {
     pub entries: Amount,
     /// Sets whose rows are loaded.
     pub sets: Amount,
+    /// What stands in the way, if anything does.
+    pub problem: Option<String>,
 }
 
 impl RekeyProgress {
@@ -50,6 +52,7 @@ impl RekeyProgress {
             next: None,
             entries: Amount::default(),
             sets: Amount::default(),
+            problem: None,
         }
     }
 
