@@ -4,7 +4,7 @@ use super::{BankCaller, Delivery, DeliveryError};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, SetId};
-use crate::journal::{self, Counts, Kind, SetChange};
+use crate::journal::{self, Counts, Kind, SetChange, Summary};
 use crate::register::replay::{Effect, resolve};
 use chrono::{NaiveDate, Utc};
 use sha2::{Digest, Sha256};
@@ -92,7 +92,7 @@ impl Delivery {
             // A batch may be a million customers: off the threads that others wait for.
             let changes = tokio::task::spawn_blocking(seal).await;
             let changes = changes.map_err(|_| DeliveryError::Panicked)?;
-            delivery.publish_changes(set, changes).await
+            delivery.publish_calls(set, changes).await
         })
         .await
     }
@@ -134,13 +134,22 @@ impl Delivery {
             Some(Effect::AlreadyRunning) => return Ok(KfrEffect::AlreadyRunning),
             Some(Effect::NothingRuns) | None => return Ok(KfrEffect::NothingRuns),
             Some(Effect::Deregistered) => KfrEffect::Ended,
-            Some(Effect::Registered | Effect::Stored) => KfrEffect::Added,
+            // The others are effects of V2 changes.
+            Some(
+                Effect::Registered
+                | Effect::Stored
+                | Effect::Ended
+                | Effect::EndsBeforeItBegan
+                | Effect::NoSuchEnd
+                | Effect::Removed
+                | Effect::NotThere,
+            ) => KfrEffect::Added,
         };
         self.publish(set, self.changes(vec![change])?, &guard).await?;
         Ok(effect)
     }
 
-    async fn publish_changes(&self, set: SetId, changes: Vec<SetChange>) -> Result<(), DeliveryError> {
+    async fn publish_calls(&self, set: SetId, changes: Vec<SetChange>) -> Result<(), DeliveryError> {
         let _index = self.index_use.deliver()?;
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
@@ -170,13 +179,16 @@ impl Delivery {
             customers: customers.len() as u64,
             ..Counts::default()
         };
-        let (received_at, sha256) = (Utc::now(), hash.finalize().into());
+        let summary = Summary {
+            counts,
+            sha256: hash.finalize().into(),
+            ..Summary::default()
+        };
         Ok(journal::Delivery {
             id,
-            kind: Kind::Changes,
-            received_at,
-            counts,
-            sha256,
+            kind: Kind::Calls,
+            received_at: Utc::now(),
+            summary,
             body: body.finish()?,
         })
     }
