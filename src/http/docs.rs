@@ -5,7 +5,7 @@ mod answers;
 
 use answers::EveryAnswer;
 
-use super::deliveries::RejectedBody;
+use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, ErrorBody};
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -35,6 +35,12 @@ use uuid::Uuid;
         super::kfr::add_list,
         super::kfr::read,
         super::deliveries::put_whole_set,
+        super::deliveries::post_changes,
+        super::deliveries::history::list,
+        super::deliveries::history::get,
+        super::deliveries::history::rejects,
+        super::deliveries::history::roll_back,
+        super::deliveries::history::own_records,
     ),
     components(schemas(ErrorBody, Detail, RejectedBody)),
     modifiers(&Maskinporten, &EveryAnswer),
@@ -42,7 +48,7 @@ use uuid::Uuid;
         (name = "Lookups", description = "For agencies."),
         (name = "Lookups, older path", description = "The same under the path of the service in use before."),
         (name = "KFR calls", description = "For banks: registrations at customer level, as used today."),
-        (name = "Deliveries", description = "For banks: whole sets of relationships."),
+        (name = "Deliveries", description = "For banks: whole sets of relationships, changes, and what became of them."),
     )
 )]
 struct Document;
@@ -236,6 +242,80 @@ pub struct RegisterParameter {
 }
 
 #[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WholeSetParameters {
+    /// Bad lines in spite of which the delivery is published; default 0.
+    #[param(rename = "maxRejects", nullable = false)]
+    pub max_rejects: Option<u64>,
+    /// `true`: the set may have less than half as many running records as stand now.
+    #[param(rename = "confirmShrink", nullable = false)]
+    pub confirm_shrink: Option<bool>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MaxRejectsParameter {
+    /// Bad lines in spite of which the delivery is published; default 0.
+    #[param(rename = "maxRejects", nullable = false)]
+    pub max_rejects: Option<u64>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DiscardParameter {
+    /// `true`: what was published after the whole set is lost with it.
+    #[param(rename = "discardLaterChanges", nullable = false)]
+    pub discard_later_changes: Option<bool>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParameters {
+    /// Receipts of a page; default 50.
+    #[param(minimum = 1, maximum = 500, nullable = false)]
+    pub limit: Option<u16>,
+    /// Only deliveries begun before this one.
+    #[param(nullable = false)]
+    pub before: Option<Uuid>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct DeliveryHeaders {
+    /// The same key with the same body gets the first receipt, for 7 days; with another body 409.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[!-~]+$",
+        nullable = false
+    )]
+    pub idempotency_key: Option<String>,
+    /// `gzip` or `zstd`.
+    #[param(rename = "Content-Encoding", pattern = "^identity$", nullable = false)]
+    pub content_encoding: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct SequenceHeader {
+    /// The bank's number of this delivery, from 1; a gap or repeat is 409.
+    #[param(rename = "Delivery-Sequence", minimum = 1, nullable = false)]
+    pub delivery_sequence: Option<u64>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct DeliveryPath {
+    /// Organisation number of the bank.
+    #[param(rename = "organizationID", example = "210099093", pattern = "^[0-9]{9}$")]
+    pub organization_id: String,
+    /// Id of the delivery, as its receipt has it.
+    #[param(rename = "deliveryID", example = "0193a4c8-6e1a-7f7e-9d4b-2f1d3c5b7a90")]
+    pub delivery_id: Uuid,
+}
+
+#[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct InstitutionPath {
     /// Organisation number of the financial institution.
@@ -363,18 +443,38 @@ pub enum BatchErrors {
     TooLarge(ErrorBody),
 }
 
-/// What only a whole set can answer.
+/// What only a streamed delivery can answer.
 #[derive(IntoResponses)]
 pub enum DeliveryErrors {
     /// KFR-014: the pause between two pieces of the body was too long.
     #[response(status = 408)]
     TooSlow(ErrorBody),
+    /// KFR-011: another delivery is under way, the key or sequence was used, or the set shrinks too much;
+    /// `details` say which, and what to do.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
     /// KFR-013: the body or a line is too large.
     #[response(status = 413)]
     TooLarge(ErrorBody),
-    /// KFR-012: some lines are no records; the former set stands.
+    /// KFR-012: too many lines are bad; what stood stands.
     #[response(status = 422)]
     Rejected(RejectedBody),
+}
+
+/// What only calls that name a delivery can answer.
+#[derive(IntoResponses)]
+pub enum NotFoundErrors {
+    /// KFR-008: the bank has no such delivery.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+}
+
+/// What only a rollback can answer.
+#[derive(IntoResponses)]
+pub enum ConflictErrors {
+    /// KFR-011: not the latest published whole set, too long ago, or later changes would be lost; `details` say which.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
 }
 
 /// The published errors of the reading call: ERR-001, ERR-002 and ERR-003.

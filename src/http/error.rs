@@ -7,7 +7,7 @@ use crate::access::limits::OverLimit;
 use crate::access::terms::{OutsideTerms, Term};
 use crate::audit::{Conclusion, ListedBanks};
 use crate::domain::participants::Coverage;
-use crate::register::delivery::DeliveryError;
+use crate::register::delivery::{Conflict, DeliveryError};
 use crate::register::lookup::{
     AccountAnswer, Fault, FaultKind, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };
@@ -20,6 +20,8 @@ use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// Deliveries that a conflict names one by one.
+const NAMED_DELIVERIES: usize = 100;
 /// Seconds after which a caller may try again what is unavailable now.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
@@ -183,6 +185,7 @@ impl Problem {
             BankError::NotFound => (StatusCode::NOT_FOUND, "KFR-008", "Not found"),
             BankError::InvalidType => (StatusCode::BAD_REQUEST, "KFR-009", "Invalid relationship type"),
             BankError::InvalidDate => (StatusCode::BAD_REQUEST, "KFR-010", "Invalid date"),
+            BankError::Conflict => (StatusCode::CONFLICT, "KFR-011", "Conflict"),
             BankError::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "KFR-012", "Delivery rejected"),
             BankError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "KFR-013", "Request too large"),
             BankError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "KFR-014", "Request too slow"),
@@ -252,6 +255,7 @@ enum BankError {
     NotFound,
     InvalidType,
     InvalidDate,
+    Conflict,
     Rejected,
     TooLarge,
     TooSlow,
@@ -259,7 +263,7 @@ enum BankError {
 }
 
 impl BankError {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::NotAuthenticated,
         Self::NoAccess,
         Self::WrongOrganization,
@@ -269,6 +273,7 @@ impl BankError {
         Self::NotFound,
         Self::InvalidType,
         Self::InvalidDate,
+        Self::Conflict,
         Self::Rejected,
         Self::TooLarge,
         Self::TooSlow,
@@ -370,13 +375,60 @@ impl From<&BankRefusal> for Problem {
             }
             BankRefusal::InvalidType(details) => Self::bank(BankError::InvalidType).with(details.clone()),
             BankRefusal::InvalidDate(details) => Self::bank(BankError::InvalidDate).with(details.clone()),
-            BankRefusal::NothingRuns => Self::bank(BankError::NotFound),
+            BankRefusal::NothingRuns | BankRefusal::NoSuchDelivery => Self::bank(BankError::NotFound),
+            BankRefusal::Conflict(conflict) => Self::bank(BankError::Conflict).with(vec![at_odds(conflict)]),
             BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
             BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
             BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
             BankRefusal::Failed(cause) => Self::bank(failed(cause)),
             BankRefusal::Published(refusal) => Self::from(refusal),
         }
+    }
+}
+
+/// What a delivery is at odds with, and what to do.
+fn at_odds(conflict: &Conflict) -> Detail {
+    let (parameter, reason) = match conflict {
+        Conflict::Running(delivery) => (
+            "register",
+            format!("delivery {delivery} to the same register is under way; wait for its receipt"),
+        ),
+        Conflict::KeyReused(delivery) => (
+            "Idempotency-Key",
+            format!("delivery {delivery} came with this key and another body; take a new key"),
+        ),
+        Conflict::Sequence { expected } => ("Delivery-Sequence", format!("{expected} is expected")),
+        Conflict::Shrink { present, running } => (
+            "confirmShrink",
+            format!(
+                "the set has {running} running records where about {present} stand; if that is meant, confirmShrink=true"
+            ),
+        ),
+        Conflict::NotLatest => (
+            "deliveryID",
+            "is not the latest published whole set; only that one can be rolled back".to_owned(),
+        ),
+        Conflict::RollbackTimeOver => (
+            "deliveryID",
+            "was published too long ago to be rolled back; deliver a whole set".to_owned(),
+        ),
+        Conflict::LaterChanges(later) => {
+            let ids: Vec<String> = later
+                .iter()
+                .take(NAMED_DELIVERIES)
+                .map(ToString::to_string)
+                .collect();
+            let reason = format!(
+                "{} deliveries published after it would be lost ({}); if that is meant, discardLaterChanges=true",
+                later.len(),
+                ids.join(", ")
+            );
+            ("discardLaterChanges", reason)
+        }
+    };
+    Detail {
+        parameter: parameter.to_owned(),
+        reason,
     }
 }
 
@@ -388,6 +440,7 @@ fn failed(cause: &DeliveryError) -> BankError {
         | DeliveryError::Replay(_)
         | DeliveryError::NoJournal
         | DeliveryError::Behind
+        | DeliveryError::DiskFull { .. }
         | DeliveryError::TimedOut => BankError::Unavailable,
         DeliveryError::Panicked => BankError::Internal,
     }

@@ -29,8 +29,36 @@ pub fn configure(config: &mut ServiceConfig) {
                 .service(resource("/services", "GET", [get(services::list)]))
                 .service(resource(
                     "/financialInstitutions/{institution}/relationships",
-                    "PUT",
-                    [put(deliveries::put_whole_set)],
+                    "GET, PUT",
+                    [
+                        get(deliveries::history::own_records),
+                        put(deliveries::put_whole_set),
+                    ],
+                ))
+                .service(resource(
+                    "/financialInstitutions/{institution}/relationships/changes",
+                    "POST",
+                    [post(deliveries::post_changes)],
+                ))
+                .service(resource(
+                    "/financialInstitutions/{institution}/deliveries",
+                    "GET",
+                    [get(deliveries::history::list)],
+                ))
+                .service(resource(
+                    "/financialInstitutions/{institution}/deliveries/{delivery}",
+                    "GET",
+                    [get(deliveries::history::get)],
+                ))
+                .service(resource(
+                    "/financialInstitutions/{institution}/deliveries/{delivery}/rejects",
+                    "GET",
+                    [get(deliveries::history::rejects)],
+                ))
+                .service(resource(
+                    "/financialInstitutions/{institution}/deliveries/{delivery}/rollback",
+                    "POST",
+                    [post(deliveries::history::roll_back)],
                 ))
                 .default_service(web::to(unknown_resource)),
         )

@@ -2,7 +2,7 @@
 //! and times; only the pseudonyms are others, and with them the order of a whole set.
 
 use super::body::Body;
-use super::change::{SealedRecord, SetChange};
+use super::change::{SealedIdentity, SealedRecord, SetChange};
 use super::entry::{Entry, Kind, Publication};
 use super::{Birth, Journal, JournalError};
 use crate::chain::HeadKey;
@@ -73,9 +73,7 @@ impl Journal {
         let encoded = entries.iter().map(Entry::encode).collect::<Result<Vec<_>, _>>()?;
         let appends = encoded.into_iter().map(|bytes| self.chain.append(bytes));
         for (entry, appended) in entries.iter().zip(futures_util::future::join_all(appends).await) {
-            if let Entry::Published(publication) = entry {
-                self.note(publication, appended?.locator)?;
-            }
+            self.note(entry, appended?.locator)?;
         }
         Ok(Copied {
             entries: entries.len(),
@@ -88,6 +86,7 @@ impl Journal {
                 let body = self.reseal_body(original, &publication, reseal)?;
                 Ok(Entry::Published(Publication { body, ..publication }))
             }
+            Entry::Begun(_) | Entry::Ended(_) => Ok(entry),
             Entry::Born { .. } => Err(JournalError::Corrupt("second beginning")),
         }
     }
@@ -99,10 +98,10 @@ impl Journal {
         reseal: &Reseal,
     ) -> Result<Body, JournalError> {
         let changes = original.changes(publication)?;
-        let changes = changes.map(|change| Ok::<_, JournalError>(resealed(change?, reseal)?));
+        let changes = changes.map(|change| Ok::<_, JournalError>(resealed_change(change?, reseal)?));
         let mut body = self.begin_body(publication.delivery_id);
         match publication.kind {
-            Kind::Changes => {
+            Kind::Changes | Kind::Calls | Kind::Rollback { .. } => {
                 for change in changes {
                     body.push(&change?)?;
                 }
@@ -131,9 +130,18 @@ impl Journal {
 }
 
 /// The change under the other key.
-pub fn resealed(change: SetChange, reseal: &Reseal) -> Result<SetChange, NotOfThisKey> {
+pub fn resealed_change(change: SetChange, reseal: &Reseal) -> Result<SetChange, NotOfThisKey> {
     Ok(match change {
-        SetChange::Put(record) => SetChange::Put(resealed_record(&record, reseal)?),
+        SetChange::Put(record) => SetChange::Put(SealedRecord {
+            customer: reseal.customer(&record.customer)?,
+            agreement: reseal.agreement(&record.agreement)?,
+            relationship: record.relationship,
+        }),
+        SetChange::End { identity, to } => SetChange::End {
+            identity: resealed_identity(&identity, reseal)?,
+            to,
+        },
+        SetChange::Remove(identity) => SetChange::Remove(resealed_identity(&identity, reseal)?),
         SetChange::Register {
             customer,
             from,
@@ -153,12 +161,11 @@ pub fn resealed(change: SetChange, reseal: &Reseal) -> Result<SetChange, NotOfTh
     })
 }
 
-/// The record under the other key.
-pub fn resealed_record(record: &SealedRecord, reseal: &Reseal) -> Result<SealedRecord, NotOfThisKey> {
-    Ok(SealedRecord {
-        customer: reseal.customer(&record.customer)?,
-        agreement: reseal.agreement(&record.agreement)?,
-        relationship: record.relationship,
+fn resealed_identity(identity: &SealedIdentity, reseal: &Reseal) -> Result<SealedIdentity, NotOfThisKey> {
+    Ok(SealedIdentity {
+        customer: reseal.customer(&identity.customer)?,
+        agreement: reseal.agreement(&identity.agreement)?,
+        from: identity.from,
     })
 }
 

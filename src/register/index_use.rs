@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 /// Deliveries and rebuilds exclude each other: a rebuild never meets half a delivery. A change of the pseudonym key
-/// lets deliveries wait for a moment: whole sets first, since one may take long, and calls last.
+/// lets deliveries wait for a moment: those that may take long first, and calls last.
 #[derive(Clone, Default)]
 pub struct IndexUse {
     building: Arc<RwLock<()>>,
-    whole_sets: Arc<RwLock<()>>,
-    changes: Arc<RwLock<()>>,
+    sets: Arc<RwLock<()>>,
+    calls: Arc<RwLock<()>>,
 }
 
 /// Held while a delivery is published: journal and index stay what they are.
@@ -24,32 +24,37 @@ pub struct Loading {
     _standing: OwnedRwLockReadGuard<()>,
 }
 
-/// No whole set is being published.
-pub struct WholeSetsPaused(OwnedRwLockWriteGuard<()>);
+/// Nothing that may take long is being published.
+pub struct SetsPaused(OwnedRwLockWriteGuard<()>);
 
 /// Nothing is being published.
 pub struct Pause {
-    _whole_sets: OwnedRwLockWriteGuard<()>,
-    _changes: OwnedRwLockWriteGuard<()>,
+    _sets: OwnedRwLockWriteGuard<()>,
+    _calls: OwnedRwLockWriteGuard<()>,
     _standing: Loading,
 }
 
 impl IndexUse {
-    /// Enters the publication of a whole set, after a pause if there is one; refused while the index is being rebuilt.
-    pub async fn deliver_whole_set(&self) -> Result<Delivering, IndexError> {
-        let turn = Arc::clone(&self.whole_sets).read_owned().await;
+    /// Enters the publication of what may take long, after a pause if there is one; refused while the index is being rebuilt.
+    pub async fn deliver_set(&self) -> Result<Delivering, IndexError> {
+        let turn = Arc::clone(&self.sets).read_owned().await;
         self.delivering(turn)
     }
 
-    /// Enters the publication of changes, after a pause if there is one; refused while the index is being rebuilt.
-    pub async fn deliver_changes(&self) -> Result<Delivering, IndexError> {
-        let turn = Arc::clone(&self.changes).read_owned().await;
+    /// Enters the publication of KFR calls, after a pause if there is one; refused while the index is being rebuilt.
+    pub async fn deliver_calls(&self) -> Result<Delivering, IndexError> {
+        let turn = Arc::clone(&self.calls).read_owned().await;
         self.delivering(turn)
+    }
+
+    /// Files what is no publication, after a pause if there is one.
+    pub async fn file(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.calls).read_owned().await
     }
 
     /// Enters work in the background; refused at once where there is a pause or the index is being rebuilt.
     pub fn mend(&self) -> Result<Delivering, IndexError> {
-        let turn = Arc::clone(&self.changes).try_read_owned();
+        let turn = Arc::clone(&self.calls).try_read_owned();
         self.delivering(turn.map_err(|_| IndexError::NotBuilt)?)
     }
 
@@ -72,16 +77,16 @@ impl IndexUse {
         Arc::clone(&self.building).write_owned().await
     }
 
-    /// Waits until no whole set is being published. Further ones wait.
-    pub async fn pause_whole_sets(&self) -> WholeSetsPaused {
-        WholeSetsPaused(Arc::clone(&self.whole_sets).write_owned().await)
+    /// Waits until nothing that may take long is being published. What comes after waits.
+    pub async fn pause_sets(&self) -> SetsPaused {
+        SetsPaused(Arc::clone(&self.sets).write_owned().await)
     }
 
-    /// Waits until no changes are being published either. Further ones wait.
-    pub async fn pause(&self, whole_sets: WholeSetsPaused) -> Result<Pause, IndexError> {
+    /// Waits until nothing else is being published or filed either. What comes after waits.
+    pub async fn pause(&self, sets: SetsPaused) -> Result<Pause, IndexError> {
         Ok(Pause {
-            _whole_sets: whole_sets.0,
-            _changes: Arc::clone(&self.changes).write_owned().await,
+            _sets: sets.0,
+            _calls: Arc::clone(&self.calls).write_owned().await,
             _standing: self.load()?,
         })
     }
@@ -89,8 +94,8 @@ impl IndexUse {
     /// A pause, if nothing is being published right now.
     pub fn try_pause(&self) -> Option<Pause> {
         Some(Pause {
-            _whole_sets: Arc::clone(&self.whole_sets).try_write_owned().ok()?,
-            _changes: Arc::clone(&self.changes).try_write_owned().ok()?,
+            _sets: Arc::clone(&self.sets).try_write_owned().ok()?,
+            _calls: Arc::clone(&self.calls).try_write_owned().ok()?,
             _standing: self.load().ok()?,
         })
     }
@@ -104,20 +109,20 @@ mod tests {
     #[tokio::test]
     async fn a_pause_waits_for_what_is_being_published_and_holds_up_what_comes_after() {
         let index_use = IndexUse::default();
-        let whole_set = index_use.deliver_whole_set().await.unwrap();
+        let whole_set = index_use.deliver_set().await.unwrap();
         assert!(index_use.try_pause().is_none());
-        assert!(index_use.pause_whole_sets().now_or_never().is_none());
+        assert!(index_use.pause_sets().now_or_never().is_none());
         drop(whole_set);
-        let paused = index_use.pause_whole_sets().await;
-        assert!(index_use.deliver_whole_set().now_or_never().is_none());
-        let call = index_use.deliver_changes().await.unwrap();
+        let paused = index_use.pause_sets().await;
+        assert!(index_use.deliver_set().now_or_never().is_none());
+        let call = index_use.deliver_calls().await.unwrap();
         assert!(index_use.mend().is_ok());
         drop(call);
         let pause = index_use.pause(paused).await.unwrap();
         assert!(index_use.mend().is_err());
         let waiting = tokio::spawn({
             let index_use = index_use.clone();
-            async move { index_use.deliver_changes().await.is_ok() }
+            async move { index_use.deliver_calls().await.is_ok() }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -129,10 +134,10 @@ mod tests {
     async fn nothing_is_published_while_the_index_is_built_anew() {
         let index_use = IndexUse::default();
         let building = index_use.build().await;
-        assert!(index_use.deliver_changes().await.is_err() && index_use.deliver_whole_set().await.is_err());
+        assert!(index_use.deliver_calls().await.is_err() && index_use.deliver_set().await.is_err());
         assert!(index_use.mend().is_err() && index_use.load().is_err() && index_use.try_pause().is_none());
         drop(building);
-        let _delivering = index_use.deliver_changes().await.unwrap();
+        let _delivering = index_use.deliver_calls().await.unwrap();
         assert!(index_use.build().now_or_never().is_none());
     }
 }

@@ -58,6 +58,8 @@ pub struct Rekeying {
     progress: watch::Sender<RekeyProgress>,
     found: Option<(KeyFingerprint, Instant)>,
     former_since: Option<Instant>,
+    /// Were in force, and may still be read: deliveries that began before leave there what they cannot hold.
+    former: Vec<Arc<Journal>>,
 }
 
 impl Rekeying {
@@ -70,6 +72,7 @@ impl Rekeying {
             progress: watch::Sender::new(progress),
             found: None,
             former_since: None,
+            former: Vec::new(),
         }
     }
 
@@ -121,6 +124,11 @@ impl Rekeying {
         let next = next.map(NextKey::fingerprint);
         let state = self.keeper.index.refresh().await?;
         if !answers_by(&state, present) {
+            return Ok(());
+        }
+        self.former.retain(|journal| Arc::strong_count(journal) > 1);
+        if !self.former.is_empty() {
+            self.progress.send_modify(RekeyProgress::removing);
             return Ok(());
         }
         let kept: Vec<KeyFingerprint> = std::iter::once(present).chain(next).collect();
@@ -177,18 +185,21 @@ impl Rekeying {
             }
             failed => failed,
         };
-        if done.is_err() && self.journal.load().key() == original.key() {
+        if self.journal.load().key() == original.key() {
             // What is in memory may lack what is on disk: the next attempt reads it anew.
             copy.close().await;
+        } else {
+            original.close().await;
+            self.former.push(original);
         }
         done
     }
 
     /// Deliveries wait from here to the end; lookups do not.
     async fn switch(&self, work: Work<'_>, next: &NextKey) -> Result<(), RekeyError> {
-        let whole_sets_paused = self.keeper.index_use.pause_whole_sets().await;
+        let sets_paused = self.keeper.index_use.pause_sets().await;
         work.bring_nearly_level().await?;
-        let pause = self.keeper.index_use.pause(whole_sets_paused).await?;
+        let pause = self.keeper.index_use.pause(sets_paused).await?;
         let paused = Instant::now();
         self.progress.send_modify(RekeyProgress::switching);
         while work.round().await? > 0 {}
@@ -201,7 +212,7 @@ impl Rekeying {
         {
             return Err(cause.into());
         }
-        let original = self.journal.replace(Arc::clone(work.copy));
+        self.journal.replace(Arc::clone(work.copy));
         self.keeper.follow_key(&pause).await?;
         drop(pause);
         let seconds = paused.elapsed().as_secs_f64();
@@ -210,7 +221,6 @@ impl Rekeying {
             deliveries_waited_seconds = seconds,
             "the pseudonym key was changed; what is left of the former one is being removed"
         );
-        original.close().await;
         self.progress.send_modify(|progress| progress.switched(key));
         Ok(())
     }

@@ -27,6 +27,7 @@ pub(super) fn bind_public(
     let delivery_limits = Data::new(DeliveryLimits {
         max_body_bytes: delivery.max_body_bytes,
         max_line_bytes: delivery.max_line_bytes,
+        max_lines: delivery.max_lines,
         pause,
     });
     let batch_limits = Data::new(BatchLimits {

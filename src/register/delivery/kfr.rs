@@ -4,7 +4,7 @@ use super::{BankCaller, Delivery, DeliveryError};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, SetId};
-use crate::journal::{self, Counts, Kind, SetChange};
+use crate::journal::{self, Counts, Kind, SetChange, Summary};
 use crate::pseudonym::Pseudonyms;
 use crate::register::replay::{Effect, resolve};
 use chrono::{NaiveDate, Utc};
@@ -81,7 +81,7 @@ impl Delivery {
             };
             customers.into_iter().map(register).collect()
         };
-        self.in_own_task(async move { delivery.publish_changes(set, seal).await })
+        self.in_own_task(async move { delivery.publish_calls(set, seal).await })
             .await
     }
 
@@ -113,7 +113,7 @@ impl Delivery {
         set: SetId,
         change: impl FnOnce(&Pseudonyms) -> SetChange,
     ) -> Result<KfrEffect, DeliveryError> {
-        let _index = self.index_use.deliver_changes().await?;
+        let _index = self.index_use.deliver_calls().await?;
         let change = change(&*self.pseudonyms(&*self.journal()?)?);
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
@@ -131,18 +131,27 @@ impl Delivery {
             Some(Effect::AlreadyRunning) => return Ok(KfrEffect::AlreadyRunning),
             Some(Effect::NothingRuns) | None => return Ok(KfrEffect::NothingRuns),
             Some(Effect::Deregistered) => KfrEffect::Ended,
-            Some(Effect::Registered | Effect::Stored) => KfrEffect::Added,
+            // The others are effects of V2 changes.
+            Some(
+                Effect::Registered
+                | Effect::Stored
+                | Effect::Ended
+                | Effect::EndsBeforeItBegan
+                | Effect::NoSuchEnd
+                | Effect::Removed
+                | Effect::NotThere,
+            ) => KfrEffect::Added,
         };
         self.publish(set, self.changes(vec![change])?, &guard).await?;
         Ok(effect)
     }
 
-    async fn publish_changes(
+    async fn publish_calls(
         &self,
         set: SetId,
         seal: impl FnOnce(Arc<Pseudonyms>) -> Vec<SetChange> + Send + 'static,
     ) -> Result<(), DeliveryError> {
-        let _index = self.index_use.deliver_changes().await?;
+        let _index = self.index_use.deliver_calls().await?;
         let pseudonyms = self.pseudonyms(&*self.journal()?)?;
         // A batch may be a million customers: off the threads that others wait for.
         let changes = tokio::task::spawn_blocking(move || seal(pseudonyms)).await;
@@ -175,13 +184,16 @@ impl Delivery {
             customers: customers.len() as u64,
             ..Counts::default()
         };
-        let (received_at, sha256) = (Utc::now(), hash.finalize().into());
+        let summary = Summary {
+            counts,
+            sha256: hash.finalize().into(),
+            ..Summary::default()
+        };
         Ok(journal::Delivery {
             id,
-            kind: Kind::Changes,
-            received_at,
-            counts,
-            sha256,
+            kind: Kind::Calls,
+            received_at: Utc::now(),
+            summary,
             body: body.finish()?,
         })
     }
