@@ -8,6 +8,7 @@
 
 use super::IndexError;
 use super::owner::Owner;
+pub use super::side::{Side, decode_state_key, encode_state_key, position_of};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey, KeyFingerprint};
@@ -31,58 +32,6 @@ pub const ACCOUNT_VALUE_BYTES: usize = 4;
 /// A generation of a bank's set: the journal position of the whole set it began with, 0 before the first. Its
 /// highest bit is the [`Side`] it stands on.
 pub type Generation = u32;
-const SIDE_BIT: u32 = 1 << 31;
-
-/// Rows made with two pseudonym keys can stand in the index at once, each on a side of their own; the marker
-/// names the key, and so the side, that answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    First,
-    Second,
-}
-
-impl Side {
-    /// Sides alternate with every change of the register's key.
-    pub fn after_rekeyings(rekeyings: u32) -> Self {
-        if rekeyings.is_multiple_of(2) {
-            Self::First
-        } else {
-            Self::Second
-        }
-    }
-
-    pub fn of(generation: Generation) -> Self {
-        if generation & SIDE_BIT == 0 {
-            Self::First
-        } else {
-            Self::Second
-        }
-    }
-
-    pub fn other(self) -> Self {
-        match self {
-            Self::First => Self::Second,
-            Self::Second => Self::First,
-        }
-    }
-
-    /// `None`: the set has more publications than generations can count.
-    pub fn generation(self, position: u64) -> Option<Generation> {
-        let position = u32::try_from(position)
-            .ok()
-            .filter(|position| position & SIDE_BIT == 0)?;
-        Some(match self {
-            Self::First => position,
-            Self::Second => position | SIDE_BIT,
-        })
-    }
-}
-
-/// The journal position of the whole set that a generation began with.
-pub fn position_of(generation: Generation) -> u64 {
-    u64::from(generation & !SIDE_BIT)
-}
-
 /// One row of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row {
@@ -235,20 +184,6 @@ pub fn decode_account(field: &[u8], value: &[u8]) -> Result<FoundAccount, IndexE
         generation: u32::from_be_bytes([field[4], field[5], field[6], field[7]]),
         interval: decode_interval([field[12], field[13], field[14]], [value[1], value[2], value[3]])?,
     })
-}
-
-/// Names a set's state: the first bit, which no set needs, is that of the side.
-pub fn encode_state_key(set: SetId, side: Side) -> [u8; 4] {
-    let mut key = encode_set(set);
-    if side == Side::Second {
-        key[0] |= 0x80;
-    }
-    key
-}
-
-pub fn decode_state_key([first, rest @ ..]: [u8; 4]) -> Result<SetId, IndexError> {
-    let [second, third, fourth] = rest;
-    decode_set([first & 0x7f, second, third, fourth])
 }
 
 fn encode_day(day: NaiveDate) -> [u8; 3] {

@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod layout;
 pub mod owner;
 pub mod redis;
+mod side;
 
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};

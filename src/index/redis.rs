@@ -9,6 +9,7 @@
 mod commands;
 mod links;
 mod rows;
+mod sides;
 
 use super::layout::{
     FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, Side, decode_account,
@@ -19,7 +20,7 @@ use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey, Sought};
 use arc_swap::ArcSwap;
-use commands::{ScanCursor, remove_fields, send};
+use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use links::Links;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
@@ -406,49 +407,6 @@ impl Redis {
         }
         let unchanged: Option<()> = pipeline.query_async(&mut connection).await?;
         unchanged.ok_or(IndexError::NotBuilt)?;
-        self.refresh().await.map(|_| ())
-    }
-
-    pub async fn answer_by(&self, marker: Marker) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
-        redis::cmd("WATCH")
-            .arg(MARKER_KEY)
-            .query_async::<()>(&mut connection)
-            .await?;
-        let found: Option<Vec<u8>> = redis::cmd("GET")
-            .arg(MARKER_KEY)
-            .query_async(&mut connection)
-            .await?;
-        let found = found.map(|bytes| Marker::decode(&bytes)).transpose()?;
-        if found.map(|found| found.stamp()) != Some(marker.stamp()) {
-            return Err(IndexError::NotBuilt);
-        }
-        let mut pipeline = Pipeline::new();
-        pipeline
-            .atomic()
-            .set(MARKER_KEY, marker.encode().as_slice())
-            .ignore();
-        let unchanged: Option<()> = pipeline.query_async(&mut connection).await?;
-        unchanged.ok_or(IndexError::NotBuilt)?;
-        self.refresh().await.map(|_| ())
-    }
-
-    pub async fn remove_side(&self, side: Side) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
-        let mut cursor = ScanCursor::start();
-        while let Some(keys) = cursor.next(&mut connection).await? {
-            remove_fields(&keys, side, &mut connection).await?;
-        }
-        let state = self.refresh().await?;
-        let gone = state.others.iter();
-        let gone = gone.filter(|(_, known)| Side::of(known.generation) == side);
-        let mut pipeline = Pipeline::new();
-        for (set, _) in gone {
-            pipeline
-                .hdel(STATE_KEY, encode_state_key(*set, side).as_slice())
-                .ignore();
-        }
-        send(&pipeline, &mut connection).await?;
         self.refresh().await.map(|_| ())
     }
 

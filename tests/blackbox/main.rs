@@ -7,6 +7,7 @@ mod harness;
 mod kfr;
 mod limits;
 mod lookups;
+mod rekey;
 mod resilience;
 mod secrecy;
 mod smoke;

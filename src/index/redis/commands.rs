@@ -1,8 +1,6 @@
 //! Commands over a pooled connection.
 
-use super::rows::side_of_field;
 use crate::index::IndexError;
-use crate::index::layout::Side;
 use deadpool_redis::Connection;
 use redis::Pipeline;
 
@@ -44,28 +42,4 @@ impl ScanCursor {
         self.0 = (next != 0).then_some(next);
         Ok(Some(keys))
     }
-}
-
-/// Removes the fields of a side from the hashes of rows.
-pub(super) async fn remove_fields(
-    keys: &[Vec<u8>],
-    side: Side,
-    connection: &mut Connection,
-) -> Result<(), IndexError> {
-    let mut ask = Pipeline::with_capacity(keys.len());
-    for key in keys {
-        ask.hkeys(key);
-    }
-    if ask.is_empty() {
-        return Ok(());
-    }
-    let hashes: Vec<Vec<Vec<u8>>> = ask.query_async(connection).await?;
-    let mut remove = Pipeline::new();
-    for (key, mut fields) in keys.iter().zip(hashes) {
-        fields.retain(|field| side_of_field(key, field) == Some(side));
-        if !fields.is_empty() {
-            remove.hdel(key, fields).ignore();
-        }
-    }
-    send(&remove, connection).await
 }
