@@ -5,11 +5,13 @@ mod ask;
 mod audit;
 mod check;
 mod demo;
+mod generate;
 mod healthcheck;
 mod index;
 mod issuer;
 mod key;
 mod openapi;
+mod progress;
 mod serve;
 mod signals;
 
@@ -32,6 +34,7 @@ enum Command {
     Check(check::Check),
     Lookup(ask::Lookup),
     Account(ask::Account),
+    Generate(generate::Generate),
     Issuer(issuer::Issuer),
     Token(issuer::Token),
     #[command(subcommand)]
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
             Command::Check(command) => command.run().await,
             Command::Lookup(command) => command.run().await,
             Command::Account(command) => command.run().await,
+            Command::Generate(command) => command.run(),
             Command::Issuer(command) => command.run().await,
             Command::Token(command) => command.run().await,
             Command::Audit(command) => command.run(),
