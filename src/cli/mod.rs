@@ -4,6 +4,7 @@
 mod ask;
 mod audit;
 mod check;
+mod client;
 mod demo;
 mod generate;
 mod healthcheck;
@@ -12,6 +13,7 @@ mod issuer;
 mod key;
 mod openapi;
 mod progress;
+mod push;
 mod serve;
 mod signals;
 
@@ -32,6 +34,7 @@ enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Check(check::Check),
+    Push(push::Push),
     Lookup(ask::Lookup),
     Account(ask::Account),
     Generate(generate::Generate),
@@ -69,6 +72,7 @@ pub fn run() -> ExitCode {
             Command::Demo(command) => command.run().await,
             Command::Serve(command) => command.run().await,
             Command::Check(command) => command.run().await,
+            Command::Push(command) => command.run().await,
             Command::Lookup(command) => command.run().await,
             Command::Account(command) => command.run().await,
             Command::Generate(command) => command.run(),

@@ -39,6 +39,10 @@ const PERSONS_OF_KINDS: u64 = KINDS - 2;
 
 /// There are numbers for so many customers.
 pub const MAX_CUSTOMERS: u64 = PERSONS / PERSONS_OF_KINDS * KINDS;
+const _: () = assert!(
+    MAX_CUSTOMERS / KINDS <= ORGANIZATIONS,
+    "a number for each organisation"
+);
 /// Far more than there are, and below the 900,000 that there are numbers for.
 pub const MAX_BANKS: u64 = 1000;
 /// There are numbers for so many accounts.
@@ -235,7 +239,5 @@ mod tests {
             let number = customers.number(index).to_string();
             assert!(CustomerId::parse(&number, &rules()).is_ok(), "{index}: {number}");
         }
-        let organizations = MAX_CUSTOMERS / KINDS;
-        assert!(organizations <= ORGANIZATIONS && organizations <= PERSONS);
     }
 }
