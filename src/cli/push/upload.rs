@@ -3,9 +3,9 @@
 use futures_util::stream;
 use indicatif::ProgressBar;
 use reqwest::Body;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,6 +84,7 @@ async fn read(file: Arc<File>, offset: u64, end: u64) -> io::Result<Vec<u8>> {
 
 fn spool(mut from: impl Read) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
     io::copy(&mut from, &mut file)?;
     Ok(file)
 }
