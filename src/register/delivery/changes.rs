@@ -1,6 +1,7 @@
 //! V2 changes: put, end, remove; in order, all or nothing.
 
-use super::incoming::{HEADER_BYTES, Incoming, Lines};
+use super::incoming::Incoming;
+use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::index::layout::Generation;
 use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Reject, RejectCode, SetChange, Summary};
@@ -32,7 +33,7 @@ impl Delivery {
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
         self.check_sequence(&incoming)?;
-        let lines = incoming.end_input()?;
+        let lines = self.end_input(&incoming.intake)?;
         let body = self.journal()?.begin_body(incoming.delivery_id);
         let (mut summary, body) = self.write_changes(&incoming, lines, body).await?;
         // The rows were read without their marker; if it is gone now, they were not the truth.
@@ -117,7 +118,7 @@ impl Delivery {
             }
         }
         summary.rejects.sort_by_key(|reject| reject.line);
-        summary.rejects.truncate(super::incoming::DETAILED_REJECTS);
+        summary.rejects.truncate(DETAILED_REJECTS);
         let customers: BTreeSet<_> = changes
             .iter()
             .map(|change| change.customer().customer_key())

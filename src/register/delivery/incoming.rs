@@ -1,30 +1,13 @@
-//! A delivery while its lines come in: sealed, sorted in bounded memory, counted.
+//! A V2 delivery while its lines come in, with a receipt whatever becomes of it.
 
+use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
-use crate::domain::identifiers::CustomerId;
-use crate::domain::relationship::{Agreement, RelationshipRecord, SetId};
-use crate::journal::{
-    Counts, Journal, JournalError, KeyUse, Operation, Receipt, ReceiptState, Reject, SealedIdentity,
-    SealedRecord, SetChange, Summary, resealed_change,
-};
-use crate::pseudonym::{Pseudonyms, Reseal};
-use crate::register::replay;
-use crate::spill::{Merged, Sorter};
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::domain::relationship::SetId;
+use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
-
-/// Rejected lines that are told one by one; all are counted.
-pub(super) const DETAILED_REJECTS: usize = 1_000;
-/// Memory of a delivery for sorting its lines.
-const SORT_BYTES: usize = 64 << 20;
-/// Memory of a whole set for counting its accounts.
-const SORT_ACCOUNTS_BYTES: usize = 16 << 20;
-/// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
-pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
-const LINE_BYTES: usize = 8;
-pub(super) const HEADER_BYTES: usize = IDENTITY_BYTES + LINE_BYTES + 1;
 
 /// How a bank wants its delivery taken.
 #[derive(Debug, Clone)]
@@ -39,22 +22,6 @@ pub struct Order {
     pub confirm_shrink: bool,
     /// `Delivery-Sequence`.
     pub sequence: Option<u64>,
-}
-
-/// What a line of a delivery asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
-    Put(RelationshipRecord),
-    End { identity: Identity, to: NaiveDate },
-    Remove(Identity),
-}
-
-/// Which record is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    pub customer: CustomerId,
-    pub agreement: Agreement,
-    pub from: NaiveDate,
 }
 
 /// What becomes of a delivery that asks to be taken.
@@ -76,39 +43,12 @@ pub struct Incoming {
     pub(super) order: Order,
     pub(super) delivery_id: Uuid,
     pub(super) received_at: DateTime<Utc>,
-    pub(super) today: NaiveDate,
     /// KFR calls published from here on hold in a whole set too.
     pub(super) carries_after: u64,
     pub(super) delivery: Delivery,
-    /// The journal in force when it began: what the lines are sealed for.
-    journal: Arc<Journal>,
-    pseudonyms: Arc<Pseudonyms>,
-    place: Place,
-    /// Gone when the input has ended.
-    lines: Mutex<Option<Lines>>,
+    _place: Place,
+    pub(super) intake: Intake,
     concluded: bool,
-}
-
-/// What has come in.
-pub(super) struct Lines {
-    sorter: Sorter,
-    accounts: Sorter,
-    /// To the key of another journal, if one was put in force since.
-    reseal: Option<(Reseal, Arc<Journal>)>,
-    pub(super) read: u64,
-    pub(super) rejected: u64,
-    pub(super) rejects: Vec<Reject>,
-}
-
-/// Lines that were read together, sealed. Several threads may each fill one.
-pub struct Block<'a> {
-    incoming: &'a Incoming,
-    records: Vec<u8>,
-    ends: Vec<usize>,
-    accounts: Vec<[u8; 10]>,
-    read: u64,
-    rejected: u64,
-    rejects: Vec<Reject>,
 }
 
 impl Delivery {
@@ -122,32 +62,31 @@ impl Delivery {
         self.check_level(set)?;
         self.check_space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
-        let place = self.running.enter(set, delivery_id, order.operation);
+        let arrangement = match order.operation {
+            Operation::WholeSet => Arrangement::ByIdentity,
+            Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
+        };
+        let intake = Intake::new(
+            Arc::clone(&journal),
+            self.pseudonyms(&journal)?,
+            arrangement,
+            today,
+        );
+        let lines = Arc::clone(&intake.taken);
+        let place = self.running.enter(set, delivery_id, order.operation, lines);
         let place = place.map_err(Conflict::Running)?;
-        let pseudonyms = self.pseudonyms(&journal)?;
         journal
             .begin_delivery(set, delivery_id, order.operation, received_at)
             .await
             .map_err(DeliveryError::Journal)?;
-        let lines = Lines {
-            sorter: Sorter::new(journal.scratch(), SORT_BYTES),
-            accounts: Sorter::new(journal.scratch(), SORT_ACCOUNTS_BYTES),
-            reseal: None,
-            read: 0,
-            rejected: 0,
-            rejects: Vec::new(),
-        };
         Ok(Taking::New(Box::new(Incoming {
             carries_after: journal.position(set),
             order,
             delivery_id,
             received_at,
-            today,
             delivery: self.clone(),
-            pseudonyms,
-            journal,
-            place,
-            lines: Mutex::new(Some(lines)),
+            _place: place,
+            intake,
             concluded: false,
         })))
     }
@@ -182,30 +121,7 @@ impl Incoming {
 
     /// A block to fill and [take](Block::take).
     pub fn block(&self) -> Block<'_> {
-        Block {
-            incoming: self,
-            records: Vec::new(),
-            ends: Vec::new(),
-            accounts: Vec::new(),
-            read: 0,
-            rejected: 0,
-            rejects: Vec::new(),
-        }
-    }
-
-    /// Ends the input. Once only, and in the same turn as it is published.
-    pub(super) fn end_input(&self) -> Result<Lines, DeliveryError> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = lines.take().ok_or(DeliveryError::Panicked)?;
-        let journal = self.delivery.journal()?;
-        if journal.key() != self.journal.key() {
-            let reseal = Reseal {
-                from: Arc::clone(&self.pseudonyms),
-                to: self.delivery.pseudonyms(&journal)?,
-            };
-            lines.reseal = Some((reseal, journal));
-        }
-        Ok(lines)
+        self.intake.block()
     }
 
     /// The delivery has its receipt; dropping it files nothing more.
@@ -247,148 +163,4 @@ impl Drop for Incoming {
         };
         publications.spawn_on(file, &self.delivery.runtime);
     }
-}
-
-impl Block<'_> {
-    /// Takes the next line.
-    pub fn push(&mut self, number: u64, line: Result<Line, Reject>) {
-        self.read += 1;
-        match line {
-            Ok(line) => self.push_change(number, line),
-            Err(reject) => {
-                self.rejected += 1;
-                if self.rejects.len() < DETAILED_REJECTS {
-                    self.rejects.push(reject);
-                }
-            }
-        }
-    }
-
-    fn push_change(&mut self, number: u64, line: Line) {
-        let change = seal(&self.incoming.pseudonyms, line);
-        let (from, runs) = match &change {
-            SetChange::Put(record) => {
-                self.accounts
-                    .extend(record.agreement.account_key().map(|account| account.0));
-                let interval = record.relationship.interval();
-                (interval.from(), interval.runs_on(self.incoming.today))
-            }
-            SetChange::End { identity, .. } | SetChange::Remove(identity) => (identity.from, false),
-            SetChange::Register { from, .. } => (*from, true),
-            SetChange::Deregister { to, .. } => (*to, false),
-        };
-        self.records.extend(change.customer().customer_key().0);
-        match self.incoming.order.operation {
-            // One record an identity, whatever the order of lines.
-            Operation::WholeSet => {
-                self.records.extend(agreement_key(&change));
-                self.records.extend(from.num_days_from_ce().to_be_bytes());
-            }
-            // In the order of lines.
-            Operation::Changes | Operation::Rollback => self.records.extend([0; IDENTITY_BYTES - 16]),
-        }
-        self.records.extend(number.to_be_bytes());
-        self.records.push(u8::from(runs));
-        change.encode(&mut self.records);
-        self.ends.push(self.records.len());
-    }
-
-    /// Adds the block to its delivery.
-    pub fn take(self) -> std::io::Result<()> {
-        let mut lines = self.incoming.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lines) = lines.as_mut() else {
-            return Err(std::io::ErrorKind::InvalidInput.into());
-        };
-        let mut start = 0;
-        for end in self.ends {
-            lines.sorter.push(&self.records[start..end])?;
-            start = end;
-        }
-        if self.incoming.order.operation == Operation::WholeSet {
-            for account in &self.accounts {
-                lines.accounts.push(account)?;
-            }
-        }
-        lines.read += self.read;
-        lines.rejected += self.rejected;
-        lines.rejects.extend(self.rejects);
-        // Blocks come in any order; the first lines are those that are told.
-        lines.rejects.sort_by_key(|reject| reject.line);
-        lines.rejects.truncate(DETAILED_REJECTS);
-        self.incoming.place.count_lines(self.read);
-        Ok(())
-    }
-}
-
-fn agreement_key(change: &SetChange) -> [u8; 6] {
-    match change {
-        SetChange::Put(record) => replay::row(record).agreement.0,
-        SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.key().0,
-        SetChange::Register { .. } | SetChange::Deregister { .. } => [0; 6],
-    }
-}
-
-fn seal(pseudonyms: &Pseudonyms, line: Line) -> SetChange {
-    let identity = |identity: Identity| SealedIdentity {
-        customer: pseudonyms.customer(&identity.customer),
-        agreement: pseudonyms.agreement(&identity.agreement),
-        from: identity.from,
-    };
-    match line {
-        Line::Put(record) => SetChange::Put(SealedRecord {
-            customer: pseudonyms.customer(&record.customer),
-            agreement: pseudonyms.agreement(&record.agreement),
-            relationship: record.relationship,
-        }),
-        Line::End { identity: ended, to } => SetChange::End {
-            identity: identity(ended),
-            to,
-        },
-        Line::Remove(removed) => SetChange::Remove(identity(removed)),
-    }
-}
-
-impl Lines {
-    /// Sorted lines, and sorted accounts.
-    pub(super) fn sort(self) -> std::io::Result<(Merged, Merged, Summary)> {
-        let counts = Counts {
-            read: self.read,
-            rejected: self.rejected,
-            ..Counts::default()
-        };
-        let summary = Summary {
-            counts,
-            rejects: self.rejects,
-            ..Summary::default()
-        };
-        let sorter = match self.reseal {
-            Some((reseal, journal)) => resealed(self.sorter, &reseal, &journal)?,
-            None => self.sorter,
-        };
-        Ok((sorter.finish()?, self.accounts.finish()?, summary))
-    }
-}
-
-/// The same lines under another key, each with what it is sorted by.
-fn resealed(lines: Sorter, reseal: &Reseal, journal: &Journal) -> std::io::Result<Sorter> {
-    let damaged = || std::io::Error::other(JournalError::Corrupt("sorted line"));
-    let mut sorter = Sorter::new(journal.scratch(), SORT_BYTES);
-    let (mut former, mut record) = (lines.finish()?, Vec::new());
-    while let Some(line) = former.next_record()? {
-        let (header, mut change) = line.split_at_checked(HEADER_BYTES).ok_or_else(damaged)?;
-        let change = SetChange::decode(&mut change).map_err(std::io::Error::other)?;
-        let change = resealed_change(change.ok_or_else(damaged)?, reseal).map_err(std::io::Error::other)?;
-        record.clear();
-        record.extend(change.customer().customer_key().0);
-        // Without an identity they are in the order of lines.
-        if header[16..IDENTITY_BYTES] == [0; IDENTITY_BYTES - 16] {
-            record.extend(&header[16..]);
-        } else {
-            record.extend(agreement_key(&change));
-            record.extend(&header[22..]);
-        }
-        change.encode(&mut record);
-        sorter.push(&record)?;
-    }
-    Ok(sorter)
 }

@@ -3,15 +3,18 @@
 mod changes;
 mod history;
 mod incoming;
+mod intake;
 mod kfr;
 mod refusal;
+mod reseal;
 mod rollback;
 mod running;
 mod whole_set;
 mod workers;
 
-pub use incoming::{Block, Identity, Incoming, Line, Order, Repeat, Taking};
-pub use kfr::{AddedCustomer, KfrEffect};
+pub use incoming::{Incoming, Order, Repeat, Taking};
+pub use intake::{Block, Identity, Line};
+pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
 pub use running::{Running, RunningDeliveries};
 pub use workers::Workers;
