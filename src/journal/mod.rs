@@ -51,6 +51,8 @@ pub enum JournalError {
     Read(#[from] ReadError),
     #[error("the journal cannot be read or written: {0}")]
     Io(std::io::Error),
+    #[error("the directory of the journal {path} cannot be used: {cause}")]
+    Directory { path: String, cause: std::io::Error },
     #[error("the journal holds a damaged or unknown {0}")]
     Corrupt(&'static str),
     #[error("the journal was written with another pseudonym key")]

@@ -88,7 +88,7 @@ impl JournalPlace {
                 .map(Some)
                 .ok_or(JournalError::Corrupt("name of the journal in force")),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(JournalError::Io(cause)),
+            Err(cause) => Err(self.failed(cause)),
         }
     }
 
@@ -101,13 +101,18 @@ impl JournalPlace {
             file.persist(self.0.join(CURRENT_NAME))?;
             File::open(&self.0)?.sync_all()
         };
-        put().map_err(JournalError::Io)
+        put().map_err(|cause| self.failed(cause))
     }
 
     /// Makes the directory, readable by its owner only.
     fn make(&self) -> Result<(), JournalError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
-        made.map_err(JournalError::Io)
+        made.map_err(|cause| self.failed(cause))
+    }
+
+    fn failed(&self, cause: std::io::Error) -> JournalError {
+        let path = self.0.display().to_string();
+        JournalError::Directory { path, cause }
     }
 
     /// Whether there are journals of other keys than these.
@@ -118,15 +123,15 @@ impl JournalPlace {
     /// Removes the journals of all other keys.
     pub fn remove_others(&self, kept: &[KeyFingerprint]) -> Result<(), JournalError> {
         for path in self.others(kept)? {
-            std::fs::remove_dir_all(path).map_err(JournalError::Io)?;
+            std::fs::remove_dir_all(path).map_err(|cause| self.failed(cause))?;
         }
         Ok(())
     }
 
     fn others(&self, kept: &[KeyFingerprint]) -> Result<Vec<PathBuf>, JournalError> {
         let mut others = Vec::new();
-        for item in std::fs::read_dir(&self.0).map_err(JournalError::Io)? {
-            let item = item.map_err(JournalError::Io)?;
+        for item in std::fs::read_dir(&self.0).map_err(|cause| self.failed(cause))? {
+            let item = item.map_err(|cause| self.failed(cause))?;
             let key = item.file_name().to_str().and_then(fingerprint);
             if key.is_some_and(|key| !kept.contains(&key)) {
                 others.push(item.path());

@@ -51,8 +51,14 @@ impl NextKeyWatch {
                 () = end.cancelled() => return,
             };
             if problem != self.told {
-                if let Some(cause) = &problem {
-                    tracing::error!(%cause, "the pseudonym key is not changed yet");
+                match &problem {
+                    Some(cause) if self.added.is_some() => {
+                        tracing::error!(%cause, "the pseudonym key is not changed yet");
+                    }
+                    Some(cause) => {
+                        tracing::warn!(%cause, "nothing of a former pseudonym key can be removed now")
+                    }
+                    None => {}
                 }
                 self.told = problem;
             }

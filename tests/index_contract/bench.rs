@@ -250,14 +250,23 @@ impl Readers {
         customer: u64,
         name: impl Fn(Answer) -> &'static str + Clone + Send + 'static,
     ) -> Self {
+        Self::of(index, sought(customer), name)
+    }
+
+    /// Of a customer under whichever key answers.
+    pub fn of(
+        index: &Index,
+        customer: Sought<CustomerKey>,
+        name: impl Fn(Answer) -> &'static str + Clone + Send + 'static,
+    ) -> Self {
         let (stop, found) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let read = || {
-            let (index, name) = (index.clone(), name.clone());
+            let (index, name, customer) = (index.clone(), name.clone(), customer.clone());
             let (stop, found): (Arc<AtomicBool>, Arc<Mutex<BTreeSet<_>>>) =
                 (Arc::clone(&stop), Arc::clone(&found));
             async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = index.find_relationships(&sought(customer)).await;
+                    let answer = index.find_relationships(&customer).await;
                     found.lock().unwrap().insert(name(answer.map(sorted)));
                     tokio::task::yield_now().await;
                 }
