@@ -2,6 +2,8 @@
 
 mod command;
 mod load;
+mod pace;
+mod switch;
 mod through_kills;
 
 use crate::harness::identifiers::{accounts, people};
@@ -47,14 +49,18 @@ pub fn pseudonyms(key_file: &Path) -> Pseudonyms {
     Pseudonyms::new(&MasterKey::read(key_file).unwrap())
 }
 
-/// One record with an account for each of so many people.
+/// So many people have records; those after them have none, unless a test says so.
+pub const PEOPLE: usize = 30_000;
+
+/// So many records, each with an account of its own.
 pub fn relationships(count: usize) -> String {
     let line = |(customer, account)| {
         format!(
             "{{\"customerID\":\"{customer}\",\"accountID\":\"{account}\",\"role\":\"owner\",\"fromDate\":\"2015-01-01\"}}\n"
         )
     };
-    people().zip(accounts()).take(count).map(line).collect()
+    let owners = (0..).flat_map(|_| people().take(PEOPLE));
+    owners.zip(accounts()).take(count).map(line).collect()
 }
 
 /// `/internal/rekey`; `None` while the service is down.
@@ -79,7 +85,7 @@ pub async fn wait_until_done(service: &Service, key: &str) {
             return;
         }
         assert!(
-            started.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_secs(600),
             "{now:?}\n{}",
             service.log()
         );

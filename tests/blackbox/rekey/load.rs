@@ -26,6 +26,16 @@ pub struct Figures {
     pub longest: Duration,
 }
 
+impl Figures {
+    pub fn add(&mut self, other: Self) {
+        self.right += other.right;
+        self.wrong.extend(other.wrong);
+        self.refused += other.refused;
+        self.unreachable += other.unreachable;
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
 impl Questions {
     /// Asks once what is rightly answered, now.
     pub async fn about(service: &Service, customers: &[String], accounts: &[String]) -> Self {

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::harness::identifiers::{accounts, people};
 use crate::harness::{ENGINES, Engine, Service};
+use crate::resilience::{assert_index_agrees_with_journal, is_listed};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -42,7 +43,6 @@ async fn kill_and_start_again(service: &mut Service, after: Duration) {
 
 async fn change_the_key_through_kills(service: &mut Service, next: &str) {
     wait_for(service, "loading", next).await;
-    // Begun before, ended after: whatever key it was sealed with, it is kept.
     kill_and_start_again(service, Duration::ZERO).await;
     wait_for(service, "copying", next).await;
     kill_and_start_again(service, Duration::from_millis(40)).await;
@@ -92,10 +92,7 @@ async fn through_kills(engine: Engine) {
     stop.store(true, Ordering::Relaxed);
     let mut told = Figures::default();
     for task in asking {
-        let figures = task.await.unwrap();
-        told.right += figures.right;
-        told.refused += figures.refused;
-        told.wrong.extend(figures.wrong);
+        told.add(task.await.unwrap());
     }
     assert!(told.wrong.is_empty(), "{engine:?}: {:?}", told.wrong);
     assert!(told.right > 300, "{engine:?}: {told:?}");
@@ -108,13 +105,10 @@ async fn through_kills(engine: Engine) {
     assert!(questions.all_are_right().await, "{engine:?}");
     assert!(acknowledged.len() > 20, "{engine:?}: {}", acknowledged.len());
     for customer in acknowledged.iter().cloned().chain(people().skip(9_000).take(50)) {
-        assert!(
-            super::super::resilience::is_listed(&service, &customer).await,
-            "{engine:?}"
-        );
+        assert!(is_listed(&service, &customer).await, "{engine:?}");
     }
     service.terminate();
-    super::super::resilience::assert_index_agrees_with_journal(&service);
+    assert_index_agrees_with_journal(&service);
     assert_eq!(
         occurrences(&stored(&service), &former, &customers),
         0,
