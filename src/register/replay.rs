@@ -7,7 +7,7 @@ pub use resolution::{Effect, Resolution};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState};
-use crate::index::{Index, IndexError};
+use crate::index::{Expected, Index, IndexError, Load, Removal};
 use crate::journal::{
     Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
@@ -87,11 +87,33 @@ async fn load(
     for calls in &carried {
         remove_customer_level(index, set, generation, journal.changes(calls.publication())?).await?;
     }
-    write_changes(index, set, generation, journal.changes(whole)?).await?;
+    let counts = whole.counts;
+    let expected = Expected {
+        customers: counts.customers,
+        accounts: counts.accounts,
+    };
+    let load = index.begin_load(set, generation, expected).await?;
+    load_records(load, journal.changes(whole)?).await?;
     for calls in &carried {
         write_changes(index, set, generation, journal.changes(calls.publication())?).await?;
     }
     Ok(())
+}
+
+/// Loads the records of a whole set.
+async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(records).await?;
+        if chunk.is_empty() {
+            return Ok(load.finish().await?);
+        }
+        let rows = chunk.iter().map(|change| match change {
+            SetChange::Put(record) => Ok(row(record)),
+            _ => Err(JournalError::Corrupt("whole set")),
+        });
+        load = load.write(rows.collect::<Result<_, _>>()?).await?;
+        records = rest;
+    }
 }
 
 /// Removes what an attempt to load a generation that was cut off may have left of the customers of KFR calls:
@@ -134,13 +156,17 @@ pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<()
     Ok(())
 }
 
-/// Removes the rows of a retired generation: those that the journal says it was made of.
+/// Removes a retired generation; row by row, those that the journal says it was made of, if there is no
+/// quicker way.
 pub async fn remove_generation(
     journal: &Journal,
     index: &Index,
     set: SetId,
     generation: Generation,
 ) -> Result<(), ReplayError> {
+    if index.remove_generation(set, generation).await? == Removal::Done {
+        return Ok(());
+    }
     for journalled in journal.published_in(set, positions_of(journal, set, generation))? {
         let publication = journalled.publication();
         if matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation {

@@ -1,0 +1,312 @@
+//! How fast whole sets load into the embedded index, beside what redb does with the same rows alone, and how
+//! fast lookups are then.
+//!
+//! `cargo bench --bench embedded_load -- [ROWS (1000000)] [ROUNDS (3)]`
+
+use chrono::{DateTime, NaiveDate};
+use kundeforhold::domain::identifiers::OrganizationNumber;
+use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
+use kundeforhold::index::embedded::Embedded;
+use kundeforhold::index::layout::{
+    Marker, Row, SetState, encode_account_tail, encode_account_value, encode_tail, encode_value,
+};
+use kundeforhold::index::{Expected, Index};
+use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
+use redb::{Database, TableDefinition};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+const CACHE_BYTES: usize = 256 << 20;
+const BANKS: u64 = 120;
+/// Of the index that lookups are compared with.
+const FEW_ROWS: u64 = 100_000;
+const ROWS_PER_CUSTOMER: u64 = 2;
+/// As replay hands them over.
+const CHUNK_ROWS: usize = 20_000;
+const BARE_TRANSACTION_ROWS: usize = 200_000;
+const LOOKUPS: u64 = 400_000;
+
+const BARE_ROWS: TableDefinition<[u8; 25], [u8; 4]> = TableDefinition::new("rows");
+const BARE_ACCOUNTS: TableDefinition<[u8; 17], [u8; 4]> = TableDefinition::new("accounts");
+
+/// A population of customers, spread over banks, each with all rows at one bank.
+#[derive(Clone, Copy)]
+struct Population {
+    rows: u64,
+    banks: u64,
+    /// Coprime to `rows`: accounts are in another order than customers.
+    stride: u64,
+}
+
+/// Well-mixed bits (splitmix64).
+fn mix(n: u64) -> u64 {
+    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+/// The n-th of so many keys that are spread evenly.
+fn spread<const N: usize>(n: u64, of: u64) -> [u8; N] {
+    let step = (u64::MAX / of).max(1);
+    let mut key = [0; N];
+    key[..8].copy_from_slice(&(n * step + mix(n) % step).to_be_bytes());
+    let rest = mix(!n).to_be_bytes();
+    key[8..].copy_from_slice(&rest[..N - 8]);
+    key
+}
+
+fn coprime(rows: u64) -> u64 {
+    let greatest_common = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    (rows * 6 / 10..rows)
+        .find(|n| greatest_common(*n, rows) == 1)
+        .unwrap_or(1)
+}
+
+impl Population {
+    fn new(rows: u64, banks: u64) -> Self {
+        let stride = coprime(rows);
+        Self { rows, banks, stride }
+    }
+
+    fn customers(&self) -> u64 {
+        self.rows / ROWS_PER_CUSTOMER
+    }
+
+    fn customer(&self, n: u64) -> CustomerKey {
+        CustomerKey(spread(n, self.customers()))
+    }
+
+    fn row(&self, n: u64) -> Row {
+        let mut agreement = [(n % ROWS_PER_CUSTOMER) as u8 + 1; 6];
+        agreement[1..].copy_from_slice(&mix(n).to_be_bytes()[..5]);
+        let from = NaiveDate::from_num_days_from_ce_opt(730_000 + (mix(n) % 9_000) as i32).unwrap();
+        let interval = Interval::new(from, None).unwrap();
+        let account = (u128::from(n) * u128::from(self.stride) % u128::from(self.rows)) as u64;
+        Row {
+            customer: self.customer(n / ROWS_PER_CUSTOMER),
+            agreement: AgreementKey(agreement),
+            account: Some(AccountKey(spread(account, self.rows))),
+            relationship: Relationship::new(Role::Owner, true, true, interval),
+        }
+    }
+
+    /// The rows of a bank in order, in chunks.
+    fn chunks(self, bank: u64) -> impl Iterator<Item = Vec<Row>> {
+        let customers = (bank..self.customers()).step_by(self.banks as usize);
+        let numbers = customers.flat_map(|n| n * ROWS_PER_CUSTOMER..(n + 1) * ROWS_PER_CUSTOMER);
+        let mut rows = numbers.map(move |n| self.row(n));
+        std::iter::from_fn(move || {
+            let chunk: Vec<Row> = rows.by_ref().take(CHUNK_ROWS).collect();
+            (!chunk.is_empty()).then_some(chunk)
+        })
+    }
+}
+
+fn set(bank: u64) -> SetId {
+    let numbers = (100_000_000..).filter_map(|n: u32| OrganizationNumber::parse(&n.to_string()).ok());
+    let bank = numbers.into_iter().nth(bank as usize).unwrap();
+    SetId {
+        bank,
+        register: Register::Kar,
+    }
+}
+
+/// What a load took, its making of rows aside.
+struct Loaded {
+    took: Duration,
+    bytes: u64,
+    /// By which the process grew at most.
+    grown_bytes: u64,
+}
+
+fn status(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+fn measured(file: &Path, load: impl FnOnce() -> Duration) -> Loaded {
+    // From here on the greatest size is counted anew.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = status("VmRSS");
+    let took = load();
+    Loaded {
+        took,
+        bytes: std::fs::metadata(file).unwrap().blocks() * 512,
+        grown_bytes: status("VmHWM").saturating_sub(before),
+    }
+}
+
+fn load_bare(file: &Path, population: Population) -> Duration {
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .create(file)
+        .unwrap();
+    let mut took = Duration::ZERO;
+    let by_customer: Vec<u64> = (0..population.rows).collect();
+    for numbers in by_customer.chunks(BARE_TRANSACTION_ROWS) {
+        let key = |row: &Row| {
+            [&row.customer.0[..], &encode_tail(row)]
+                .concat()
+                .try_into()
+                .unwrap()
+        };
+        let rows = numbers.iter().map(|n| population.row(*n));
+        let rows: Vec<_> = rows
+            .map(|row| (key(&row), encode_value(&row.relationship)))
+            .collect();
+        took += insert(&database, BARE_ROWS, &rows);
+    }
+    let mut by_account = by_customer;
+    by_account.sort_by_cached_key(|n| population.row(*n).account);
+    for numbers in by_account.chunks(BARE_TRANSACTION_ROWS) {
+        let key = |row: &Row| {
+            let key = [&row.account.unwrap().0[..], &encode_account_tail(row)].concat();
+            key.try_into().unwrap()
+        };
+        let rows = numbers.iter().map(|n| population.row(*n));
+        let rows: Vec<_> = rows
+            .map(|row| (key(&row), encode_account_value(&row.relationship)))
+            .collect();
+        took += insert(&database, BARE_ACCOUNTS, &rows);
+    }
+    took
+}
+
+fn insert<const N: usize>(
+    database: &Database,
+    table: TableDefinition<[u8; N], [u8; 4]>,
+    rows: &[([u8; N], [u8; 4])],
+) -> Duration {
+    let began = Instant::now();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut table = transaction.open_table(table).unwrap();
+        for (key, value) in rows {
+            table.insert(*key, *value).unwrap();
+        }
+    }
+    transaction.commit().unwrap();
+    began.elapsed()
+}
+
+fn open(file: &Path) -> Index {
+    Index::Embedded(Arc::new(Embedded::open(file, CACHE_BYTES).unwrap()))
+}
+
+async fn load_index(index: &Index, population: Population) -> Duration {
+    let mut took = Duration::ZERO;
+    for bank in 0..population.banks {
+        let expected = Expected {
+            customers: population.customers() / population.banks,
+            accounts: population.rows / population.banks,
+        };
+        let began = Instant::now();
+        let mut load = index.begin_load(set(bank), 1, expected).await.unwrap();
+        took += began.elapsed();
+        for rows in population.chunks(bank) {
+            let began = Instant::now();
+            load = load.write(rows).await.unwrap();
+            took += began.elapsed();
+        }
+        let began = Instant::now();
+        load.finish().await.unwrap();
+        let state = SetState {
+            generation: 1,
+            position: 1,
+            last_delivery: DateTime::UNIX_EPOCH,
+            retired: Vec::new(),
+        };
+        index.write(set(bank), 1, Vec::new(), Some(state)).await.unwrap();
+        took += began.elapsed();
+    }
+    let marker = Marker {
+        register_id: Uuid::nil(),
+        key: [0; 8],
+        build: 1,
+    };
+    index.complete(marker).await.unwrap();
+    took
+}
+
+/// Lookups a second, one after the other.
+async fn lookups(index: &Index, population: Population) -> f64 {
+    let began = Instant::now();
+    for n in 0..LOOKUPS {
+        let customer = population.customer(mix(n) % population.customers());
+        let found = index.find_relationships(&customer).await.unwrap();
+        assert_eq!(found.len() as u64, ROWS_PER_CUSTOMER);
+    }
+    LOOKUPS as f64 / began.elapsed().as_secs_f64()
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn tell_loads(name: &str, rows: u64, loads: &[Loaded]) -> f64 {
+    let of = |figure: &dyn Fn(&Loaded) -> f64| median(loads.iter().map(figure).collect());
+    let speed = of(&|load| rows as f64 / load.took.as_secs_f64());
+    let bytes = of(&|load| load.bytes as f64 / rows as f64);
+    let grown = of(&|load| load.grown_bytes as f64 / f64::from(1 << 20));
+    println!("{name:30} {speed:>10.0} rows/s {bytes:>6.1} bytes/row {grown:>6.0} MB grown");
+    speed
+}
+
+fn main() {
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter_map(|argument| argument.parse::<u64>().ok());
+    let (rows, rounds) = (
+        arguments.next().unwrap_or(1_000_000),
+        arguments.next().unwrap_or(3),
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (one, many) = (Population::new(rows, 1), Population::new(rows, BANKS));
+    let few = Population::new(FEW_ROWS, 1);
+    let (mut bare, mut of_one, mut of_many) = (Vec::new(), Vec::new(), Vec::new());
+    let mut speeds = [const { Vec::new() }; 3];
+    for _ in 0..rounds {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let file = |name: &str| directory.path().join(name);
+        let indexes = ["one", "many", "few"].map(|name| open(&file(name)));
+        let load = |at: usize, population| runtime.block_on(load_index(&indexes[at], population));
+        bare.push(measured(&file("bare"), || load_bare(&file("bare"), one)));
+        of_one.push(measured(&file("one"), || load(0, one)));
+        of_many.push(measured(&file("many"), || load(1, many)));
+        load(2, few);
+        for (at, population) in [one, many, few].into_iter().enumerate() {
+            speeds[at].push(runtime.block_on(lookups(&indexes[at], population)));
+        }
+    }
+    println!("{rows} rows, medians of {rounds} rounds");
+    let reference = tell_loads("load, bare redb", rows, &bare);
+    let ratio = tell_loads("load, one bank", rows, &of_one) / reference;
+    println!("{:30} {ratio:>10.2}", "  of bare");
+    let ratio = tell_loads("load, 120 banks", rows, &of_many) / reference;
+    println!("{:30} {ratio:>10.2}", "  of bare");
+    let [one, many, few] = speeds.map(median);
+    println!(
+        "{:30} {few:>10.0} lookups/s",
+        format!("{FEW_ROWS} rows, one bank")
+    );
+    println!("{:30} {one:>10.0} lookups/s {:>6.2}", "one bank", one / few);
+    println!(
+        "{:30} {many:>10.0} lookups/s {:>6.2} of one bank",
+        "120 banks",
+        many / one
+    );
+}
