@@ -231,7 +231,7 @@ mod tests {
     fn every_key_is_known_and_few_others_are() {
         let keys = 60_000;
         for mut filter in [Filter::for_keys(keys), Filter::default()] {
-            (0..keys).for_each(|n| drop(filter.add(&key(n))));
+            (0..keys).for_each(|n| _ = filter.add(&key(n)));
             assert!((0..keys).all(|n| knows(&filter, &key(n))));
             let rate = false_positives(&filter);
             assert!(rate < 0.005, "{rate} with layers of {:?} pages", filter.pages());
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_filter_of_the_right_size_stays_in_one_layer() {
         let mut filter = Filter::for_keys(50_000);
-        (0..50_000).for_each(|n| drop(filter.add(&key(n))));
+        (0..50_000).for_each(|n| _ = filter.add(&key(n)));
         assert_eq!(filter.pages().len(), 1);
     }
 

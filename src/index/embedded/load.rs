@@ -13,13 +13,15 @@ use crate::index::layout::{
 };
 use crate::index::{Expected, IndexError};
 use crate::spill::{Merged, Sorter};
-use redb::{CursorError, Table, TableDefinition, WriteTransaction};
+use redb::{CursorError, Durability, Table, TableDefinition, WriteTransaction};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
 
 /// Rows in one transaction: short enough that others wait little for their turn.
 const TRANSACTION_ROWS: usize = 50_000;
+/// Every so many transactions of rows one is durable, so that none has much to wait for.
+const DURABLE_EVERY: u64 = 8;
 /// Of the sorter of account rows.
 const SORTER_BYTES: usize = 64 << 20;
 /// Room in a filter beyond what is expected: for what changes later.
@@ -32,6 +34,8 @@ pub struct Load {
     set: SetId,
     generation: Generation,
     pending: Vec<Row>,
+    /// Transactions so far.
+    steps: u64,
     customers: Filter,
     accounts: Filter,
     /// Rows come in the order of customers; those by account are appended when all have come.
@@ -47,8 +51,8 @@ impl Load {
         expected: Expected,
     ) -> Result<Self, IndexError> {
         let begun = Arc::clone(&engine);
-        begun
-            .transact(move |step| {
+        let begin = move || {
+            begun.step(Durability::None, |step| {
                 for unnamed in unnamed_generations(step, set) {
                     step.remove(set, unnamed)?;
                 }
@@ -59,13 +63,15 @@ impl Load {
                 }
                 Ok(())
             })
-            .await?;
+        };
+        blocking(begin).await?;
         let room = |keys: u64| Filter::for_keys(keys + keys / SPARE);
         Ok(Self {
             account_rows: Sorter::new(&engine.directory, SORTER_BYTES),
             customers: room(expected.customers),
             accounts: room(expected.accounts),
             pending: Vec::new(),
+            steps: 0,
             engine,
             set,
             generation,
@@ -85,30 +91,52 @@ impl Load {
     pub async fn finish(mut self) -> Result<(), IndexError> {
         blocking(move || {
             self.append_rows()?;
-            let names = Names::of(self.set, self.generation);
-            let mut merged = self.account_rows.finish().map_err(spill_failed)?;
-            loop {
-                let rows = next_accounts(&mut merged)?;
-                if rows.is_empty() {
-                    break;
-                }
-                self.engine
-                    .step(|step| append(step.transaction, names.accounts(), &rows))?;
+            let sorter = std::mem::replace(&mut self.account_rows, Sorter::new(&self.engine.directory, 0));
+            let mut merged = sorter.finish().map_err(spill_failed)?;
+            let mut rows = next_accounts(&mut merged)?;
+            while rows.len() == TRANSACTION_ROWS {
+                let accounts = Names::of(self.set, self.generation);
+                let append = |step: &mut Step| append(step.transaction, accounts.accounts(), &rows);
+                let durability = self.next_durability();
+                self.engine.step(durability, append)?;
+                rows = next_accounts(&mut merged)?;
             }
-            let (set, generation) = (self.set, self.generation);
-            let (customers, accounts) = (self.customers, self.accounts);
-            self.engine.step(|step| {
-                let transaction = step.transaction;
-                let filters = step.filters(set, generation)?;
-                let added = filters.customers.join(customers);
-                write_pages(transaction, &names, Kind::Customers, &filters.customers, added)?;
-                let added = filters.accounts.join(accounts);
-                write_pages(transaction, &names, Kind::Accounts, &filters.accounts, added)?;
-                filters.loaded = true;
-                write_shape(transaction, set, generation, filters)
-            })
+            self.end(&rows)
         })
         .await
+    }
+
+    /// The last transaction: the last account rows, and the filters by which all is found.
+    fn end(self, rows: &[(AccountRowKey, AccountRowValue)]) -> Result<(), IndexError> {
+        let Self {
+            engine,
+            set,
+            generation,
+            customers,
+            accounts,
+            ..
+        } = self;
+        let names = Names::of(set, generation);
+        engine.step(Durability::Immediate, |step| {
+            let transaction = step.transaction;
+            append(transaction, names.accounts(), rows)?;
+            let filters = step.filters(set, generation)?;
+            let added = filters.customers.join(customers);
+            write_pages(transaction, &names, Kind::Customers, &filters.customers, added)?;
+            let added = filters.accounts.join(accounts);
+            write_pages(transaction, &names, Kind::Accounts, &filters.accounts, added)?;
+            filters.loaded = true;
+            write_shape(transaction, set, generation, filters)
+        })
+    }
+
+    fn next_durability(&mut self) -> Durability {
+        self.steps += 1;
+        if self.steps.is_multiple_of(DURABLE_EVERY) {
+            Durability::Immediate
+        } else {
+            Durability::None
+        }
     }
 
     fn append_rows(&mut self) -> Result<(), IndexError> {
@@ -129,8 +157,9 @@ impl Load {
             .map(|row| (row_key(row), encode_value(&row.relationship)));
         let rows: Vec<(RowKey, RowValue)> = rows.collect();
         let names = Names::of(self.set, self.generation);
-        self.engine
-            .step(|step| append(step.transaction, names.relationships(), &rows))
+        let append = |step: &mut Step| append(step.transaction, names.relationships(), &rows);
+        let durability = self.next_durability();
+        self.engine.step(durability, append)
     }
 }
 

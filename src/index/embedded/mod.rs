@@ -16,7 +16,7 @@ use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -200,13 +200,18 @@ impl Embedded {
         change: impl FnOnce(&mut Step) -> Result<(), IndexError> + Send + 'static,
     ) -> Result<(), IndexError> {
         let engine = Arc::clone(self);
-        blocking(move || engine.step(change)).await
+        blocking(move || engine.step(Durability::Immediate, change)).await
     }
 
-    /// Runs one durable write transaction. When this returns, lookups see it.
-    fn step(&self, change: impl FnOnce(&mut Step) -> Result<(), IndexError>) -> Result<(), IndexError> {
+    /// Runs one write transaction. When this returns, lookups see it.
+    fn step(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&mut Step) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
         let mut generations = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = self.database.begin_write().map_err(failed)?;
+        let mut transaction = self.database.begin_write().map_err(failed)?;
+        transaction.set_durability(durability).map_err(failed)?;
         let mut step = Step {
             transaction: &transaction,
             state: IndexState::clone(&self.view.load().state),

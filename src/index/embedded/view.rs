@@ -13,6 +13,7 @@ use crate::index::layout::{
 use crate::index::{IndexError, ScannedRow};
 use crate::pseudonym::{AccountKey, CustomerKey};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 type Relationships = ReadOnlyTable<RowKey, RowValue>;
@@ -152,12 +153,15 @@ pub fn rows_under(
     generation: Generation,
     found: &mut Vec<FoundRow>,
 ) -> Result<(), IndexError> {
-    let (mut first, mut last) = ([0x00; ROW_KEY_BYTES], [0xff; ROW_KEY_BYTES]);
+    let mut first = [0; ROW_KEY_BYTES];
     first[..CUSTOMER_BYTES].copy_from_slice(&customer.0);
-    last[..CUSTOMER_BYTES].copy_from_slice(&customer.0);
-    for entry in table.range(first..=last).map_err(failed)? {
-        let (key, value) = entry.map_err(failed)?;
-        let (_, tail) = split_row_key(&key.value());
+    // One way down the tree; a range would go down twice, once for its end.
+    let mut cursor = table.lower_bound(Bound::Included(first)).map_err(failed)?;
+    while let Some((key, value)) = cursor.next().map_err(failed)? {
+        let (of, tail) = split_row_key(&key.value());
+        if of != *customer {
+            break;
+        }
         found.push(decode_row_of(set, generation, &tail, &value.value())?);
     }
     Ok(())
@@ -170,12 +174,14 @@ fn accounts_under(
     generation: Generation,
     found: &mut Vec<FoundAccount>,
 ) -> Result<(), IndexError> {
-    let (mut first, mut last) = ([0x00; ACCOUNT_ROW_KEY_BYTES], [0xff; ACCOUNT_ROW_KEY_BYTES]);
+    let mut first = [0; ACCOUNT_ROW_KEY_BYTES];
     first[..ACCOUNT_BYTES].copy_from_slice(&account.0);
-    last[..ACCOUNT_BYTES].copy_from_slice(&account.0);
-    for entry in table.range(first..=last).map_err(failed)? {
-        let (key, value) = entry.map_err(failed)?;
-        let (_, tail) = split_account_row_key(&key.value());
+    let mut cursor = table.lower_bound(Bound::Included(first)).map_err(failed)?;
+    while let Some((key, value)) = cursor.next().map_err(failed)? {
+        let (of, tail) = split_account_row_key(&key.value());
+        if of != *account {
+            break;
+        }
         found.push(decode_account_of(set, generation, &tail, &value.value())?);
     }
     Ok(())
