@@ -12,7 +12,7 @@ use kundeforhold::index::layout::{
 };
 use kundeforhold::index::{Expected, Index};
 use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -249,6 +249,39 @@ async fn lookups(index: &Index, population: Population) -> f64 {
     LOOKUPS as f64 / began.elapsed().as_secs_f64()
 }
 
+/// The same of redb alone, its table opened once.
+fn bare_lookups(file: &Path, population: Population) -> f64 {
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .open(file)
+        .unwrap();
+    let table = database.begin_read().unwrap().open_table(BARE_ROWS).unwrap();
+    let began = Instant::now();
+    for n in 0..LOOKUPS {
+        let (mut first, mut last) = ([0x00; 25], [0xff; 25]);
+        let customer = population.customer(mix(n) % population.customers());
+        first[..16].copy_from_slice(&customer.0);
+        last[..16].copy_from_slice(&customer.0);
+        let found = table
+            .range(first..=last)
+            .unwrap()
+            .map(|entry| entry.unwrap().1.value());
+        assert_eq!(found.count() as u64, ROWS_PER_CUSTOMER);
+    }
+    LOOKUPS as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Seconds to open the file as a process leaves it that is killed.
+fn reopening(file: &Path) -> f64 {
+    let left = file.with_extension("left");
+    std::fs::copy(file, &left).unwrap();
+    let began = Instant::now();
+    drop(open(&left));
+    let took = began.elapsed().as_secs_f64();
+    std::fs::remove_file(&left).unwrap();
+    took
+}
+
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
@@ -278,7 +311,8 @@ fn main() {
     let (one, many) = (Population::new(rows, 1), Population::new(rows, BANKS));
     let few = Population::new(FEW_ROWS, 1);
     let (mut bare, mut of_one, mut of_many) = (Vec::new(), Vec::new(), Vec::new());
-    let mut speeds = [const { Vec::new() }; 3];
+    let mut speeds = [const { Vec::new() }; 4];
+    let mut reopened = Vec::new();
     for _ in 0..rounds {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let file = |name: &str| directory.path().join(name);
@@ -291,6 +325,8 @@ fn main() {
         for (at, population) in [one, many, few].into_iter().enumerate() {
             speeds[at].push(runtime.block_on(lookups(&indexes[at], population)));
         }
+        speeds[3].push(bare_lookups(&file("bare"), one));
+        reopened.push(reopening(&file("many")));
     }
     println!("{rows} rows, medians of {rounds} rounds");
     let reference = tell_loads("load, bare redb", rows, &bare);
@@ -298,12 +334,18 @@ fn main() {
     println!("{:30} {ratio:>10.2}", "  of bare");
     let ratio = tell_loads("load, 120 banks", rows, &of_many) / reference;
     println!("{:30} {ratio:>10.2}", "  of bare");
-    let [one, many, few] = speeds.map(median);
+    println!("{:30} {:>10.2} s", "opened after a crash", median(reopened));
+    let [one, many, few, bare] = speeds.map(median);
     println!(
         "{:30} {few:>10.0} lookups/s",
         format!("{FEW_ROWS} rows, one bank")
     );
-    println!("{:30} {one:>10.0} lookups/s {:>6.2}", "one bank", one / few);
+    println!("{:30} {bare:>10.0} lookups/s", "bare redb");
+    println!(
+        "{:30} {one:>10.0} lookups/s {:>6.2} of bare",
+        "one bank",
+        one / bare
+    );
     println!(
         "{:30} {many:>10.0} lookups/s {:>6.2} of one bank",
         "120 banks",

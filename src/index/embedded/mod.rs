@@ -212,6 +212,7 @@ impl Embedded {
         let mut generations = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = self.database.begin_write().map_err(failed)?;
         transaction.set_durability(durability).map_err(failed)?;
+        transaction.set_quick_repair(std::env::var("KF_QR").is_ok());
         let mut step = Step {
             transaction: &transaction,
             state: IndexState::clone(&self.view.load().state),
