@@ -138,7 +138,7 @@ impl Index {
         match self {
             Self::Embedded(engine) => {
                 let load = embedded::Load::begin(Arc::clone(engine), set, generation, expected).await?;
-                Ok(Load::Embedded(load))
+                Ok(Load::Embedded(Box::new(load)))
             }
             Self::Redis(engine) => Ok(Load::Redis(Arc::clone(engine), set, generation)),
         }
@@ -238,7 +238,7 @@ pub enum Removal {
 
 /// A whole set on its way into a generation. It may be switched to once the load is [finished](Self::finish).
 pub enum Load {
-    Embedded(embedded::Load),
+    Embedded(Box<embedded::Load>),
     Redis(Arc<redis::Redis>, SetId, Generation),
 }
 
@@ -246,7 +246,7 @@ impl Load {
     /// Takes rows; fastest in the order of customer, agreement and first day. The last of an identity stands.
     pub async fn write(self, rows: Vec<Row>) -> Result<Self, IndexError> {
         match self {
-            Self::Embedded(load) => Ok(Self::Embedded(load.write(rows).await?)),
+            Self::Embedded(load) => Ok(Self::Embedded(Box::new(load.write(rows).await?))),
             Self::Redis(engine, set, generation) => {
                 let writes: Vec<_> = rows.into_iter().map(RowWrite::Put).collect();
                 engine.write(set, generation, &writes, None).await?;

@@ -44,7 +44,7 @@ impl Needle {
         const { assert!(N >= 8) };
         let hash = key.first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
         // The block follows from the upper bits; the bits in it from all of them.
-        let mut mixed = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^= mixed >> 29;
         let mut mask = [0; WORDS];
         for _ in 0..BITS_SET {
@@ -56,7 +56,7 @@ impl Needle {
     }
 
     fn block_of(&self, layer: &[Block]) -> usize {
-        (u128::from(self.hash) * layer.len() as u128 >> 64) as usize
+        ((u128::from(self.hash) * layer.len() as u128) >> 64) as usize
     }
 
     pub fn may_be_in(&self, layer: &[Block]) -> bool {
@@ -65,7 +65,7 @@ impl Needle {
         };
         let words = block.0.iter().zip(&self.mask);
         words.fold(0, |missing, (word, mask)| {
-            missing | mask & !word.load(Ordering::Relaxed)
+            missing | (mask & !word.load(Ordering::Relaxed))
         }) == 0
     }
 

@@ -2,9 +2,9 @@
 //! which others write.
 
 use super::filter::{Filter, Needle};
+use super::generations::{Filters, Kind, write_pages, write_shape};
 use super::tables::{
-    ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Filters, Kind, Names, RowKey, RowValue,
-    account_row_key, row_key, write_pages, write_shape,
+    ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Names, RowKey, RowValue, account_row_key, row_key,
 };
 use super::{Embedded, Step, blocking, failed};
 use crate::domain::relationship::SetId;

@@ -4,6 +4,7 @@
 //! by a [`load`].
 
 mod filter;
+mod generations;
 mod load;
 mod tables;
 mod view;
@@ -16,12 +17,13 @@ use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey};
 use arc_swap::ArcSwap;
+use generations::{Filters, Generations};
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use tables::{Filters, Generations, MARKER, SETS};
+use tables::{MARKER, SETS};
 use view::View;
 
 /// An index in a redb file.
@@ -79,7 +81,7 @@ impl Embedded {
         transaction.commit().map_err(failed)?;
         let snapshot = database.begin_read().map_err(failed)?;
         let state = tables::read_state(&snapshot)?;
-        let generations = tables::read_generations(&snapshot)?;
+        let generations = generations::read_all(&snapshot)?;
         Ok(Self {
             view: ArcSwap::from_pointee(View::new(&database, state, &generations)?),
             database,
@@ -150,7 +152,7 @@ impl Embedded {
             if !writes.is_empty() {
                 let transaction = step.transaction;
                 let filters = step.filters(set, generation)?;
-                tables::write_rows(transaction, set, generation, filters, &writes)?;
+                generations::write_rows(transaction, set, generation, filters, &writes)?;
             }
             then.map_or(Ok(()), |known| step.switch(set, known))
         })
@@ -188,7 +190,7 @@ impl Embedded {
 
     pub fn scan(&self, visit: &mut (dyn FnMut(ScannedRow) + Send)) -> Result<(), IndexError> {
         let transaction = self.database.begin_read().map_err(failed)?;
-        for (set, generation) in tables::list_generations(&transaction)? {
+        for (set, generation) in generations::list(&transaction)? {
             view::scan_generation(&transaction, set, generation, visit)?;
         }
         Ok(())
@@ -212,7 +214,8 @@ impl Embedded {
         let mut generations = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = self.database.begin_write().map_err(failed)?;
         transaction.set_durability(durability).map_err(failed)?;
-        transaction.set_quick_repair(std::env::var("KF_QR").is_ok());
+        // Without it a file that a killed process leaves is read through before it opens: seconds a gigabyte.
+        transaction.set_quick_repair(true);
         let mut step = Step {
             transaction: &transaction,
             state: IndexState::clone(&self.view.load().state),
@@ -224,7 +227,7 @@ impl Embedded {
         if let Err(cause) = committed {
             // Bits may have been added whose pages were not: the next writer would take them for stored.
             let snapshot = self.database.begin_read().map_err(failed)?;
-            *generations = tables::read_generations(&snapshot)?;
+            *generations = generations::read_all(&snapshot)?;
             return Err(cause);
         }
         self.publish(state, &generations)
@@ -257,7 +260,7 @@ impl Step<'_> {
             .entry((set, generation))
             .or_insert_with(|| Filters::empty(true));
         if !known {
-            tables::write_shape(self.transaction, set, generation, filters)?;
+            generations::write_shape(self.transaction, set, generation, filters)?;
         }
         Ok(filters)
     }
@@ -280,7 +283,7 @@ impl Step<'_> {
             return Ok(());
         }
         self.generations.remove(&(set, generation));
-        tables::drop_generation(self.transaction, set, generation)
+        generations::drop_generation(self.transaction, set, generation)
     }
 }
 

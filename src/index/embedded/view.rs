@@ -2,8 +2,9 @@
 
 use super::failed;
 use super::filter::{Layer, Needle};
+use super::generations::Generations;
 use super::tables::{
-    ACCOUNT_BYTES, ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, CUSTOMER_BYTES, Generations, Names,
+    ACCOUNT_BYTES, ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, CUSTOMER_BYTES, Names,
     ROW_KEY_BYTES, RowKey, RowValue, if_there, split_account_row_key, split_row_key,
 };
 use crate::domain::relationship::SetId;

@@ -1,17 +1,19 @@
 //! How fast whole sets load into the embedded index, beside what redb does with the same rows alone, and how
 //! fast lookups are then.
 //!
-//! `cargo bench --bench embedded_load -- [ROWS (1000000)] [ROUNDS (3)]`
+//! `cargo bench --bench embedded_load -- [ROWS (1000000)] [ROUNDS (3)] [CACHE MEGABYTES (128)]`
 
-use chrono::{DateTime, NaiveDate};
+mod population;
+
+use chrono::DateTime;
 use kundeforhold::domain::identifiers::OrganizationNumber;
-use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
+use kundeforhold::domain::relationship::{Register, SetId};
 use kundeforhold::index::embedded::Embedded;
 use kundeforhold::index::layout::{
-    Marker, Row, SetState, encode_account_tail, encode_account_value, encode_tail, encode_value,
+    Marker, Row, RowWrite, SetState, encode_account_tail, encode_account_value, encode_tail, encode_value,
 };
 use kundeforhold::index::{Expected, Index};
-use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
+use population::{Population, ROWS_PER_CUSTOMER, mix};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -19,97 +21,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-const CACHE_BYTES: usize = 256 << 20;
+/// Changes of one row, each durable.
+const CHANGES: u64 = 200;
 const BANKS: u64 = 120;
 /// Of the index that lookups are compared with.
 const FEW_ROWS: u64 = 100_000;
-const ROWS_PER_CUSTOMER: u64 = 2;
-/// As replay hands them over.
-const CHUNK_ROWS: usize = 20_000;
 const BARE_TRANSACTION_ROWS: usize = 200_000;
 const LOOKUPS: u64 = 400_000;
 
 const BARE_ROWS: TableDefinition<[u8; 25], [u8; 4]> = TableDefinition::new("rows");
 const BARE_ACCOUNTS: TableDefinition<[u8; 17], [u8; 4]> = TableDefinition::new("accounts");
-
-/// A population of customers, spread over banks, each with all rows at one bank.
-#[derive(Clone, Copy)]
-struct Population {
-    rows: u64,
-    banks: u64,
-    /// Coprime to `rows`: accounts are in another order than customers.
-    stride: u64,
-}
-
-/// Well-mixed bits (splitmix64).
-fn mix(n: u64) -> u64 {
-    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
-}
-
-/// The n-th of so many keys that are spread evenly.
-fn spread<const N: usize>(n: u64, of: u64) -> [u8; N] {
-    let step = (u64::MAX / of).max(1);
-    let mut key = [0; N];
-    key[..8].copy_from_slice(&(n * step + mix(n) % step).to_be_bytes());
-    let rest = mix(!n).to_be_bytes();
-    key[8..].copy_from_slice(&rest[..N - 8]);
-    key
-}
-
-fn coprime(rows: u64) -> u64 {
-    let greatest_common = |mut a: u64, mut b: u64| {
-        while b > 0 {
-            (a, b) = (b, a % b);
-        }
-        a
-    };
-    (rows * 6 / 10..rows)
-        .find(|n| greatest_common(*n, rows) == 1)
-        .unwrap_or(1)
-}
-
-impl Population {
-    fn new(rows: u64, banks: u64) -> Self {
-        let stride = coprime(rows);
-        Self { rows, banks, stride }
-    }
-
-    fn customers(&self) -> u64 {
-        self.rows / ROWS_PER_CUSTOMER
-    }
-
-    fn customer(&self, n: u64) -> CustomerKey {
-        CustomerKey(spread(n, self.customers()))
-    }
-
-    fn row(&self, n: u64) -> Row {
-        let mut agreement = [(n % ROWS_PER_CUSTOMER) as u8 + 1; 6];
-        agreement[1..].copy_from_slice(&mix(n).to_be_bytes()[..5]);
-        let from = NaiveDate::from_num_days_from_ce_opt(730_000 + (mix(n) % 9_000) as i32).unwrap();
-        let interval = Interval::new(from, None).unwrap();
-        let account = (u128::from(n) * u128::from(self.stride) % u128::from(self.rows)) as u64;
-        Row {
-            customer: self.customer(n / ROWS_PER_CUSTOMER),
-            agreement: AgreementKey(agreement),
-            account: Some(AccountKey(spread(account, self.rows))),
-            relationship: Relationship::new(Role::Owner, true, true, interval),
-        }
-    }
-
-    /// The rows of a bank in order, in chunks.
-    fn chunks(self, bank: u64) -> impl Iterator<Item = Vec<Row>> {
-        let customers = (bank..self.customers()).step_by(self.banks as usize);
-        let numbers = customers.flat_map(|n| n * ROWS_PER_CUSTOMER..(n + 1) * ROWS_PER_CUSTOMER);
-        let mut rows = numbers.map(move |n| self.row(n));
-        std::iter::from_fn(move || {
-            let chunk: Vec<Row> = rows.by_ref().take(CHUNK_ROWS).collect();
-            (!chunk.is_empty()).then_some(chunk)
-        })
-    }
-}
 
 fn set(bank: u64) -> SetId {
     let numbers = (100_000_000..).filter_map(|n: u32| OrganizationNumber::parse(&n.to_string()).ok());
@@ -146,9 +67,9 @@ fn measured(file: &Path, load: impl FnOnce() -> Duration) -> Loaded {
     }
 }
 
-fn load_bare(file: &Path, population: Population) -> Duration {
+fn load_bare(file: &Path, population: Population, cache_bytes: usize) -> Duration {
     let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
+        .set_cache_size(cache_bytes)
         .create(file)
         .unwrap();
     let mut took = Duration::ZERO;
@@ -199,8 +120,8 @@ fn insert<const N: usize>(
     began.elapsed()
 }
 
-fn open(file: &Path) -> Index {
-    Index::Embedded(Arc::new(Embedded::open(file, CACHE_BYTES).unwrap()))
+fn open(file: &Path, cache_bytes: usize) -> Index {
+    Index::Embedded(Arc::new(Embedded::open(file, cache_bytes).unwrap()))
 }
 
 async fn load_index(index: &Index, population: Population) -> Duration {
@@ -249,10 +170,20 @@ async fn lookups(index: &Index, population: Population) -> f64 {
     LOOKUPS as f64 / began.elapsed().as_secs_f64()
 }
 
+/// Milliseconds for a change of one row, durable.
+async fn change(index: &Index, population: Population) -> f64 {
+    let began = Instant::now();
+    for n in 0..CHANGES {
+        let writes = vec![RowWrite::Put(population.row(mix(n) % population.rows))];
+        index.write(set(0), 1, writes, None).await.unwrap();
+    }
+    began.elapsed().as_secs_f64() * 1_000.0 / CHANGES as f64
+}
+
 /// The same of redb alone, its table opened once.
-fn bare_lookups(file: &Path, population: Population) -> f64 {
+fn bare_lookups(file: &Path, population: Population, cache_bytes: usize) -> f64 {
     let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
+        .set_cache_size(cache_bytes)
         .open(file)
         .unwrap();
     let table = database.begin_read().unwrap().open_table(BARE_ROWS).unwrap();
@@ -272,11 +203,12 @@ fn bare_lookups(file: &Path, population: Population) -> f64 {
 }
 
 /// Seconds to open the file as a process leaves it that is killed.
-fn reopening(file: &Path) -> f64 {
+fn reopening(file: &Path, cache_bytes: usize) -> f64 {
     let left = file.with_extension("left");
     std::fs::copy(file, &left).unwrap();
+    std::fs::File::open(&left).unwrap().sync_all().unwrap();
     let began = Instant::now();
-    drop(open(&left));
+    drop(open(&left, cache_bytes));
     let took = began.elapsed().as_secs_f64();
     std::fs::remove_file(&left).unwrap();
     took
@@ -304,37 +236,49 @@ fn main() {
         arguments.next().unwrap_or(1_000_000),
         arguments.next().unwrap_or(3),
     );
+    let cache_bytes = (arguments.next().unwrap_or(128) << 20) as usize;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
-    let (one, many) = (Population::new(rows, 1), Population::new(rows, BANKS));
-    let few = Population::new(FEW_ROWS, 1);
-    let (mut bare, mut of_one, mut of_many) = (Vec::new(), Vec::new(), Vec::new());
+    let populations = [
+        Population::new(rows, 1),
+        Population::new(rows, BANKS),
+        Population::new(FEW_ROWS, 1),
+    ];
+    let mut loads = [const { Vec::new() }; 3];
     let mut speeds = [const { Vec::new() }; 4];
-    let mut reopened = Vec::new();
+    let (mut reopened, mut changed) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let file = |name: &str| directory.path().join(name);
-        let indexes = ["one", "many", "few"].map(|name| open(&file(name)));
-        let load = |at: usize, population| runtime.block_on(load_index(&indexes[at], population));
-        bare.push(measured(&file("bare"), || load_bare(&file("bare"), one)));
-        of_one.push(measured(&file("one"), || load(0, one)));
-        of_many.push(measured(&file("many"), || load(1, many)));
-        load(2, few);
-        for (at, population) in [one, many, few].into_iter().enumerate() {
-            speeds[at].push(runtime.block_on(lookups(&indexes[at], population)));
+        let bare = || load_bare(&file("bare"), populations[0], cache_bytes);
+        loads[2].push(measured(&file("bare"), bare));
+        let files = ["one", "many", "few"].map(file);
+        let indexes = [0, 1, 2].map(|at| open(&files[at], cache_bytes));
+        for at in 0..3 {
+            let load = || runtime.block_on(load_index(&indexes[at], populations[at]));
+            let loaded = measured(&files[at], load);
+            if at < 2 {
+                loads[at].push(loaded);
+            }
         }
-        speeds[3].push(bare_lookups(&file("bare"), one));
-        reopened.push(reopening(&file("many")));
+        for at in 0..3 {
+            speeds[at].push(runtime.block_on(lookups(&indexes[at], populations[at])));
+        }
+        speeds[3].push(bare_lookups(&file("bare"), populations[0], cache_bytes));
+        changed.push(runtime.block_on(change(&indexes[1], populations[1])));
+        reopened.push(reopening(&files[1], cache_bytes));
     }
     println!("{rows} rows, medians of {rounds} rounds");
+    let [one, many, bare] = loads;
     let reference = tell_loads("load, bare redb", rows, &bare);
-    let ratio = tell_loads("load, one bank", rows, &of_one) / reference;
+    let ratio = tell_loads("load, one bank", rows, &one) / reference;
     println!("{:30} {ratio:>10.2}", "  of bare");
-    let ratio = tell_loads("load, 120 banks", rows, &of_many) / reference;
+    let ratio = tell_loads("load, 120 banks", rows, &many) / reference;
     println!("{:30} {ratio:>10.2}", "  of bare");
     println!("{:30} {:>10.2} s", "opened after a crash", median(reopened));
+    println!("{:30} {:>10.2} ms", "a change, durable", median(changed));
     let [one, many, few, bare] = speeds.map(median);
     println!(
         "{:30} {few:>10.0} lookups/s",
