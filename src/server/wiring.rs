@@ -74,7 +74,7 @@ impl Stores {
             register_id: journal.as_ref().map(|journal| journal.register_id()),
             keys: keys.clone(),
             floor: floor.clone(),
-        });
+        })?;
         Ok(Self {
             index,
             journal: journal.map(JournalInForce::new),

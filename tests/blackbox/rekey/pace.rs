@@ -2,7 +2,7 @@
 
 use super::load::{Calls, Figures, Questions};
 use super::{
-    BLABAERLIA, fingerprint, make_key, next_key_file, progress, relationships, start, wait_until_done,
+    BLABAERLIA, PEOPLE, fingerprint, make_key, next_key_file, progress, relationships, start, wait_until_done,
 };
 use crate::harness::identifiers::{accounts, people};
 use crate::harness::{ENGINES, Service};
