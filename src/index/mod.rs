@@ -7,6 +7,7 @@ pub mod layout;
 pub mod owner;
 pub mod redis;
 mod side;
+mod state;
 
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
