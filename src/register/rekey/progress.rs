@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum RekeyState {
     /// Nothing is left to do.
     Idle,
-    /// There is a next key.
+    /// There is a next key, or it was not looked yet whether anything is left to do.
     Begun,
     /// The journal is being copied.
     Copying,
@@ -47,7 +47,7 @@ pub struct RekeyProgress {
 impl RekeyProgress {
     pub fn of(in_force: KeyFingerprint) -> Self {
         Self {
-            state: RekeyState::Idle,
+            state: RekeyState::Begun,
             in_force: named(in_force),
             next: None,
             entries: Amount::default(),
