@@ -72,12 +72,13 @@ impl Entries {
     /// Leaves out the segments whose entries are all among the first `sequence`; the one after them is proved by
     /// its keyed header only.
     pub(super) fn without_first(mut self, sequence: u64) -> Self {
-        let firsts: Vec<u64> = self.segments.collect();
+        let mut firsts: Vec<u64> = self.segments.collect();
         let needed = firsts
             .partition_point(|first| *first <= sequence + 1)
             .saturating_sub(1);
         self.begins_amid = needed > 0;
-        self.segments = firsts[needed..].to_vec().into_iter();
+        firsts.drain(..needed);
+        self.segments = firsts.into_iter();
         self
     }
 
