@@ -133,7 +133,12 @@ pub struct RetentionSettings {
 pub struct DeliverySettings {
     pub max_body_bytes: u64,
     pub max_line_bytes: usize,
-    pub max_batch_bytes: usize,
+    pub max_lines: u64,
+    pub max_batch_bytes: u64,
+    pub shrink_percent: u64,
+    pub idempotency_days: u32,
+    pub rollback_days: u32,
+    pub min_free_megabytes: u64,
     pub pause_seconds: u64,
     pub publish_timeout_seconds: u64,
 }

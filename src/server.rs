@@ -52,6 +52,8 @@ pub enum StartError {
         address: SocketAddr,
         cause: std::io::Error,
     },
+    #[error("threads for deliveries cannot be started: {0}")]
+    Threads(std::io::Error),
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,6 +98,15 @@ pub(super) async fn send(
     max_bytes: usize,
 ) -> Result<(StatusCode, Vec<u8>), OutboundError> {
     let mut response = request.send().await?;
+    let body = read(&mut response, max_bytes).await?;
+    Ok((response.status(), body))
+}
+
+/// The body of an answer, of at most `max_bytes`.
+///
+/// # Errors
+/// When it is longer, or does not come to its end.
+pub async fn read(response: &mut Response, max_bytes: usize) -> Result<Vec<u8>, OutboundError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > max_bytes {
@@ -105,7 +114,7 @@ pub(super) async fn send(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok((response.status(), body))
+    Ok(body)
 }
 
 #[cfg(test)]

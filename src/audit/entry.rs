@@ -26,6 +26,12 @@ pub enum Endpoint {
     KfrRead,
     WholeSet,
     Services,
+    Changes,
+    Deliveries,
+    Delivery,
+    Rejects,
+    Rollback,
+    OwnRecords,
 }
 
 /// Whom or what a call is about.

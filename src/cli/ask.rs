@@ -1,15 +1,14 @@
 //! `kundeforhold lookup` and `kundeforhold account`: an agency's client.
 
 use super::Failure;
-use crate::access::grant::{GrantRequest, fetch_token};
-use crate::access::outbound::{self, IssuerAddress};
+use super::client::{Credentials, refused, text};
+use crate::access::outbound;
 use crate::domain::calendar::oslo_day;
 use chrono::Utc;
 use comfy_table::Table;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::io::Read;
-use std::path::PathBuf;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -21,24 +20,8 @@ struct Connection {
     /// The service
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// An access token; or the four options below to get one by the JWT grant
-    #[arg(long, env = "KUNDEFORHOLD_TOKEN", hide_env_values = true, conflicts_with_all = ["client_id", "key", "token_endpoint"])]
-    token: Option<String>,
-    /// Client id at Maskinporten
-    #[arg(long, requires_all = ["key", "token_endpoint", "issuer"])]
-    client_id: Option<String>,
-    /// The client's private key, PEM
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// The key's id, if it is registered with one
-    #[arg(long)]
-    key_id: Option<String>,
-    /// Maskinporten's token endpoint
-    #[arg(long)]
-    token_endpoint: Option<String>,
-    /// The issuer's name, which the grant is addressed to
-    #[arg(long)]
-    issuer: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// The scope to ask for
     #[arg(long, default_value = "bits:kundeforhold")]
     scope: String,
@@ -107,11 +90,6 @@ impl Lookup {
                 ("CustomerID", identifier(&self.customer)?),
             )
             .await?;
-        let cell = |bank: &Value, name: &str| match bank.get(name) {
-            None => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-        };
         self.connection.show(
             &answer,
             &["organizationID", "bankName", "activeAccount", "ownershipType"],
@@ -120,7 +98,7 @@ impl Lookup {
                 banks
                     .into_iter()
                     .flatten()
-                    .map(|bank| columns.iter().map(|name| cell(bank, name)).collect())
+                    .map(|bank| columns.iter().map(|name| text(bank, name)).collect())
                     .collect()
             },
         )
@@ -136,15 +114,7 @@ impl Account {
             .await?;
         self.connection
             .show(&answer, &["organizationID", "bankName"], |columns| {
-                let cell = |name: &&str| {
-                    answer
-                        .body
-                        .get(*name)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned()
-                };
-                vec![columns.iter().map(cell).collect()]
+                vec![columns.iter().map(|name| text(&answer.body, name)).collect()]
             })
     }
 }
@@ -155,29 +125,6 @@ struct Answer {
 }
 
 impl Connection {
-    async fn token(&self) -> Result<String, Failure> {
-        if let Some(token) = &self.token {
-            return Ok(token.clone());
-        }
-        let missing =
-            || Failure("either --token, or --client-id with --key, --token-endpoint and --issuer".to_owned());
-        let (client_id, key) = (
-            self.client_id.as_deref().ok_or_else(missing)?,
-            self.key.as_ref().ok_or_else(missing)?,
-        );
-        let token_endpoint = IssuerAddress::parse(self.token_endpoint.as_deref().ok_or_else(missing)?)?;
-        let key_pem = std::fs::read_to_string(key)?;
-        let request = GrantRequest {
-            token_endpoint: &token_endpoint,
-            issuer: self.issuer.as_deref().ok_or_else(missing)?,
-            client_id,
-            key_pem: &key_pem,
-            kid: self.key_id.as_deref(),
-            scope: &self.scope,
-        };
-        Ok(fetch_token(&request).await?)
-    }
-
     async fn ask(
         &self,
         operation: &str,
@@ -193,7 +140,7 @@ impl Connection {
                 self.url.trim_end_matches('/')
             ))
             .query(query)
-            .bearer_auth(self.token().await?)
+            .bearer_auth(self.credentials.token(&self.scope).await?)
             .header(header, value)
             .header("CorrelationID", Uuid::new_v4().to_string())
             .header("Legal-Mandate", mandate)
@@ -236,32 +183,6 @@ impl Connection {
         println!("coverage: {}", answer.coverage.as_deref().unwrap_or("not told"));
         Ok(())
     }
-}
-
-/// What the service said, as a sentence.
-fn refused(status: reqwest::StatusCode, body: &Value) -> Failure {
-    let text = |value: &Value, name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let details = body
-        .get("details")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let details: Vec<String> = details
-        .map(|detail| format!("{} {}", text(detail, "parameter"), text(detail, "reason")))
-        .collect();
-    let (code, message) = (text(body, "errorCode"), text(body, "errorMessage"));
-    let correlation = text(body, "correlationID");
-    Failure(format!(
-        "{} {code} {message}; {} (correlationID {correlation})",
-        status.as_u16(),
-        details.join("; ")
-    ))
 }
 
 /// The identifier itself, or standard input for `-`.

@@ -4,12 +4,16 @@
 mod ask;
 mod audit;
 mod check;
+mod client;
 mod demo;
+mod generate;
 mod healthcheck;
 mod index;
 mod issuer;
 mod key;
 mod openapi;
+mod progress;
+mod push;
 mod serve;
 mod signals;
 
@@ -30,8 +34,10 @@ enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
     Check(check::Check),
+    Push(push::Push),
     Lookup(ask::Lookup),
     Account(ask::Account),
+    Generate(generate::Generate),
     Issuer(issuer::Issuer),
     Token(issuer::Token),
     #[command(subcommand)]
@@ -66,8 +72,10 @@ pub fn run() -> ExitCode {
             Command::Demo(command) => command.run().await,
             Command::Serve(command) => command.run().await,
             Command::Check(command) => command.run().await,
+            Command::Push(command) => command.run().await,
             Command::Lookup(command) => command.run().await,
             Command::Account(command) => command.run().await,
+            Command::Generate(command) => command.run(),
             Command::Issuer(command) => command.run().await,
             Command::Token(command) => command.run().await,
             Command::Audit(command) => command.run(),

@@ -1,9 +1,11 @@
 //! What calls of banks end in, before they become statuses and codes.
 
-use super::deliveries::RejectedBody;
+use super::deliveries::history::{DeliveriesBody, OwnRecordsBody};
+use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, Problem};
 use crate::audit::{Conclusion, ListedBanks};
-use crate::register::delivery::{DeliveryError, KfrEffect, Receipt};
+use crate::journal::Receipt;
+use crate::register::delivery::{Conflict, DeliveryError, KfrEffect};
 use crate::register::lookup::{ListedBank, Refusal};
 
 /// Why a bank's call is not done.
@@ -20,6 +22,9 @@ pub enum BankRefusal {
     InvalidDate(Vec<Detail>),
     /// There is no running registration to end.
     NothingRuns,
+    /// The bank has no delivery of this id.
+    NoSuchDelivery,
+    Conflict(Conflict),
     TooLarge,
     TooSlow,
     /// Some lines are no records; the receipt says which.
@@ -74,6 +79,26 @@ impl Conclusion for BankOutcome<KfrEffect> {
 }
 
 impl Conclusion for BankOutcome<Receipt> {
+    fn status(&self) -> u16 {
+        self.status_or(|_| 200)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for BankOutcome<DeliveriesBody> {
+    fn status(&self) -> u16 {
+        self.status_or(|_| 200)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for BankOutcome<OwnRecordsBody> {
     fn status(&self) -> u16 {
         self.status_or(|_| 200)
     }

@@ -34,6 +34,18 @@ pub struct AddBatch;
 pub struct ReadOwnCustomer;
 /// `PUT …/relationships`
 pub struct PutWholeSet;
+/// `POST …/relationships/changes`
+pub struct PostChanges;
+/// `GET …/deliveries`
+pub struct ListDeliveries;
+/// `GET …/deliveries/{deliveryID}`
+pub struct ReadDelivery;
+/// `GET …/deliveries/{deliveryID}/rejects`
+pub struct ReadRejects;
+/// `POST …/deliveries/{deliveryID}/rollback`
+pub struct RollBack;
+/// `GET …/relationships`
+pub struct ReadOwnRecords;
 
 impl BankOperation for AddCustomer {
     const ENDPOINT: Endpoint = Endpoint::KfrAdd;
@@ -50,6 +62,24 @@ impl BankOperation for ReadOwnCustomer {
 }
 impl BankOperation for PutWholeSet {
     const ENDPOINT: Endpoint = Endpoint::WholeSet;
+}
+impl BankOperation for PostChanges {
+    const ENDPOINT: Endpoint = Endpoint::Changes;
+}
+impl BankOperation for ListDeliveries {
+    const ENDPOINT: Endpoint = Endpoint::Deliveries;
+}
+impl BankOperation for ReadDelivery {
+    const ENDPOINT: Endpoint = Endpoint::Delivery;
+}
+impl BankOperation for ReadRejects {
+    const ENDPOINT: Endpoint = Endpoint::Rejects;
+}
+impl BankOperation for RollBack {
+    const ENDPOINT: Endpoint = Endpoint::Rollback;
+}
+impl BankOperation for ReadOwnRecords {
+    const ENDPOINT: Endpoint = Endpoint::OwnRecords;
 }
 
 /// A bank whose token holds, has the scope, and belongs to the institution in the path or its successor.

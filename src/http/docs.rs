@@ -2,18 +2,21 @@
 //! from outside.
 
 mod answers;
+mod errors;
+mod parameters;
 
 use answers::EveryAnswer;
+pub use errors::*;
+pub use parameters::*;
 
-use super::deliveries::RejectedBody;
+use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, ErrorBody};
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{self, ServiceConfig};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
+use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
-use uuid::Uuid;
 
 /// The document.
 #[derive(OpenApi)]
@@ -35,6 +38,12 @@ use uuid::Uuid;
         super::kfr::add_list,
         super::kfr::read,
         super::deliveries::put_whole_set,
+        super::deliveries::post_changes,
+        super::deliveries::history::list,
+        super::deliveries::history::get,
+        super::deliveries::history::rejects,
+        super::deliveries::history::roll_back,
+        super::deliveries::history::own_records,
     ),
     components(schemas(ErrorBody, Detail, RejectedBody)),
     modifiers(&Maskinporten, &EveryAnswer),
@@ -42,7 +51,7 @@ use uuid::Uuid;
         (name = "Lookups", description = "For agencies."),
         (name = "Lookups, older path", description = "The same under the path of the service in use before."),
         (name = "KFR calls", description = "For banks: registrations at customer level, as used today."),
-        (name = "Deliveries", description = "For banks: whole sets of relationships."),
+        (name = "Deliveries", description = "For banks: whole sets of relationships, changes, and what became of them."),
     )
 )]
 struct Document;
@@ -87,181 +96,6 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(SwaggerUi::new("/docs/{_:.*}").config(page));
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct CustomerHeader {
-    /// Fødselsnummer, D-number or organisation number of the control object.
-    #[param(
-        rename = "CustomerID",
-        example = "13897210066",
-        pattern = "^[0-9]{9}([0-9]{2})?$"
-    )]
-    pub customer_id: String,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct AccountHeader {
-    /// Account number, 11 digits; its check digit is not looked at.
-    #[param(rename = "AccountID", example = "17101002225", pattern = "^[0-9]{11}$")]
-    pub account_id: String,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct CorrelationHeader {
-    /// Technical id of this request; echoed.
-    #[param(rename = "CorrelationID", example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90")]
-    pub correlation_id: Uuid,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct OptionalCorrelationHeader {
-    /// Technical id of this request; echoed, and made when absent.
-    #[param(
-        rename = "CorrelationID",
-        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
-        nullable = false
-    )]
-    pub correlation_id: Option<Uuid>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct ForgivingCorrelationHeader {
-    /// Technical id of this request; echoed if it is a UUID, and made when it is absent or unreadable.
-    #[param(
-        rename = "CorrelationID",
-        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
-        nullable = false
-    )]
-    pub correlation_id: Option<String>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct LookupHeaders {
-    /// Technical id of this request; echoed.
-    #[param(rename = "CorrelationID", example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90")]
-    pub correlation_id: Uuid,
-    /// The legal basis, percent-encoded UTF-8.
-    #[param(rename = "Legal-Mandate", example = "Arveloven%20%C2%A7%2092", min_length = 1)]
-    pub legal_mandate: String,
-    /// Id of the agency's case.
-    #[param(
-        rename = "AccountInfoRequestID",
-        example = "6a0c3f1e-52b8-4a39-8a53-70f35ce0b2f1"
-    )]
-    pub account_info_request_id: Uuid,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct OptionalLookupHeaders {
-    /// Technical id of this request; echoed, and made when absent.
-    #[param(
-        rename = "CorrelationID",
-        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
-        nullable = false
-    )]
-    pub correlation_id: Option<Uuid>,
-    /// The legal basis, percent-encoded UTF-8.
-    #[param(
-        rename = "Legal-Mandate",
-        example = "Arveloven%20%C2%A7%2092",
-        min_length = 1,
-        nullable = false
-    )]
-    pub legal_mandate: Option<String>,
-    /// Id of the agency's case.
-    #[param(
-        rename = "AccountInfoRequestID",
-        example = "6a0c3f1e-52b8-4a39-8a53-70f35ce0b2f1",
-        nullable = false
-    )]
-    pub account_info_request_id: Option<Uuid>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct PeriodParameters {
-    /// First day asked about, inclusive; not after today.
-    #[param(rename = "fromDate", format = Date, example = "2026-01-01")]
-    pub from_date: String,
-    /// Last day asked about, inclusive.
-    #[param(rename = "toDate", format = Date, example = "2026-11-20")]
-    pub to_date: String,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct OptionalPeriodParameters {
-    /// First day asked about, inclusive; not after today, which is the default.
-    #[param(rename = "fromDate", format = Date, example = "2026-01-01", nullable = false)]
-    pub from_date: Option<String>,
-    /// Last day asked about, inclusive; default today.
-    #[param(rename = "toDate", format = Date, example = "2026-11-20", nullable = false)]
-    pub to_date: Option<String>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct OnlyPrimaryOwnerParameter {
-    /// `true` lists only banks where the customer is primary owner; read in any letter case. When it is
-    /// sent, whatever its value, the answer tells `ownershipType`.
-    #[param(
-        rename = "onlyPrimaryOwner",
-        pattern = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])$",
-        example = "true",
-        nullable = false
-    )]
-    pub only_primary_owner: Option<String>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct EndDateParameter {
-    /// Last day of the relationship; default yesterday.
-    #[param(rename = "toDate", format = Date, example = "2026-11-19", nullable = false)]
-    pub to_date: Option<String>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct RegisterParameter {
-    /// `KAR` or `KFR`; default the bank's only one, else KAR.
-    #[param(pattern = "^(KAR|KFR)$", example = "KAR", nullable = false)]
-    pub register: Option<String>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-pub struct InstitutionPath {
-    /// Organisation number of the financial institution.
-    #[param(example = "210099093", pattern = "^[0-9]{9}$")]
-    pub fid: String,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-pub struct OrganizationPath {
-    /// Organisation number of the bank.
-    #[param(rename = "organizationID", example = "210099093", pattern = "^[0-9]{9}$")]
-    pub organization_id: String,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-pub struct KfrTypePath {
-    /// Organisation number of the financial institution.
-    #[param(example = "210099093", pattern = "^[0-9]{9}$")]
-    pub fid: String,
-    /// `DSOPBANK`.
-    #[param(rename = "type", example = "DSOPBANK", pattern = "^DSOPBANK$")]
-    pub relationship_type: String,
-}
-
 /// A list of customers.
 #[derive(ToSchema)]
 pub struct BatchBody {
@@ -271,134 +105,4 @@ pub struct BatchBody {
     /// `ID` or `ID#YYYY-MM-DD` (the first day), separated by commas or line breaks.
     #[schema(example = "13897210066,06894169867#2020-01-31")]
     pub customers: String,
-}
-
-/// Errors of the agencies' operations.
-#[derive(IntoResponses)]
-pub enum LookupErrors {
-    /// ERR-002 `CustomerID`, ERR-003 period, ERR-004 `AccountID`, ERR-005 anything else. The first of the
-    /// broken rules gives the code, `details` name them all.
-    #[response(status = 400)]
-    Invalid(ErrorBody),
-    /// ERR-001: no token, or one that fails a check.
-    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer error=\"invalid_token\"`, and the failed claim once the signature was good.")))]
-    NotAuthenticated(ErrorBody),
-    /// ERR-001: the scope is missing. ERR-007, lookups only: outside the terms of the caller's DSOP services;
-    /// `details` name the term that fails.
-    #[response(status = 403)]
-    NotAuthorized(ErrorBody),
-    /// ERR-009: GET only.
-    #[response(status = 405, headers(("Allow" = String, description = "What is allowed.")))]
-    Method(ErrorBody),
-    /// ERR-009: `Accept` does not admit JSON.
-    #[response(status = 406)]
-    NotAcceptable(ErrorBody),
-    /// ERR-009: the headers are too large.
-    #[response(status = 431)]
-    TooLarge(ErrorBody),
-    /// ERR-010: the consumer's rate, or its customers of the day, are used up.
-    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
-    TooMany(ErrorBody),
-    /// ERR-500: a defect; the log has the cause under the same correlation id.
-    #[response(status = 500)]
-    Defect(ErrorBody),
-    /// ERR-503: index, record of use or the issuer's keys are not there.
-    #[response(status = 503, headers(("Retry-After" = u32, description = "Seconds.")))]
-    Unavailable(ErrorBody),
-    /// ERR-504: the index did not answer in time.
-    #[response(status = 504)]
-    TimedOut(ErrorBody),
-}
-
-/// What only the account lookup can answer.
-#[derive(IntoResponses)]
-pub enum AccountErrors {
-    /// ERR-006: no bank services the account, as far as `Register-Coverage` says.
-    #[response(status = 404, headers(("Register-Coverage" = String, description = "`complete`, or what the register does not know.")))]
-    Unknown(ErrorBody),
-}
-
-/// Errors of the banks' operations.
-#[derive(IntoResponses)]
-pub enum BankErrors {
-    /// KFR-004 invalid request, KFR-005 invalid customer, KFR-009 invalid type, KFR-010 invalid date.
-    #[response(status = 400)]
-    Invalid(ErrorBody),
-    /// KFR-001: no token, or one that fails a check.
-    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer error=\"invalid_token\"`, and the failed claim once the signature was good.")))]
-    NotAuthenticated(ErrorBody),
-    /// KFR-002 no access, KFR-003 wrong organisation number.
-    #[response(status = 403)]
-    NotAuthorized(ErrorBody),
-    /// ERR-009: another method.
-    #[response(status = 405, headers(("Allow" = String, description = "What is allowed.")))]
-    Method(ErrorBody),
-    /// ERR-009: the headers are too large.
-    #[response(status = 431)]
-    HeadersTooLarge(ErrorBody),
-    /// KFR-007: a defect.
-    #[response(status = 500)]
-    Defect(ErrorBody),
-    /// KFR-016: nothing was acknowledged; try again.
-    #[response(status = 503, headers(("Retry-After" = u32, description = "Seconds.")))]
-    Unavailable(ErrorBody),
-}
-
-/// What only the ending call can answer.
-#[derive(IntoResponses)]
-pub enum KfrAddedErrors {
-    /// KFR-008: no registration of the customer runs.
-    #[response(status = 404)]
-    NothingRuns(ErrorBody),
-}
-
-/// What only a batch can answer.
-#[derive(IntoResponses)]
-pub enum BatchErrors {
-    /// KFR-014: the pause between two pieces of the body was too long.
-    #[response(status = 408)]
-    TooSlow(ErrorBody),
-    /// KFR-013: the body is too large.
-    #[response(status = 413)]
-    TooLarge(ErrorBody),
-}
-
-/// What only a whole set can answer.
-#[derive(IntoResponses)]
-pub enum DeliveryErrors {
-    /// KFR-014: the pause between two pieces of the body was too long.
-    #[response(status = 408)]
-    TooSlow(ErrorBody),
-    /// KFR-013: the body or a line is too large.
-    #[response(status = 413)]
-    TooLarge(ErrorBody),
-    /// KFR-012: some lines are no records; the former set stands.
-    #[response(status = 422)]
-    Rejected(RejectedBody),
-}
-
-/// The published errors of the reading call: ERR-001, ERR-002 and ERR-003.
-#[derive(IntoResponses)]
-pub enum PublishedReadErrors {
-    /// ERR-002 `CustomerID`, ERR-003 period.
-    #[response(status = 400)]
-    Invalid(ErrorBody),
-    /// ERR-001: no token, or one that fails a check.
-    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "`Bearer error=\"invalid_token\"`, and the failed claim once the signature was good.")))]
-    NotAuthenticated(ErrorBody),
-    /// ERR-001: the scope is missing, or the institution is another.
-    #[response(status = 403)]
-    NotAuthorized(ErrorBody),
-    /// ERR-009: another method.
-    #[response(status = 405, headers(("Allow" = String, description = "What is allowed.")))]
-    Method(ErrorBody),
-    /// ERR-009: the headers are too large.
-    #[response(status = 431)]
-    HeadersTooLarge(ErrorBody),
-    /// ERR-500: a defect.
-    #[response(status = 500)]
-    Defect(ErrorBody),
-    /// ERR-503: try again.
-    #[response(status = 503, headers(("Retry-After" = u32, description = "Seconds.")))]
-    Unavailable(ErrorBody),
 }

@@ -5,7 +5,9 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, IdentifierRules};
 use crate::domain::relationship::{
     Agreement, AgreementId, Interval, Register, Relationship, RelationshipRecord, Role,
 };
-use crate::register::delivery::RejectedLine;
+use crate::journal::{Reject, RejectCode};
+use crate::register::delivery::{Identity, Line};
+use chrono::NaiveDate;
 use serde::Deserialize;
 use std::borrow::Cow;
 use utoipa::ToSchema;
@@ -63,25 +65,97 @@ impl<'de> Deserialize<'de> for RoleName {
 
 type Fault = (&'static str, String);
 
-/// Parses a line of a delivery to a register. The reason of a refusal never repeats the line.
-pub fn parse_line(
+/// One change, one a line.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ChangeLine {
+    /// The record stands, in place of one of the same identity.
+    Put(RecordLine),
+    /// The record of this identity ends.
+    End(EndLine),
+    /// The record of this identity goes.
+    Remove(IdentityLine),
+}
+
+/// Which record ends, and when.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndLine {
+    #[serde(rename = "customerID")]
+    #[schema(example = "13897210066")]
+    customer_id: String,
+    #[serde(rename = "accountID")]
+    account_id: Option<String>,
+    #[serde(rename = "agreementID")]
+    agreement_id: Option<String>,
+    #[schema(format = Date)]
+    from_date: String,
+    /// Last day, inclusive.
+    #[schema(format = Date)]
+    to_date: String,
+}
+
+/// Which record is meant: its customer, its account or agreement or neither, and its first day.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IdentityLine {
+    #[serde(rename = "customerID")]
+    #[schema(example = "13897210066")]
+    customer_id: String,
+    #[serde(rename = "accountID")]
+    account_id: Option<String>,
+    #[serde(rename = "agreementID")]
+    agreement_id: Option<String>,
+    #[schema(format = Date)]
+    from_date: String,
+}
+
+/// Parses a line of a whole set. The reason of a refusal never repeats the line.
+pub fn parse_record(
     number: u64,
     line: &[u8],
     register: Register,
     rules: &IdentifierRules,
-) -> Result<RelationshipRecord, RejectedLine> {
+) -> Result<Line, Vec<Reject>> {
+    let record = parse_json::<RecordLine>(line).and_then(|line| line.into_record(register, rules));
+    record.map(Line::Put).map_err(|fault| vec![reject(number, fault)])
+}
+
+/// Parses a line of changes. The reason of a refusal never repeats the line.
+pub fn parse_change(
+    number: u64,
+    line: &[u8],
+    register: Register,
+    rules: &IdentifierRules,
+) -> Result<Line, Vec<Reject>> {
+    let change = parse_json::<ChangeLine>(line).and_then(|change| match change {
+        ChangeLine::Put(line) => Ok(Line::Put(line.into_record(register, rules)?)),
+        ChangeLine::End(line) => line.into_end(rules),
+        ChangeLine::Remove(line) => Ok(Line::Remove(line.into_identity(rules)?)),
+    });
+    change.map_err(|fault| vec![reject(number, fault)])
+}
+
+fn parse_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Fault> {
     // serde would take the fields as a bare list too.
-    let is_object = line.trim_ascii_start().starts_with(b"{");
-    let parsed: Result<RecordLine, Fault> = match is_object {
+    match line.trim_ascii_start().starts_with(b"{") {
         true => serde_json::from_slice(line).map_err(|cause| ("line", describe(&cause))),
         false => Err(("line", "is not a JSON object".to_owned())),
+    }
+}
+
+fn reject(line: u64, (parameter, reason): Fault) -> Reject {
+    let code = match parameter {
+        "customerID" => RejectCode::InvalidCustomer,
+        "fromDate" | "toDate" => RejectCode::InvalidDate,
+        _ => RejectCode::InvalidRecord,
     };
-    let record = parsed.and_then(|line| line.into_record(register, rules));
-    record.map_err(|(parameter, reason)| RejectedLine {
-        line: number,
-        parameter,
+    Reject {
+        line,
+        code,
+        parameter: parameter.to_owned(),
         reason,
-    })
+    }
 }
 
 /// What is wrong with the JSON, without quoting any of it: serde's own message would.
@@ -93,7 +167,10 @@ fn describe(cause: &serde_json::Error) -> String {
                 ("missing field", "lacks a mandatory field"),
                 ("unknown field", "has a field that is not known"),
                 ("duplicate field", "has a field twice"),
-                ("unknown variant", "has a role that is not known"),
+                (
+                    "unknown variant",
+                    "has a role or a kind of change that is not known",
+                ),
             ];
             kinds
                 .iter()
@@ -107,9 +184,8 @@ fn describe(cause: &serde_json::Error) -> String {
 
 impl RecordLine {
     fn into_record(self, register: Register, rules: &IdentifierRules) -> Result<RelationshipRecord, Fault> {
-        let customer =
-            CustomerId::parse(&self.customer_id, rules).map_err(|cause| ("customerID", cause.to_string()))?;
-        let agreement = self.agreement(rules)?;
+        let customer = parse_customer(&self.customer_id, rules)?;
+        let agreement = parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?;
         let role = match self.role {
             RoleName::Owner => Role::Owner,
             RoleName::SecondaryOwner => Role::SecondaryOwner,
@@ -125,48 +201,81 @@ impl RecordLine {
         let holds_funds = self
             .holds_funds
             .unwrap_or_else(|| RelationshipRecord::holds_funds_by_default(role));
-        let relationship = Relationship::new(role, creditable, holds_funds, self.interval()?);
+        let interval = parse_interval(&self.from_date, self.to_date.as_deref())?;
+        let relationship = Relationship::new(role, creditable, holds_funds, interval);
         Ok(RelationshipRecord {
             customer,
             agreement,
             relationship,
         })
     }
+}
 
-    fn agreement(&self, rules: &IdentifierRules) -> Result<Agreement, Fault> {
-        match (&self.account_id, &self.agreement_id) {
-            (None, None) => Ok(Agreement::CustomerLevel),
-            (Some(account), None) => AccountNumber::parse_delivered(account, rules)
-                .map(Agreement::Account)
-                .map_err(|cause| ("accountID", cause.to_string())),
-            (None, Some(reference)) => AgreementId::parse(reference).map(Agreement::Reference).ok_or((
-                "agreementID",
-                "must be 1 to 64 printable ASCII characters".to_owned(),
-            )),
-            (Some(_), Some(_)) => Err(("agreementID", "cannot stand beside accountID".to_owned())),
-        }
-    }
-
-    fn interval(&self) -> Result<Interval, Fault> {
-        let day = |parameter, text: &str| {
-            parse_day(text).ok_or((parameter, "must be a day, YYYY-MM-DD".to_owned()))
+impl EndLine {
+    fn into_end(self, rules: &IdentifierRules) -> Result<Line, Fault> {
+        let interval = parse_interval(&self.from_date, Some(&self.to_date))?;
+        let identity = Identity {
+            customer: parse_customer(&self.customer_id, rules)?,
+            agreement: parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?,
+            from: interval.from(),
         };
-        let from = day("fromDate", &self.from_date)?;
-        let to = self
-            .to_date
-            .as_deref()
-            .map(|text| day("toDate", text))
-            .transpose()?;
-        Interval::new(from, to).ok_or(("toDate", "must not lie before fromDate".to_owned()))
+        let to = parse_day_of("toDate", &self.to_date)?;
+        Ok(Line::End { identity, to })
     }
+}
+
+impl IdentityLine {
+    fn into_identity(self, rules: &IdentifierRules) -> Result<Identity, Fault> {
+        Ok(Identity {
+            customer: parse_customer(&self.customer_id, rules)?,
+            agreement: parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?,
+            from: parse_day_of("fromDate", &self.from_date)?,
+        })
+    }
+}
+
+fn parse_customer(text: &str, rules: &IdentifierRules) -> Result<CustomerId, Fault> {
+    CustomerId::parse(text, rules).map_err(|cause| ("customerID", cause.to_string()))
+}
+
+fn parse_agreement(
+    account: Option<&str>,
+    reference: Option<&str>,
+    rules: &IdentifierRules,
+) -> Result<Agreement, Fault> {
+    match (account, reference) {
+        (None, None) => Ok(Agreement::CustomerLevel),
+        (Some(account), None) => AccountNumber::parse_delivered(account, rules)
+            .map(Agreement::Account)
+            .map_err(|cause| ("accountID", cause.to_string())),
+        (None, Some(reference)) => AgreementId::parse(reference).map(Agreement::Reference).ok_or((
+            "agreementID",
+            "must be 1 to 64 printable ASCII characters".to_owned(),
+        )),
+        (Some(_), Some(_)) => Err(("agreementID", "cannot stand beside accountID".to_owned())),
+    }
+}
+
+fn parse_day_of(parameter: &'static str, text: &str) -> Result<NaiveDate, Fault> {
+    parse_day(text).ok_or((parameter, "must be a day, YYYY-MM-DD".to_owned()))
+}
+
+fn parse_interval(from: &str, to: Option<&str>) -> Result<Interval, Fault> {
+    let from = parse_day_of("fromDate", from)?;
+    let to = to.map(|text| parse_day_of("toDate", text)).transpose()?;
+    Interval::new(from, to).ok_or(("toDate", "must not lie before fromDate".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str, register: Register) -> Result<RelationshipRecord, RejectedLine> {
-        parse_line(7, line.as_bytes(), register, &IdentifierRules::SYNTHETIC)
+    fn parse(line: &str, register: Register) -> Result<RelationshipRecord, Reject> {
+        match parse_record(7, line.as_bytes(), register, &IdentifierRules::SYNTHETIC) {
+            Ok(Line::Put(record)) => Ok(record),
+            Ok(line) => panic!("{line:?}"),
+            Err(mut rejects) => Err(rejects.remove(0)),
+        }
     }
 
     #[test]

@@ -54,6 +54,16 @@ impl BodyWriter {
 
     pub fn push(&mut self, change: &SetChange) -> Result<(), JournalError> {
         change.encode(&mut self.pending);
+        self.spill_if_full()
+    }
+
+    /// Takes a change in its stored form.
+    pub fn push_encoded(&mut self, change: &[u8]) -> Result<(), JournalError> {
+        self.pending.extend_from_slice(change);
+        self.spill_if_full()
+    }
+
+    fn spill_if_full(&mut self) -> Result<(), JournalError> {
         if self.pending.len() > self.inline_bytes {
             self.spill()
         } else {

@@ -14,12 +14,24 @@ pub struct SealedRecord {
     pub relationship: Relationship,
 }
 
+/// Which record of a set is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedIdentity {
+    pub customer: Sealed,
+    pub agreement: SealedAgreement,
+    pub from: NaiveDate,
+}
+
 /// One step of a delivery. Applying records, registrations of one day or a single deregistration twice leaves
 /// what applying them once does; a mixture in general does not, since KFR calls depend on what stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SetChange {
     /// The record stands, in place of one of the same identity.
     Put(SealedRecord),
+    /// The record of an identity ends on a day, not before it began.
+    End { identity: SealedIdentity, to: NaiveDate },
+    /// There is no record of an identity.
+    Remove(SealedIdentity),
     /// KFR: the customer has a relationship from a day on. What runs on day `on` gets the earlier start and no end.
     Register {
         customer: Sealed,
@@ -38,6 +50,8 @@ pub enum SetChange {
 const TAG_PUT: u8 = 1;
 const TAG_REGISTER: u8 = 2;
 const TAG_DEREGISTER: u8 = 3;
+const TAG_END: u8 = 4;
+const TAG_REMOVE: u8 = 5;
 
 const FLAG_CREDITABLE: u8 = 0b0000_0100;
 const FLAG_HOLDS_FUNDS: u8 = 0b0000_1000;
@@ -48,6 +62,7 @@ impl SetChange {
     pub fn customer(&self) -> &Sealed {
         match self {
             Self::Put(record) => &record.customer,
+            Self::End { identity, .. } | Self::Remove(identity) => &identity.customer,
             Self::Register { customer, .. } | Self::Deregister { customer, .. } => customer,
         }
     }
@@ -56,6 +71,15 @@ impl SetChange {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Put(record) => encode_put(record, out),
+            Self::End { identity, to } => {
+                out.push(TAG_END);
+                encode_identity(identity, out);
+                out.extend(day_bytes(*to));
+            }
+            Self::Remove(identity) => {
+                out.push(TAG_REMOVE);
+                encode_identity(identity, out);
+            }
             Self::Register {
                 customer,
                 from,
@@ -85,6 +109,11 @@ impl SetChange {
         }
         let change = match tag[0] {
             TAG_PUT => Self::Put(decode_put(input)?),
+            TAG_END => Self::End {
+                identity: decode_identity(input)?,
+                to: decode_day(input)?,
+            },
+            TAG_REMOVE => Self::Remove(decode_identity(input)?),
             TAG_REGISTER => {
                 let (customer, from, on) = (decode_sealed(input)?, decode_day(input)?, decode_day(input)?);
                 Self::Register {
@@ -105,13 +134,46 @@ impl SetChange {
     }
 }
 
-fn encode_put(record: &SealedRecord, out: &mut Vec<u8>) {
-    let relationship = &record.relationship;
-    let (agreement, sealed) = match &record.agreement {
+/// The number that stands for the kind of agreement, and its pseudonym.
+fn agreement_parts(agreement: &SealedAgreement) -> (u8, Option<&Sealed>) {
+    match agreement {
         SealedAgreement::CustomerLevel => (0, None),
         SealedAgreement::Account(sealed) => (1, Some(sealed)),
         SealedAgreement::Reference(sealed) => (2, Some(sealed)),
-    };
+    }
+}
+
+fn decode_agreement(kind: u8, input: &mut impl Read) -> Result<SealedAgreement, JournalError> {
+    match kind {
+        0 => Ok(SealedAgreement::CustomerLevel),
+        1 => Ok(SealedAgreement::Account(decode_sealed(input)?)),
+        2 => Ok(SealedAgreement::Reference(decode_sealed(input)?)),
+        _ => Err(JournalError::Corrupt("agreement")),
+    }
+}
+
+fn encode_identity(identity: &SealedIdentity, out: &mut Vec<u8>) {
+    let (kind, sealed) = agreement_parts(&identity.agreement);
+    out.push(kind);
+    encode_sealed(&identity.customer, out);
+    if let Some(sealed) = sealed {
+        encode_sealed(sealed, out);
+    }
+    out.extend(day_bytes(identity.from));
+}
+
+fn decode_identity(input: &mut impl Read) -> Result<SealedIdentity, JournalError> {
+    let kind = byte(input)?;
+    Ok(SealedIdentity {
+        customer: decode_sealed(input)?,
+        agreement: decode_agreement(kind, input)?,
+        from: decode_day(input)?,
+    })
+}
+
+fn encode_put(record: &SealedRecord, out: &mut Vec<u8>) {
+    let relationship = &record.relationship;
+    let (agreement, sealed) = agreement_parts(&record.agreement);
     let mut flags = role_bits(relationship.role) | agreement << AGREEMENT_SHIFT;
     for (bit, set) in [
         (FLAG_CREDITABLE, relationship.creditable),
@@ -134,12 +196,7 @@ fn encode_put(record: &SealedRecord, out: &mut Vec<u8>) {
 fn decode_put(input: &mut impl Read) -> Result<SealedRecord, JournalError> {
     let flags = byte(input)?;
     let customer = decode_sealed(input)?;
-    let agreement = match flags >> AGREEMENT_SHIFT {
-        0 => SealedAgreement::CustomerLevel,
-        1 => SealedAgreement::Account(decode_sealed(input)?),
-        2 => SealedAgreement::Reference(decode_sealed(input)?),
-        _ => return Err(JournalError::Corrupt("agreement")),
-    };
+    let agreement = decode_agreement(flags >> AGREEMENT_SHIFT, input)?;
     let from = decode_day(input)?;
     let to = if flags & FLAG_ENDS != 0 {
         Some(decode_day(input)?)
@@ -239,6 +296,19 @@ mod tests {
                 false,
                 Some(day("2026-02-28")),
             ),
+            SetChange::End {
+                identity: SealedIdentity {
+                    customer: sealed(6, 22),
+                    agreement: SealedAgreement::Account(sealed(7, 27)),
+                    from: day("2020-02-29"),
+                },
+                to: day("2021-01-01"),
+            },
+            SetChange::Remove(SealedIdentity {
+                customer: sealed(8, 25),
+                agreement: SealedAgreement::CustomerLevel,
+                from: day("2020-02-29"),
+            }),
             SetChange::Register {
                 customer: sealed(4, 22),
                 from: day("2020-01-01"),

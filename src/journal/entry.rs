@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// First byte of every entry. An entry of another version is refused.
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Entry {
@@ -19,7 +19,29 @@ pub(super) enum Entry {
         register_id: Uuid,
         key: KeyFingerprint,
     },
+    /// A bank began a delivery that has a receipt. Without an end it was abandoned.
+    Begun(Begun),
     Published(Publication),
+    /// A delivery ended without being published.
+    Ended(Ended),
+}
+
+/// A V2 delivery, from its first byte on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    pub(super) bank: u32,
+    pub(super) register: Register,
+    pub delivery_id: Uuid,
+    pub operation: Operation,
+    pub received_at: DateTime<Utc>,
+}
+
+/// What a bank asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    WholeSet,
+    Changes,
+    Rollback,
 }
 
 /// One published delivery.
@@ -33,20 +55,30 @@ pub struct Publication {
     pub kind: Kind,
     pub received_at: DateTime<Utc>,
     pub published_at: DateTime<Utc>,
-    pub counts: Counts,
-    /// Of the decoded body as the bank sent it.
-    pub sha256: [u8; 32],
+    pub summary: Summary,
     pub(super) body: Body,
 }
 
 impl Publication {
     pub fn set(&self) -> Result<SetId, JournalError> {
-        let bank = OrganizationNumber::from_u32(self.bank).ok_or(JournalError::Corrupt("bank"))?;
-        Ok(SetId {
-            bank,
-            register: self.register,
-        })
+        set_of(self.bank, self.register)
     }
+}
+
+/// A delivery that was not published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    pub(super) bank: u32,
+    pub(super) register: Register,
+    pub delivery_id: Uuid,
+    /// Refused for its lines, rather than broken off.
+    pub rejected: bool,
+    pub summary: Summary,
+}
+
+pub(super) fn set_of(bank: u32, register: Register) -> Result<SetId, JournalError> {
+    let bank = OrganizationNumber::from_u32(bank).ok_or(JournalError::Corrupt("bank"))?;
+    Ok(SetId { bank, register })
 }
 
 /// What a delivery is to the set.
@@ -55,8 +87,64 @@ pub enum Kind {
     /// Replaces everything but the KFR calls that were published after position `carries_after`,
     /// while the whole set was being received: they hold in the new set too.
     WholeSet { carries_after: u64 },
-    /// Changes the set as it stands.
+    /// V2 changes of the set as it stands.
     Changes,
+    /// KFR calls on the set as it stands.
+    Calls,
+    /// The set stands again as it stood at position `to`, just before the whole set at `to + 1`.
+    Rollback { to: u64 },
+}
+
+impl Kind {
+    /// Whether the set is made anew, rather than changed as it stands.
+    pub fn is_base(self) -> bool {
+        match self {
+            Self::WholeSet { .. } | Self::Rollback { .. } => true,
+            Self::Changes | Self::Calls => false,
+        }
+    }
+}
+
+/// What the receipt of a delivery tells, and what later ones are held against.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    pub counts: Counts,
+    /// Of the decoded body as the bank sent it.
+    pub sha256: [u8; 32],
+    /// SHA-256 of the bank's `Idempotency-Key`.
+    pub idempotency: Option<[u8; 32]>,
+    /// The bank's own number of the delivery, `Delivery-Sequence`.
+    pub sequence: Option<u64>,
+    /// Records of a whole set that ran on the day it was published.
+    pub running: u64,
+    /// The first of the rejected lines.
+    pub rejects: Vec<Reject>,
+    /// What a rollback undid, the whole set first.
+    pub discarded: Vec<Uuid>,
+}
+
+/// A line that was not taken. Never carries what the line holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// Counted from 1.
+    pub line: u64,
+    pub code: RejectCode,
+    /// The field, as the specification writes it.
+    pub parameter: String,
+    pub reason: String,
+}
+
+/// The error of a rejected line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RejectCode {
+    /// KFR-004
+    InvalidRecord,
+    /// KFR-005
+    InvalidCustomer,
+    /// KFR-008: there is no record of this identity to end.
+    NotFound,
+    /// KFR-010
+    InvalidDate,
 }
 
 /// The counts of a receipt.

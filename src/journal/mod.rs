@@ -4,23 +4,28 @@
 //! which the entry names by its hash. Each bank's set counts its publications from 1: its *position*.
 
 mod body;
+mod catalogue;
 mod change;
 mod entry;
+mod receipt;
 
 pub use body::{Body, BodyWriter, Changes};
-pub use change::{SealedRecord, SetChange};
-pub use entry::{Counts, Kind, Publication};
+pub use catalogue::{KeyUse, Lineage};
+pub use change::{SealedIdentity, SealedRecord, SetChange};
+pub use entry::{Counts, Kind, Operation, Publication, Reject, RejectCode, Summary};
+pub use receipt::{Receipt, ReceiptState};
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::KeyFingerprint;
+use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
-use entry::Entry;
-use std::collections::{HashMap, HashSet};
+use entry::{Begun, Ended, Entry};
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -59,39 +64,12 @@ impl Journalled {
     }
 }
 
-/// A publication as the catalogue keeps it: what is needed to find and order it.
-#[derive(Debug, Clone, Copy)]
-struct Listed {
-    position: u64,
-    kind: Kind,
-    locator: Locator,
-}
-
-impl Listed {
-    fn new(publication: &Publication, locator: Locator) -> Self {
-        let Publication { position, kind, .. } = *publication;
-        Self {
-            position,
-            kind,
-            locator,
-        }
-    }
-}
-
-/// A whole set, by its place among the publications of its set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WholeSet {
-    pub position: u64,
-    /// See [`Kind::WholeSet`].
-    pub carries_after: u64,
-}
-
 /// The register's deliveries on this instance's disk.
 pub struct Journal {
     chain: Chain,
     bodies: PathBuf,
     register_id: Uuid,
-    sets: RwLock<HashMap<SetId, Vec<Listed>>>,
+    catalogue: RwLock<Catalogue>,
 }
 
 impl Journal {
@@ -120,22 +98,23 @@ impl Journal {
         }
         let mut register_id = None;
         let mut published_ids = HashSet::new();
-        let mut sets: HashMap<SetId, Vec<Listed>> = HashMap::new();
+        let mut catalogue = Catalogue::default();
         for found in chain.entries()? {
             let found = found?;
-            match Entry::decode(&found.payload)? {
+            let entry = Entry::decode(&found.payload)?;
+            match &entry {
                 Entry::Born {
                     key: written_with, ..
-                } if written_with != key => return Err(JournalError::OtherKey),
-                Entry::Born { register_id: id, .. } => register_id = Some(id),
+                } if *written_with != key => return Err(JournalError::OtherKey),
+                Entry::Born { register_id: id, .. } => register_id = Some(*id),
                 Entry::Published(publication) => {
                     published_ids.insert(publication.delivery_id);
-                    sets.entry(publication.set()?)
-                        .or_default()
-                        .push(Listed::new(&publication, found.locator));
                 }
+                Entry::Begun(_) | Entry::Ended(_) => {}
             }
+            catalogue.note(&entry, found.locator)?;
         }
+        catalogue.abandon_all();
         let register_id = match register_id {
             Some(id) => id,
             None => Self::begin(&chain, key).await?,
@@ -145,7 +124,7 @@ impl Journal {
             chain,
             bodies,
             register_id,
-            sets: RwLock::new(sets),
+            catalogue: RwLock::new(catalogue),
         })
     }
 
@@ -165,6 +144,47 @@ impl Journal {
         BodyWriter::new(&self.bodies, delivery, INLINE_BODY_BYTES)
     }
 
+    /// Where a delivery may leave what it cannot hold in memory: nothing there outlives the process.
+    pub fn scratch(&self) -> &Path {
+        &self.bodies
+    }
+
+    /// Files that a delivery with a receipt has begun.
+    pub async fn begin_delivery(
+        &self,
+        set: SetId,
+        delivery_id: Uuid,
+        operation: Operation,
+        received_at: DateTime<Utc>,
+    ) -> Result<(), JournalError> {
+        let begun = Begun {
+            bank: set.bank.as_u32(),
+            register: set.register,
+            delivery_id,
+            operation,
+            received_at,
+        };
+        self.append(Entry::Begun(begun)).await
+    }
+
+    /// Files that a delivery ended without being published: rejected for its lines, or broken off.
+    pub async fn end_delivery(
+        &self,
+        set: SetId,
+        delivery_id: Uuid,
+        rejected: bool,
+        summary: Summary,
+    ) -> Result<(), JournalError> {
+        let ended = Ended {
+            bank: set.bank.as_u32(),
+            register: set.register,
+            delivery_id,
+            rejected,
+            summary,
+        };
+        self.append(Entry::Ended(ended)).await
+    }
+
     /// Makes a delivery durable as the set's next publication. The caller is the only one to publish for the
     /// set at the time, and awaits the end: a publication is either wholly there or not at all.
     pub async fn publish(&self, set: SetId, delivery: Delivery) -> Result<Journalled, JournalError> {
@@ -176,32 +196,27 @@ impl Journal {
             kind: delivery.kind,
             received_at: delivery.received_at,
             published_at: Utc::now(),
-            counts: delivery.counts,
-            sha256: delivery.sha256,
+            summary: delivery.summary,
             body: delivery.body,
         };
-        let appended = self
-            .chain
-            .append(Entry::Published(publication.clone()).encode()?)
-            .await?;
-        self.write_sets()
-            .entry(set)
-            .or_default()
-            .push(Listed::new(&publication, appended.locator));
+        self.append(Entry::Published(publication.clone())).await?;
         Ok(Journalled { publication })
+    }
+
+    async fn append(&self, entry: Entry) -> Result<(), JournalError> {
+        let appended = self.chain.append(entry.encode()?).await?;
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        catalogue.note(&entry, appended.locator)
     }
 
     /// The sets with publications.
     pub fn sets(&self) -> Vec<SetId> {
-        self.read_sets().keys().copied().collect()
+        self.catalogue().sets()
     }
 
     /// The position of the set's last publication, 0 without one.
     pub fn position(&self, set: SetId) -> u64 {
-        self.read_sets()
-            .get(&set)
-            .and_then(|list| list.last())
-            .map_or(0, |last| last.position)
+        self.catalogue().listed(set).len() as u64
     }
 
     /// The publications of a set after a position, oldest first.
@@ -216,8 +231,8 @@ impl Journal {
         positions: RangeInclusive<u64>,
     ) -> Result<Vec<Journalled>, JournalError> {
         let later: Vec<Locator> = {
-            let sets = self.read_sets();
-            let listed = sets.get(&set).into_iter().flatten();
+            let catalogue = self.catalogue();
+            let listed = catalogue.listed(set).iter();
             listed
                 .filter(|listed| positions.contains(&listed.position))
                 .map(|listed| listed.locator)
@@ -226,24 +241,66 @@ impl Journal {
         later.into_iter().map(|locator| self.read(locator)).collect()
     }
 
+    /// One publication of a set.
+    pub fn published_at(&self, set: SetId, position: u64) -> Result<Journalled, JournalError> {
+        let locator = self.catalogue().at(set, position).map(|listed| listed.locator);
+        self.read(locator.ok_or(JournalError::Corrupt("position"))?)
+    }
+
     fn read(&self, locator: Locator) -> Result<Journalled, JournalError> {
-        match Entry::decode(&self.chain.read(locator)?)? {
+        match self.read_entry(locator)? {
             Entry::Published(publication) => Ok(Journalled { publication }),
-            Entry::Born { .. } => Err(JournalError::Corrupt("publication")),
+            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) => {
+                Err(JournalError::Corrupt("publication"))
+            }
         }
     }
 
-    /// The whole sets among a set's publications, oldest first.
-    pub fn whole_sets(&self, set: SetId) -> Vec<WholeSet> {
-        let sets = self.read_sets();
-        let whole = |listed: &Listed| match listed.kind {
-            Kind::WholeSet { carries_after } => Some(WholeSet {
-                position: listed.position,
-                carries_after,
-            }),
-            Kind::Changes => None,
-        };
-        sets.get(&set).into_iter().flatten().filter_map(whole).collect()
+    fn read_entry(&self, locator: Locator) -> Result<Entry, JournalError> {
+        Entry::decode(&self.chain.read(locator)?)
+    }
+
+    /// The positions at which the set was made anew, oldest first.
+    pub fn bases(&self, set: SetId) -> Vec<u64> {
+        let catalogue = self.catalogue();
+        let bases = catalogue
+            .listed(set)
+            .iter()
+            .filter(|listed| listed.kind.is_base());
+        bases.map(|listed| listed.position).collect()
+    }
+
+    /// How a set stood at a position.
+    pub fn lineage(&self, set: SetId, position: u64) -> Lineage {
+        self.catalogue().lineage(set, position)
+    }
+
+    /// About how many records of a set run today.
+    pub fn running(&self, set: SetId) -> u64 {
+        self.catalogue().running(set)
+    }
+
+    /// The `Delivery-Sequence` that was published last, 0 without one.
+    pub fn last_sequence(&self, set: SetId) -> u64 {
+        self.catalogue().last_sequence(set)
+    }
+
+    /// The delivery that a bank's idempotency key is bound to, if it was bound after `since`.
+    pub fn key_use(
+        &self,
+        set: SetId,
+        operation: Operation,
+        key: &[u8; 32],
+        since: DateTime<Utc>,
+    ) -> Option<KeyUse> {
+        let found = self.catalogue().key_use(set, operation, key);
+        found.filter(|bound| bound.at >= since)
+    }
+
+    /// Forgets idempotency keys that were bound before a time.
+    pub fn forget_keys(&self, before: DateTime<Utc>) {
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        catalogue.forget_keys(before);
     }
 
     /// The changes of a publication, in order.
@@ -261,17 +318,9 @@ impl Journal {
         }
     }
 
-    /// The map is only ever pushed to, so a panic elsewhere leaves it whole.
-    fn read_sets(&self) -> std::sync::RwLockReadGuard<'_, HashMap<SetId, Vec<Listed>>> {
-        self.sets
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn write_sets(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<SetId, Vec<Listed>>> {
-        self.sets
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// What is noted is noted whole, so a panic elsewhere leaves it so.
+    fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -280,9 +329,7 @@ pub struct Delivery {
     pub id: Uuid,
     pub kind: Kind,
     pub received_at: DateTime<Utc>,
-    pub counts: Counts,
-    /// Of the decoded body as the bank sent it.
-    pub sha256: [u8; 32],
+    pub summary: Summary,
     pub body: Body,
 }
 

@@ -9,11 +9,10 @@ use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState};
 use crate::index::{Expected, Index, IndexError, Load, Removal};
 use crate::journal::{
-    Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
+    Changes, Counts, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 
 /// Changes that are resolved and written together.
 const CHUNK_CHANGES: usize = 20_000;
@@ -43,16 +42,15 @@ pub async fn apply(
         .as_ref()
         .map_or_else(Vec::new, |state| state.retired.clone());
     let current = present.as_ref().map_or(0, |state| state.generation);
-    let generation = match publication.kind {
-        Kind::Changes => current,
-        Kind::WholeSet { carries_after } => {
-            let generation = generation_of(publication)?;
-            load(journal, index, set, publication, carries_after).await?;
-            if present.is_some() && generation != current {
-                retired.push(current);
-            }
-            generation
+    let generation = if publication.kind.is_base() {
+        let generation = generation_of(publication)?;
+        load(journal, index, set, generation, publication).await?;
+        if present.is_some() && generation != current {
+            retired.push(current);
         }
+        generation
+    } else {
+        current
     };
     let state = SetState {
         generation,
@@ -60,9 +58,10 @@ pub async fn apply(
         last_delivery: publication.published_at,
         retired,
     };
-    let last = match publication.kind {
-        Kind::Changes => resolve_all(index, set, generation, journal.changes(publication)?).await?,
-        Kind::WholeSet { .. } => Vec::new(),
+    let last = if publication.kind.is_base() {
+        Vec::new()
+    } else {
+        resolve_all(index, set, generation, journal.changes(publication)?).await?
     };
     index.write(set, generation, last, Some(state)).await?;
     if generation != current || present.is_none() {
@@ -72,32 +71,49 @@ pub async fn apply(
     Ok(())
 }
 
-/// Loads a whole set into its generation, and after it the KFR calls that were published while it was received.
-/// Another whole set published meanwhile is replaced like all that came before.
+/// Loads what a set consists of after a publication that makes it anew into a generation of its own: the
+/// whole set, the KFR calls that were published while it was received, and, where a rollback goes back to it,
+/// what was published after it then.
 async fn load(
     journal: &Journal,
     index: &Index,
     set: SetId,
-    whole: &Publication,
-    carries_after: u64,
+    generation: Generation,
+    publication: &Publication,
 ) -> Result<(), ReplayError> {
-    let generation = generation_of(whole)?;
-    let mut carried = journal.published_in(set, carries_after + 1..=whole.position - 1)?;
-    carried.retain(|later| later.publication().kind == Kind::Changes);
-    for calls in &carried {
-        remove_customer_level(index, set, generation, journal.changes(calls.publication())?).await?;
+    let position = match publication.kind {
+        Kind::Rollback { to } => to,
+        Kind::WholeSet { .. } | Kind::Changes | Kind::Calls => publication.position,
+    };
+    let (whole, later) = parts_of(journal, set, position)?;
+    let load = begin_load(index, set, generation, whole.as_ref()).await?;
+    for changes in &later {
+        let changes = journal.changes(changes.publication())?;
+        remove_what_is_changed(index, set, generation, changes).await?;
     }
-    let counts = whole.counts;
+    match &whole {
+        Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
+        None => load.finish().await?,
+    }
+    for changes in &later {
+        let changes = journal.changes(changes.publication())?;
+        write_changes(index, set, generation, changes).await?;
+    }
+    Ok(())
+}
+
+async fn begin_load(
+    index: &Index,
+    set: SetId,
+    generation: Generation,
+    whole: Option<&Journalled>,
+) -> Result<Load, IndexError> {
+    let counts = whole.map_or_else(Counts::default, |whole| whole.publication().summary.counts);
     let expected = Expected {
         customers: counts.customers,
         accounts: counts.accounts,
     };
-    let load = index.begin_load(set, generation, expected).await?;
-    load_records(load, journal.changes(whole)?).await?;
-    for calls in &carried {
-        write_changes(index, set, generation, journal.changes(calls.publication())?).await?;
-    }
-    Ok(())
+    index.begin_load(set, generation, expected).await
 }
 
 /// Loads the records of a whole set.
@@ -116,28 +132,63 @@ async fn load_records(mut load: Load, mut records: Changes) -> Result<(), Replay
     }
 }
 
-/// Removes what an attempt to load a generation that was cut off may have left of the customers of KFR calls:
-/// the calls are resolved against what stands, so they need to find what they found then.
-async fn remove_customer_level(
+/// What a set is made of at a position: a whole set, and what changed it, oldest first. KFR calls carried into
+/// the whole set are among the changes; another whole set published meanwhile is replaced like all before it.
+fn parts_of(
+    journal: &Journal,
+    set: SetId,
+    position: u64,
+) -> Result<(Option<Journalled>, Vec<Journalled>), ReplayError> {
+    let lineage = journal.lineage(set, position);
+    let whole = lineage
+        .whole_set
+        .map(|at| journal.published_at(set, at))
+        .transpose()?;
+    let mut changes = Vec::new();
+    if let Some(publication) = whole.as_ref().map(Journalled::publication)
+        && let Kind::WholeSet { carries_after } = publication.kind
+    {
+        let carried = journal.published_in(set, carries_after + 1..=publication.position - 1)?;
+        changes.extend(
+            carried
+                .into_iter()
+                .filter(|carried| carried.publication().kind == Kind::Calls),
+        );
+    }
+    for at in lineage.changes {
+        changes.push(journal.published_at(set, at)?);
+    }
+    Ok((whole, changes))
+}
+
+/// Removes what an attempt to load a generation that was cut off may have left of what changes are resolved
+/// against: they need to find what they found then.
+async fn remove_what_is_changed(
     index: &Index,
     set: SetId,
     generation: Generation,
-    mut calls: Changes,
+    mut changes: Changes,
 ) -> Result<(), ReplayError> {
     loop {
-        let (chunk, rest) = next_chunk(calls).await?;
+        let (chunk, rest) = next_chunk(changes).await?;
         if chunk.is_empty() {
             return Ok(());
         }
-        let customers = customers_of_calls(&chunk);
+        let customers = customers_resolved(&chunk);
         let found = index.rows_of(set, generation, &customers).await?;
         let rows = customers.iter().zip(found).flat_map(|(customer, rows)| {
-            let customer_level = |(agreement, _): &_| *agreement == AgreementKey::CUSTOMER_LEVEL;
-            let rows = rows.into_iter().filter(customer_level);
-            rows.map(|(_, relationship)| RowWrite::Delete(customer_level_row(*customer, relationship)))
+            let rows = rows.into_iter();
+            rows.map(|(agreement, relationship)| {
+                RowWrite::Delete(Row {
+                    customer: *customer,
+                    agreement,
+                    account: None,
+                    relationship,
+                })
+            })
         });
         index.write(set, generation, rows.collect(), None).await?;
-        calls = rest;
+        changes = rest;
     }
 }
 
@@ -145,12 +196,11 @@ fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
     Generation::try_from(publication.position).map_err(|_| ReplayError::TooManyPublications)
 }
 
-/// Applies everything the index has not seen of a set. A whole set makes what came before it needless.
+/// Applies everything the index has not seen of a set. What makes it anew makes what came before it needless.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
     let position = index.state().sets.get(&set).map_or(0, |state| state.position);
-    let whole_sets = journal.whole_sets(set);
-    let last_whole = whole_sets.last().map_or(0, |whole| whole.position);
-    for journalled in journal.published_in(set, last_whole.max(position + 1)..=u64::MAX)? {
+    let last_base = journal.bases(set).last().copied().unwrap_or(0);
+    for journalled in journal.published_in(set, last_base.max(position + 1)..=u64::MAX)? {
         apply(journal, index, set, &journalled).await?;
     }
     Ok(())
@@ -167,11 +217,8 @@ pub async fn remove_generation(
     if index.remove_generation(set, generation).await? == Removal::Done {
         return Ok(());
     }
-    for journalled in journal.published_in(set, positions_of(journal, set, generation))? {
+    for journalled in publications_in(journal, set, generation)? {
         let publication = journalled.publication();
-        if matches!(publication.kind, Kind::WholeSet { .. }) && generation_of(publication)? != generation {
-            continue;
-        }
         let mut changes = journal.changes(publication)?;
         loop {
             let (chunk, rest) = next_chunk(changes).await?;
@@ -193,13 +240,18 @@ pub async fn remove_generation(
     Ok(())
 }
 
-/// The publications that wrote rows of a generation, other whole sets among them aside: from the whole set
-/// it began with, what was carried into that one included, to the next whole set.
-fn positions_of(journal: &Journal, set: SetId, generation: Generation) -> RangeInclusive<u64> {
-    let (wholes, generation) = (journal.whole_sets(set), u64::from(generation));
-    let first = wholes.iter().find(|whole| whole.position == generation);
-    let next = wholes.iter().find(|whole| whole.position > generation);
-    first.map_or(1, |whole| whole.carries_after + 1)..=next.map_or(u64::MAX, |whole| whole.position - 1)
+/// The publications that wrote rows of a generation: what it was loaded from, and the changes up to the next.
+fn publications_in(
+    journal: &Journal,
+    set: SetId,
+    generation: Generation,
+) -> Result<Vec<Journalled>, ReplayError> {
+    let base = u64::from(generation);
+    let next = journal.bases(set).into_iter().find(|position| *position > base);
+    let (whole, mut publications) = parts_of(journal, set, base)?;
+    publications.extend(whole);
+    publications.extend(journal.published_in(set, base + 1..=next.map_or(u64::MAX, |next| next - 1))?);
+    Ok(publications)
 }
 
 /// A row that a change may have put, by its identity.
@@ -215,7 +267,8 @@ fn row_put(change: &SetChange) -> Option<Row> {
                 Relationship::new(*role, false, false, interval),
             ))
         }
-        SetChange::Deregister { .. } => None,
+        // What these leave was put before them, by what is in the journal too.
+        SetChange::End { .. } | SetChange::Remove(_) | SetChange::Deregister { .. } => None,
     }
 }
 
@@ -299,7 +352,7 @@ pub async fn resolve(
     generation: Generation,
     changes: &[SetChange],
 ) -> Result<Resolution, ReplayError> {
-    let customers = customers_of_calls(changes);
+    let customers = customers_resolved(changes);
     let rows = if customers.is_empty() {
         Vec::new()
     } else {
@@ -310,13 +363,14 @@ pub async fn resolve(
     Ok(resolution)
 }
 
-/// The customers of KFR calls among changes, each once: what stands of them decides what the calls do.
-fn customers_of_calls(changes: &[SetChange]) -> Vec<CustomerKey> {
+/// The customers of whom it matters what stands, each once.
+fn customers_resolved(changes: &[SetChange]) -> Vec<CustomerKey> {
     let customer = |change: &SetChange| match change {
         SetChange::Put(_) => None,
-        SetChange::Register { customer, .. } | SetChange::Deregister { customer, .. } => {
-            Some(customer.customer_key())
-        }
+        SetChange::End { .. }
+        | SetChange::Remove(_)
+        | SetChange::Register { .. }
+        | SetChange::Deregister { .. } => Some(change.customer().customer_key()),
     };
     let customers: BTreeSet<CustomerKey> = changes.iter().filter_map(customer).collect();
     customers.into_iter().collect()

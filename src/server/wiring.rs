@@ -10,7 +10,9 @@ use crate::access::limits::Limits;
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::chain::HeadKey;
-use crate::config::{AccessSettings, ConfigError, IndexUrl, MaskinportenSettings, ScopeSettings, Settings};
+use crate::config::{
+    AccessSettings, ConfigError, DeliverySettings, IndexUrl, MaskinportenSettings, ScopeSettings, Settings,
+};
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
@@ -19,7 +21,7 @@ use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::Journal;
 use crate::pseudonym::{MasterKey, Pseudonyms};
-use crate::register::delivery::{Delivery, SetLocks};
+use crate::register::delivery::{Delivery, DeliveryBounds, RunningDeliveries, SetLocks, Workers};
 use crate::register::keeper::{IndexUse, Keeper, LevelGate};
 use crate::register::lookup::Lookup;
 use crate::register::participants::{self, ParticipantsInForce};
@@ -177,6 +179,9 @@ impl Parts {
             publications: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
+            running: RunningDeliveries::default(),
+            workers: Workers::start().map_err(StartError::Threads)?,
+            bounds: delivery_bounds(&settings.delivery),
         };
         let readiness = Readiness {
             keys: Arc::clone(&keys),
@@ -193,6 +198,15 @@ impl Parts {
             scopes: Data::new(scopes),
             rules: settings.identifier_rules(),
         })
+    }
+}
+
+fn delivery_bounds(settings: &DeliverySettings) -> DeliveryBounds {
+    DeliveryBounds {
+        shrink_percent: settings.shrink_percent,
+        idempotency_days: settings.idempotency_days.into(),
+        rollback_days: settings.rollback_days.into(),
+        min_free_bytes: settings.min_free_megabytes.saturating_mul(1 << 20),
     }
 }
 

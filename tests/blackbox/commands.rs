@@ -3,7 +3,9 @@
 mod clients;
 mod configuration;
 mod demo;
+mod generate;
 mod index;
+mod push;
 
 use crate::harness::PROGRAM;
 use serde_json::Value;
@@ -56,6 +58,8 @@ fn every_command_has_help_with_an_example() {
         "demo",
         "serve",
         "check",
+        "generate",
+        "push",
         "lookup",
         "account",
         "issuer",
@@ -104,6 +108,23 @@ fn wrong_usage_is_exit_code_2() {
             "maybe",
         ],
         vec!["account", "--mandate", "m", "--token", "t", "--case", "no-uuid"],
+        vec!["lookup", "--mandate", "m", "--token", "t", "--token-file", "f"],
+        vec!["generate"],
+        vec!["generate", "--directory", "d", "--gzip", "--zstd"],
+        vec!["push", "--file", "f"],
+        vec!["push", "--bank", "210011014", "--file", "f"],
+        vec!["push", "--bank", "210011013", "--file", "f", "--register", "NICS"],
+        vec!["push", "--bank", "210011013", "--file", "f", "--sequence", "1"],
+        vec!["push", "--bank", "210011013", "--file", "f", "--attempts", "0"],
+        vec![
+            "push",
+            "--bank",
+            "210011013",
+            "--file",
+            "f",
+            "--changes",
+            "--confirm-shrink",
+        ],
     ] {
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");

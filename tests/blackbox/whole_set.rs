@@ -185,7 +185,7 @@ async fn line_ends_are_those_of_any_system() {
             format!("\n{one}\n\n\r\n{two}\n\n"),
             format!("  {one}  \n\t{two}"),
         ] {
-            put(&service, BLABAERLIA, "", "").await;
+            put(&service, BLABAERLIA, "?confirmShrink=true", "").await;
             let receipt = put(&service, BLABAERLIA, "", &set).await;
             assert_eq!(
                 (&receipt["read"], &receipt["stored"]),

@@ -13,7 +13,7 @@ use kundeforhold::domain::relationship::{
 use kundeforhold::index::embedded::Embedded;
 use kundeforhold::index::{Index, ScannedRow};
 use kundeforhold::journal::{
-    Body, Counts, Delivery, Journal, JournalError, Journalled, Kind, SealedRecord, SetChange,
+    Body, Counts, Delivery, Journal, JournalError, Journalled, Kind, SealedRecord, SetChange, Summary,
 };
 use kundeforhold::pseudonym::{KeyFingerprint, MasterKey, Pseudonyms, Sealed};
 use kundeforhold::register::replay;
@@ -141,8 +141,11 @@ pub fn prepared(journal: &Journal, kind: Kind, changes: &[SetChange]) -> Deliver
         id,
         kind,
         received_at: DateTime::UNIX_EPOCH,
-        counts,
-        sha256: [changes.len() as u8; 32],
+        summary: Summary {
+            counts,
+            sha256: [changes.len() as u8; 32],
+            ..Summary::default()
+        },
         body: body.finish().unwrap(),
     }
 }

@@ -1,11 +1,11 @@
 //! Random histories of several sets: an index kept up delivery by delivery, with attempts that were cut off,
 //! one that fell behind and caught up, one built anew and a naive model all hold the same.
 
-use crate::bench::{Follower, deregister, kar, kfr, new_journal, publish, put, register, relationship};
+use crate::bench::{Follower, day, deregister, kar, kfr, new_journal, publish, put, register, relationship};
 use chrono::NaiveDate;
-use kundeforhold::domain::relationship::{Relationship, Role, SetId};
-use kundeforhold::journal::{Journal, Kind, SetChange};
-use kundeforhold::pseudonym::CustomerKey;
+use kundeforhold::domain::relationship::{Interval, Relationship, Role, SetId};
+use kundeforhold::journal::{Journal, Kind, SealedIdentity, SetChange};
+use kundeforhold::pseudonym::{CustomerKey, SealedAgreement};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::cell::Cell;
@@ -22,6 +22,10 @@ enum Step {
         records: Vec<SetChange>,
     },
     Calls(Vec<Call>),
+    /// V2 changes, in order.
+    Changes(Vec<SetChange>),
+    /// Back to just before the whole set in force, if there is one.
+    RollBack,
     /// Replaced generations are removed from the index that is kept up.
     Sweep,
     /// The index that falls behind catches up.
@@ -84,10 +88,36 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     ]
 }
 
+/// Puts, and ends and removals of what may or may not be there.
+fn changes() -> impl Strategy<Value = Vec<SetChange>> {
+    let change = (records(), 0..3_u8, 0..20_u64).prop_filter_map("no record", |(records, what, to)| {
+        let record = match records.first()? {
+            SetChange::Put(record) => record.clone(),
+            _ => unreachable!(),
+        };
+        let identity = SealedIdentity {
+            customer: record.customer.clone(),
+            agreement: record.agreement.clone(),
+            from: record.relationship.interval().from(),
+        };
+        Some(match what {
+            0 => SetChange::Put(record),
+            1 => SetChange::End {
+                identity,
+                to: day(to),
+            },
+            _ => SetChange::Remove(identity),
+        })
+    });
+    prop::collection::vec(change, 0..5)
+}
+
 fn steps() -> impl Strategy<Value = Vec<(usize, Step, bool)>> {
     let step = prop_oneof![
         3 => (0..4_u64, records()).prop_map(|(began, records)| Step::Whole { began, records }),
-        8 => calls().prop_map(Step::Calls),
+        6 => calls().prop_map(Step::Calls),
+        4 => changes().prop_map(Step::Changes),
+        2 => Just(Step::RollBack),
         1 => Just(Step::Sweep),
         1 => Just(Step::CatchUp),
     ];
@@ -106,28 +136,49 @@ impl Call {
 /// A set as the specification tells it: identities and what stands under each.
 type Standing = BTreeMap<(CustomerKey, Vec<u8>, NaiveDate), Relationship>;
 
-/// All publications of a set so far, by which the model judges.
+/// All publications of a set so far, by which the model judges, and how it stood after each.
 #[derive(Default)]
 struct Model {
-    published: Vec<(Option<u64>, Vec<SetChange>)>,
+    published: Vec<(Kind, Vec<SetChange>)>,
+    stood: Vec<Standing>,
     standing: Standing,
+    /// Positions of the whole sets that may be rolled back, the one in force last.
+    whole_sets: Vec<u64>,
 }
 
 impl Model {
-    fn publish(&mut self, whole_carries_after: Option<u64>, changes: &[SetChange]) {
-        if let Some(carries_after) = whole_carries_after {
-            self.standing.clear();
-            changes.iter().for_each(|change| step(&mut self.standing, change));
-            for (whole, calls) in &self.published[carries_after as usize..] {
-                if whole.is_none() {
+    fn publish(&mut self, kind: Kind, changes: &[SetChange]) {
+        match kind {
+            Kind::Changes | Kind::Calls => {}
+            Kind::WholeSet { .. } => {
+                self.standing.clear();
+                self.whole_sets.push(self.published.len() as u64 + 1);
+            }
+            Kind::Rollback { to: 0 } => self.standing.clear(),
+            Kind::Rollback { to } => self.standing = self.stood[to as usize - 1].clone(),
+        }
+        if matches!(kind, Kind::Rollback { .. }) {
+            self.whole_sets.pop();
+        }
+        changes.iter().for_each(|change| step(&mut self.standing, change));
+        if let Kind::WholeSet { carries_after } = kind {
+            for (kind, calls) in &self.published[carries_after as usize..] {
+                if *kind == Kind::Calls {
                     calls.iter().for_each(|call| step(&mut self.standing, call));
                 }
             }
-        } else {
-            changes.iter().for_each(|change| step(&mut self.standing, change));
         }
-        self.published.push((whole_carries_after, changes.to_vec()));
+        self.published.push((kind, changes.to_vec()));
+        self.stood.push(self.standing.clone());
     }
+}
+
+fn key_of(identity: &SealedIdentity) -> (CustomerKey, Vec<u8>, NaiveDate) {
+    let agreement = match &identity.agreement {
+        SealedAgreement::CustomerLevel => Vec::new(),
+        other => other.key().0.to_vec(),
+    };
+    (identity.customer.customer_key(), agreement, identity.from)
 }
 
 fn step(standing: &mut Standing, change: &SetChange) {
@@ -140,16 +191,22 @@ fn step(standing: &mut Standing, change: &SetChange) {
     };
     match change {
         SetChange::Put(record) => {
-            let agreement = match &record.agreement {
-                kundeforhold::pseudonym::SealedAgreement::CustomerLevel => Vec::new(),
-                other => other.key().0.to_vec(),
+            let identity = SealedIdentity {
+                customer: record.customer.clone(),
+                agreement: record.agreement.clone(),
+                from: record.relationship.interval().from(),
             };
-            let identity = (
-                record.customer.customer_key(),
-                agreement,
-                record.relationship.interval().from(),
-            );
-            standing.insert(identity, record.relationship);
+            standing.insert(key_of(&identity), record.relationship);
+        }
+        SetChange::End { identity, to } => {
+            if let Some(row) = standing.get_mut(&key_of(identity))
+                && let Some(days) = Interval::new(identity.from, Some(*to))
+            {
+                *row = row.over(days);
+            }
+        }
+        SetChange::Remove(identity) => {
+            standing.remove(&key_of(identity));
         }
         SetChange::Register {
             customer,
@@ -159,7 +216,7 @@ fn step(standing: &mut Standing, change: &SetChange) {
         } => {
             let customer = customer.customer_key();
             let identity = |from| (customer, Vec::new(), from);
-            let open = |to| kundeforhold::domain::relationship::Interval::new(*from, to).unwrap();
+            let open = |to| Interval::new(*from, to).unwrap();
             let running = running(standing, customer, *on);
             let endless = running
                 .iter()
@@ -172,7 +229,7 @@ fn step(standing: &mut Standing, change: &SetChange) {
                 Some(present) => {
                     let row = standing.remove(&identity(*present)).unwrap();
                     let start = *from.min(present);
-                    let days = kundeforhold::domain::relationship::Interval::new(start, None).unwrap();
+                    let days = Interval::new(start, None).unwrap();
                     standing.insert(identity(start), row.over(days));
                 }
             }
@@ -181,7 +238,7 @@ fn step(standing: &mut Standing, change: &SetChange) {
             let customer = customer.customer_key();
             for from in running(standing, customer, *on) {
                 let row = standing.remove(&(customer, Vec::new(), from)).unwrap();
-                if let Some(days) = kundeforhold::domain::relationship::Interval::new(from, Some(*to)) {
+                if let Some(days) = Interval::new(from, Some(*to)) {
                     standing.insert((customer, Vec::new(), from), row.over(days));
                 }
             }
@@ -219,20 +276,23 @@ async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<bool, TestCas
                 continue;
             }
             Step::Calls(calls) => (
-                Kind::Changes,
+                Kind::Calls,
                 calls.iter().map(|call| call.change(today)).collect::<Vec<_>>(),
             ),
+            Step::Changes(changes) => (Kind::Changes, changes),
+            Step::RollBack => match models[set].whole_sets.last() {
+                Some(whole) => (Kind::Rollback { to: whole - 1 }, Vec::new()),
+                None => continue,
+            },
             Step::Whole { began, records } => {
                 let carries_after = journal.position(sets[set]).saturating_sub(began);
                 (Kind::WholeSet { carries_after }, records)
             }
         };
-        let carries_after = match kind {
-            Kind::WholeSet { carries_after } => Some(carries_after),
-            Kind::Changes => None,
-        };
-        carried |= carries_after.is_some_and(|after| after < journal.position(sets[set]));
-        models[set].publish(carries_after, &changes);
+        if let Kind::WholeSet { carries_after } = kind {
+            carried |= carries_after < journal.position(sets[set]);
+        }
+        models[set].publish(kind, &changes);
         let journalled = publish(&journal, sets[set], kind, &changes).await;
         let before = kept_up.index.state().sets.get(&sets[set]).cloned();
         kept_up.apply(&journal, sets[set], &journalled).await;

@@ -23,13 +23,13 @@ async fn an_empty_index_becomes_level_with_the_journal() {
     publish(
         &journal,
         kfr(0),
-        Kind::Changes,
+        Kind::Calls,
         &[register(1, 3, 5), register(2, 5, 5)],
     )
     .await;
     publish_whole(&journal, kar(0), &[owner(1, 4)]).await;
-    publish(&journal, kfr(0), Kind::Changes, &[deregister(2, 6, 7)]).await;
-    publish(&journal, kfr(2), Kind::Changes, &[]).await;
+    publish(&journal, kfr(0), Kind::Calls, &[deregister(2, 6, 7)]).await;
+    publish(&journal, kfr(2), Kind::Calls, &[]).await;
     drop(journal);
     let journal = open(directory.path()).await.unwrap();
     let follower = Follower::built_from(&journal).await;
@@ -73,7 +73,7 @@ async fn calls_made_while_a_whole_set_is_received_hold_in_the_new_set_and_earlie
     publish(
         &journal,
         kfr(0),
-        Kind::Changes,
+        Kind::Calls,
         &[register(1, 2, 2), register(2, 2, 2)],
     )
     .await;
@@ -81,11 +81,11 @@ async fn calls_made_while_a_whole_set_is_received_hold_in_the_new_set_and_earlie
     publish(
         &journal,
         kfr(0),
-        Kind::Changes,
+        Kind::Calls,
         &[register(3, 1, 4), deregister(4, 3, 4)],
     )
     .await;
-    publish(&journal, kfr(0), Kind::Changes, &[register(5, 2, 5)]).await;
+    publish(&journal, kfr(0), Kind::Calls, &[register(5, 2, 5)]).await;
     follower.catch_up(&journal).await;
     let whole = [
         unknown(2, 0, None),
@@ -118,7 +118,7 @@ async fn a_whole_set_published_while_another_is_received_is_replaced_by_it() {
     let kept_up = Follower::new();
     let carries_after = journal.position(kfr(0));
     publish_whole(&journal, kfr(0), &[unknown(1, 0, None)]).await;
-    publish(&journal, kfr(0), Kind::Changes, &[register(2, 3, 3)]).await;
+    publish(&journal, kfr(0), Kind::Calls, &[register(2, 3, 3)]).await;
     kept_up.catch_up(&journal).await;
     publish(
         &journal,
@@ -154,7 +154,7 @@ async fn a_publication_applied_again_after_it_was_cut_off_leaves_what_it_leaves_
         vec![deregister(4, 3, 7)],
     ];
     for changes in &calls {
-        publish(&journal, kfr(0), Kind::Changes, changes).await;
+        publish(&journal, kfr(0), Kind::Calls, changes).await;
     }
     follower.catch_up(&journal).await;
     let whole = [
@@ -223,7 +223,7 @@ async fn a_delivery_of_many_chunks_is_applied_in_order() {
     // Far apart from the registrations that they change.
     changes.extend((0..count).step_by(9_000).map(|n| register(n, 2, 9)));
     changes.extend((4_500..count).step_by(9_000).map(|n| deregister(n, 7, 9)));
-    publish(&journal, kfr(0), Kind::Changes, &changes).await;
+    publish(&journal, kfr(0), Kind::Calls, &changes).await;
     let follower = Follower::built_from(&journal).await;
     assert_eq!(follower.rows().await.len(), 45_000);
     for n in (0..count).step_by(4_500) {

@@ -6,7 +6,7 @@ use crate::bench::{
 };
 use kundeforhold::chain::{HeadKey, OpenError};
 use kundeforhold::domain::relationship::{Role, SetId};
-use kundeforhold::journal::{Body, Delivery, Journal, JournalError, Kind, SetChange, WholeSet};
+use kundeforhold::journal::{Body, Delivery, Journal, JournalError, Kind, SetChange};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,12 +40,12 @@ fn positions(journal: &Journal, set: SetId, after: u64) -> Vec<u64> {
 async fn deliveries_are_read_back_after_reopening() {
     let (directory, journal) = new_journal().await;
     let deliveries = [
-        (kfr(0), Kind::Changes, vec![register(1, 0, 3), register(2, 3, 3)]),
+        (kfr(0), Kind::Calls, vec![register(1, 0, 3), register(2, 3, 3)]),
         (kar(0), Kind::WholeSet { carries_after: 0 }, many_puts(40)),
-        (kfr(0), Kind::Changes, vec![deregister(1, 4, 5)]),
+        (kfr(0), Kind::Calls, vec![deregister(1, 4, 5)]),
         (kfr(0), Kind::WholeSet { carries_after: 1 }, many_puts(3_000)),
-        (kfr(1), Kind::Changes, vec![]),
-        (kfr(0), Kind::Changes, vec![register(9, 6, 6)]),
+        (kfr(1), Kind::Calls, vec![]),
+        (kfr(0), Kind::Calls, vec![register(9, 6, 6)]),
     ];
     let mut published = Vec::new();
     for (set, kind, changes) in &deliveries {
@@ -70,13 +70,9 @@ async fn deliveries_are_read_back_after_reopening() {
     assert_eq!(positions(&journal, kfr(0), 2), [3, 4]);
     assert_eq!(positions(&journal, kar(1), 0), Vec::<u64>::new());
     assert_eq!((journal.position(kfr(0)), journal.position(kar(1))), (4, 0));
-    let whole = WholeSet {
-        position: 3,
-        carries_after: 1,
-    };
-    assert_eq!(journal.whole_sets(kfr(0)), [whole]);
+    assert_eq!(journal.bases(kfr(0)), [3]);
     assert_eq!(
-        publish(&journal, kfr(0), Kind::Changes, &[])
+        publish(&journal, kfr(0), Kind::Calls, &[])
             .await
             .publication()
             .position,
@@ -91,10 +87,10 @@ async fn only_bodies_above_64_kib_are_files() {
     register(1, 0, 0).encode(&mut bytes);
     let fits = (INLINE_BYTES - MAGIC_BYTES) / bytes.len();
     let changes: Vec<_> = (0..=fits as u64).map(|n| register(n, n % 50, 60)).collect();
-    let inline = prepared(&journal, Kind::Changes, &changes[..fits]);
+    let inline = prepared(&journal, Kind::Calls, &changes[..fits]);
     assert!(!is_file(&inline));
     assert!(body_files(directory.path()).is_empty());
-    let file = prepared(&journal, Kind::Changes, &changes);
+    let file = prepared(&journal, Kind::Calls, &changes);
     assert!(is_file(&file));
     assert_eq!(
         body_files(directory.path()),
@@ -118,9 +114,9 @@ async fn a_body_of_exactly_64_kib_is_within_its_entry() {
     assert_eq!(room % of_one_length.len(), 0, "these changes fill the room");
     let mut changes = vec![deregister(1, 0, 0), deregister(2, 0, 0)];
     changes.extend((0..(room / of_one_length.len()) as u64).map(|n| register(n, 0, 0)));
-    assert!(!is_file(&prepared(&journal, Kind::Changes, &changes)));
+    assert!(!is_file(&prepared(&journal, Kind::Calls, &changes)));
     changes.push(deregister(3, 0, 0));
-    assert!(is_file(&prepared(&journal, Kind::Changes, &changes)));
+    assert!(is_file(&prepared(&journal, Kind::Calls, &changes)));
 }
 
 #[tokio::test]
@@ -131,7 +127,7 @@ async fn a_body_of_an_unknown_format_is_refused() {
     for body in [bytes, b"KF".to_vec(), Vec::new()] {
         let delivery = Delivery {
             body: Body::Inline(body),
-            ..prepared(&journal, Kind::Changes, &[])
+            ..prepared(&journal, Kind::Calls, &[])
         };
         let published = journal.publish(kfr(0), delivery).await.unwrap();
         assert!(read_changes(&journal, &published).is_err());
@@ -186,8 +182,8 @@ async fn a_body_file_that_was_changed_anywhere_is_found() {
 #[tokio::test]
 async fn a_flipped_byte_within_an_entry_is_found_at_the_next_start() {
     let (directory, journal) = new_journal().await;
-    publish(&journal, kfr(0), Kind::Changes, &[register(1, 0, 0)]).await;
-    publish(&journal, kfr(0), Kind::Changes, &[register(2, 0, 0)]).await;
+    publish(&journal, kfr(0), Kind::Calls, &[register(1, 0, 0)]).await;
+    publish(&journal, kfr(0), Kind::Calls, &[register(2, 0, 0)]).await;
     journal.close().await;
     drop(journal);
     let sealed = customer(1);
@@ -222,7 +218,7 @@ async fn a_flipped_byte_within_an_entry_is_found_at_the_next_start() {
 async fn a_body_that_was_never_published_is_removed_at_the_next_start() {
     let (directory, journal) = new_journal().await;
     let kept = publish_whole(&journal, kar(0), &many_puts(2_000)).await;
-    let abandoned = prepared(&journal, Kind::Changes, &many_puts(2_500));
+    let abandoned = prepared(&journal, Kind::Calls, &many_puts(2_500));
     assert!(is_file(&abandoned));
     let kept_file = directory
         .path()
@@ -276,7 +272,7 @@ async fn a_journal_abandoned_at_any_moment_has_all_that_was_acknowledged() {
     for turn in 0..12_u64 {
         let count = if turn % 4 == 3 { 2_000 } else { turn };
         changes.push(many_puts(count));
-        publish(&journal, kar(0), Kind::Changes, changes.last().unwrap()).await;
+        publish(&journal, kar(0), Kind::Calls, changes.last().unwrap()).await;
         let copy = tempfile::tempdir().unwrap();
         let copied = Command::new("cp")
             .arg("-r")
@@ -312,7 +308,7 @@ async fn banks_publish_side_by_side_and_each_set_counts_for_itself() {
         let journal = std::sync::Arc::clone(&journal);
         tokio::spawn(async move {
             for n in 0..20 {
-                let published = publish(&journal, set, Kind::Changes, &[register(n, 0, 0)]).await;
+                let published = publish(&journal, set, Kind::Calls, &[register(n, 0, 0)]).await;
                 assert_eq!(published.publication().position, n + 1);
             }
         })

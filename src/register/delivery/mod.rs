@@ -1,22 +1,34 @@
 //! What banks deliver: into the journal, then by one switch into the index, then the receipt.
 
+mod changes;
+mod history;
+mod incoming;
+mod intake;
 mod kfr;
+mod refusal;
+mod rollback;
+mod running;
 mod whole_set;
+mod workers;
 
-pub use kfr::{AddedCustomer, KfrEffect};
-pub use whole_set::{IncomingSet, RejectedLine, WholeSetRefusal};
+pub use incoming::{Incoming, Order, Repeat, Taking};
+pub use intake::{Block, Identity, Line};
+pub use kfr::{IncomingBatch, KfrEffect};
+pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
+pub use running::{Running, RunningDeliveries};
+pub use workers::Workers;
 
 use super::keeper::IndexUse;
 use super::participants::{ParticipantsInForce, sets_with_records};
-use super::replay::{self, ReplayError};
+use super::replay;
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::participants::Participant;
 use crate::domain::relationship::{Register, SetId};
 use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
-use crate::journal::{Counts, Journal, JournalError, Journalled};
+use crate::journal::{Journal, JournalError, Journalled, Receipt};
 use crate::pseudonym::Pseudonyms;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -61,58 +73,20 @@ pub enum NotAdmitted {
     NotParticipating,
 }
 
-/// Why a delivery failed. It left no trace in answers, or is completed as a whole when the fault has passed.
-#[derive(Debug, thiserror::Error)]
-pub enum DeliveryError {
-    #[error("the index is not ready for deliveries: {0}")]
-    Index(#[from] IndexError),
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("the index could not follow the journal: {0}")]
-    Replay(#[from] ReplayError),
-    #[error("this instance takes no deliveries")]
-    NoJournal,
-    #[error("the index is being brought up to date with the journal")]
-    Behind,
-    #[error("publishing took longer than the caller may wait")]
-    TimedOut,
-    #[error("publishing ended in a defect")]
-    Panicked,
-}
+/// How a delivery ends: with the receipt of what was published, or the reason why not.
+type Taken = Result<Receipt, DeliveryRefusal>;
 
-/// What a bank gets for a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    pub delivery_id: Uuid,
-    pub register: Register,
-    pub state: ReceiptState,
-    pub received_at: DateTime<Utc>,
-    pub published_at: Option<DateTime<Utc>>,
-    pub counts: Counts,
-    /// SHA-256 of the decoded body.
-    pub sha256: [u8; 32],
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiptState {
-    Published,
-    Rejected,
-}
-
-impl Receipt {
-    /// Only what the journal has can be acknowledged.
-    fn published(set: SetId, journalled: &Journalled) -> Self {
-        let publication = journalled.publication();
-        Self {
-            delivery_id: publication.delivery_id,
-            register: set.register,
-            state: ReceiptState::Published,
-            received_at: publication.received_at,
-            published_at: Some(publication.published_at),
-            counts: publication.counts,
-            sha256: publication.sha256,
-        }
-    }
+/// Bounds of deliveries.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryBounds {
+    /// A whole set with fewer running records than this share of the present ones is refused. Percent.
+    pub shrink_percent: u64,
+    /// How long an idempotency key is bound.
+    pub idempotency_days: i64,
+    /// How long after its publication a whole set can be rolled back.
+    pub rollback_days: i64,
+    /// Deliveries are refused when the journal's disk has less left. Bytes.
+    pub min_free_bytes: u64,
 }
 
 /// One delivery at a time is published to a set; the guard is held from the first look at the set to the end.
@@ -152,6 +126,9 @@ pub struct Delivery {
     pub runtime: tokio::runtime::Handle,
     /// Longest wait of a caller for its publication.
     pub publish_timeout: Duration,
+    pub running: RunningDeliveries,
+    pub workers: Workers,
+    pub bounds: DeliveryBounds,
 }
 
 impl Delivery {
@@ -197,6 +174,28 @@ impl Delivery {
         } else {
             Err(DeliveryError::Behind)
         }
+    }
+
+    /// A full disk is refused before it hurts.
+    fn check_space(&self) -> Result<(), DeliveryError> {
+        let space = rustix::fs::statvfs(self.journal()?.scratch());
+        let space = space.map_err(|cause| JournalError::Io(cause.into()))?;
+        let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
+        if free_bytes < self.bounds.min_free_bytes {
+            return Err(DeliveryError::DiskFull { free_bytes });
+        }
+        Ok(())
+    }
+
+    /// A bank's receipt. It was filed, so it is there.
+    fn receipt(&self, bank: OrganizationNumber, delivery_id: Uuid) -> Taken {
+        let receipt = self.journal()?.receipt(bank, delivery_id);
+        let missing = JournalError::Corrupt("receipt");
+        Ok(receipt.map_err(DeliveryError::Journal)?.ok_or(missing)?)
+    }
+
+    fn receipt_of(&self, incoming: &Incoming) -> Taken {
+        self.receipt(incoming.set().bank, incoming.delivery_id)
     }
 
     /// Publishes in a task of its own, so that a caller who goes away does not leave half a publication.

@@ -1,180 +1,108 @@
 //! A bank's whole set in one register: lookups see the former set until the instant the new one is complete.
 
-use super::{BankCaller, Delivery, DeliveryError, Receipt, ReceiptState};
-use crate::domain::relationship::{RelationshipRecord, SetId};
-use crate::index::layout::Row;
-use crate::journal::{self, Counts, Kind, SealedRecord, SetChange};
-use crate::pseudonym::Pseudonyms;
-use crate::register::replay;
-use chrono::{DateTime, Utc};
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use uuid::Uuid;
-
-/// Rejected lines that are told one by one; all are counted.
-const DETAILED_REJECTS: usize = 1_000;
-
-/// A line that is not a record. Never carries what the line holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectedLine {
-    /// Counted from 1.
-    pub line: u64,
-    /// The field, as the specification writes it.
-    pub parameter: &'static str,
-    pub reason: String,
-}
-
-/// Why a whole set was not published; the former one stands.
-#[derive(Debug)]
-pub enum WholeSetRefusal {
-    /// Some lines are no records.
-    Rejected(Receipt, Vec<RejectedLine>),
-    Failed(DeliveryError),
-}
-
-impl<E: Into<DeliveryError>> From<E> for WholeSetRefusal {
-    fn from(cause: E) -> Self {
-        Self::Failed(cause.into())
-    }
-}
-
-/// A whole set while its lines come in. Dropped before it is published, it leaves nothing.
-pub struct IncomingSet {
-    set: SetId,
-    delivery_id: Uuid,
-    received_at: DateTime<Utc>,
-    /// KFR calls published from here on hold in the new set too.
-    carries_after: u64,
-    pseudonyms: Arc<Pseudonyms>,
-    records: Vec<SealedRecord>,
-    rejects: Vec<RejectedLine>,
-    counts: Counts,
-}
-
-impl IncomingSet {
-    /// Takes the next line.
-    pub fn push(&mut self, line: Result<RelationshipRecord, RejectedLine>) {
-        self.counts.read += 1;
-        match line {
-            Ok(record) => self.records.push(SealedRecord {
-                customer: self.pseudonyms.customer(&record.customer),
-                agreement: self.pseudonyms.agreement(&record.agreement),
-                relationship: record.relationship,
-            }),
-            Err(reject) => {
-                self.counts.rejected += 1;
-                if self.rejects.len() < DETAILED_REJECTS {
-                    self.rejects.push(reject);
-                }
-            }
-        }
-    }
-
-    /// The set in the order of the index, one record an identity: the last line stands.
-    fn into_rows(records: Vec<SealedRecord>) -> Vec<SealedRecord> {
-        let mut rows: Vec<(Row, SealedRecord)> = records
-            .into_iter()
-            .map(|record| (replay::row(&record), record))
-            .collect();
-        let identity = |row: &Row| (row.customer, row.agreement, row.relationship.interval().from());
-        rows.sort_by_key(|(row, _)| identity(row));
-        rows.reverse();
-        rows.dedup_by_key(|(row, _)| identity(row));
-        rows.reverse();
-        rows.into_iter().map(|(_, record)| record).collect()
-    }
-}
+use super::incoming::Incoming;
+use super::intake::{HEADER_BYTES, IDENTITY_BYTES, Lines};
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
+use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Summary};
+use crate::spill::Merged;
+use std::io;
 
 impl Delivery {
-    /// Begins to take a whole set.
-    pub fn begin_whole_set(&self, bank: &BankCaller, set: SetId) -> Result<IncomingSet, DeliveryError> {
-        debug_assert_eq!(bank.bank(), set.bank);
-        self.check_level(set)?;
-        Ok(IncomingSet {
-            set,
-            delivery_id: Uuid::now_v7(),
-            received_at: Utc::now(),
-            carries_after: self.journal()?.position(set),
-            pseudonyms: Arc::clone(&self.pseudonyms),
-            records: Vec::new(),
-            rejects: Vec::new(),
-            counts: Counts::default(),
-        })
-    }
-
-    /// Publishes a set whose last line has come. `sha256` is that of the decoded body.
+    /// Publishes a whole set whose last line has come. `sha256` is that of the decoded body.
     pub async fn publish_whole_set(
         &self,
-        incoming: IncomingSet,
+        incoming: Incoming,
         sha256: [u8; 32],
-    ) -> Result<Receipt, WholeSetRefusal> {
-        if incoming.counts.rejected > 0 {
-            let receipt = Receipt {
-                delivery_id: incoming.delivery_id,
-                register: incoming.set.register,
-                state: ReceiptState::Rejected,
-                received_at: incoming.received_at,
-                published_at: None,
-                counts: incoming.counts,
-                sha256,
-            };
-            return Err(WholeSetRefusal::Rejected(receipt, incoming.rejects));
-        }
-        let (delivery, set) = (self.clone(), incoming.set);
-        let publish = async move {
-            let _index = delivery.index_use.deliver()?;
-            let prepared = delivery.prepare(incoming, sha256).await?;
-            let guard = delivery.locks.lock(set).await;
-            delivery.check_level(set)?;
-            let journalled = delivery.publish(set, prepared, &guard).await?;
-            Ok(Receipt::published(set, &journalled))
-        };
-        Ok(self.in_own_task(publish).await?)
+    ) -> Result<Receipt, DeliveryRefusal> {
+        let delivery = self.clone();
+        self.in_own_task(async move { Ok(delivery.take_whole_set(incoming, sha256).await) })
+            .await?
     }
 
-    /// Sorts the set and writes its body, off the async threads.
-    async fn prepare(
-        &self,
-        incoming: IncomingSet,
-        sha256: [u8; 32],
-    ) -> Result<journal::Delivery, DeliveryError> {
-        let mut body = self.journal()?.begin_body(incoming.delivery_id);
-        let prepare = move || {
-            let IncomingSet {
-                delivery_id,
-                received_at,
-                carries_after,
-                mut counts,
-                records,
-                ..
-            } = incoming;
-            let records = IncomingSet::into_rows(records);
-            counts.stored = records.len() as u64;
-            counts.customers = records
-                .iter()
-                .map(|record| record.customer.customer_key())
-                .collect::<BTreeSet<_>>()
-                .len() as u64;
-            counts.accounts = records
-                .iter()
-                .filter_map(|r| r.agreement.account_key())
-                .collect::<BTreeSet<_>>()
-                .len() as u64;
-            for record in records {
-                body.push(&SetChange::Put(record))?;
-            }
-            let kind = Kind::WholeSet { carries_after };
-            Ok(journal::Delivery {
-                id: delivery_id,
-                kind,
-                received_at,
-                counts,
-                sha256,
-                body: body.finish()?,
-            })
+    async fn take_whole_set(&self, mut incoming: Incoming, sha256: [u8; 32]) -> Taken {
+        let set = incoming.set();
+        let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
+        let lines = incoming.intake.end()?;
+        let body = self.journal()?.begin_body(incoming.delivery_id);
+        let (mut summary, body) = self.workers.run(move || write_set(lines, body)).await??;
+        summary.sha256 = sha256;
+        summary.idempotency = incoming.order.idempotency;
+        if summary.counts.rejected > incoming.order.max_rejects {
+            return Err(incoming.reject(summary).await);
+        }
+        let body = self
+            .workers
+            .run(move || body.finish())
+            .await?
+            .map_err(DeliveryError::Journal)?;
+        let guard = self.locks.lock(set).await;
+        self.check_level(set)?;
+        self.check_shrink(&incoming, summary.running)?;
+        let kind = Kind::WholeSet {
+            carries_after: incoming.carries_after,
         };
-        tokio::task::spawn_blocking(prepare)
-            .await
-            .map_err(|_| DeliveryError::Panicked)?
+        let delivery = journal::Delivery {
+            id: incoming.delivery_id,
+            kind,
+            received_at: incoming.received_at,
+            summary,
+            body,
+        };
+        incoming.conclude();
+        self.publish(set, delivery, &guard).await?;
+        self.receipt_of(&incoming)
     }
+
+    /// A set that lost most of its records is more likely a slip than the truth.
+    fn check_shrink(&self, incoming: &Incoming, running: u64) -> Result<(), DeliveryRefusal> {
+        let present = self.journal()?.running(incoming.set());
+        let least = present.saturating_mul(self.bounds.shrink_percent) / 100;
+        if running < least && !incoming.order.confirm_shrink {
+            return Err(Conflict::Shrink { present, running }.into());
+        }
+        Ok(())
+    }
+}
+
+/// Writes the set in the order of the index, one record an identity: the last line stands.
+fn write_set(lines: Lines, mut body: BodyWriter) -> Result<(Summary, BodyWriter), DeliveryError> {
+    let (mut sorted, accounts, mut summary) = lines.sort().map_err(JournalError::Io)?;
+    let mut held = Vec::new();
+    while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
+        let same = held.get(..IDENTITY_BYTES) == record.get(..IDENTITY_BYTES);
+        if !held.is_empty() && !same {
+            write_record(&held, &mut body, &mut summary)?;
+        }
+        if held.get(..16) != record.get(..16) {
+            summary.counts.customers += 1;
+        }
+        held.clear();
+        held.extend_from_slice(record);
+    }
+    if !held.is_empty() {
+        write_record(&held, &mut body, &mut summary)?;
+    }
+    summary.counts.accounts = count_distinct(accounts).map_err(JournalError::Io)?;
+    Ok((summary, body))
+}
+
+fn write_record(record: &[u8], body: &mut BodyWriter, summary: &mut Summary) -> Result<(), JournalError> {
+    let (header, change) = record
+        .split_at_checked(HEADER_BYTES)
+        .ok_or(JournalError::Corrupt("sorted line"))?;
+    summary.counts.stored += 1;
+    summary.running += u64::from(header[HEADER_BYTES - 1]);
+    body.push_encoded(change)
+}
+
+fn count_distinct(mut sorted: Merged) -> io::Result<u64> {
+    let (mut count, mut last) = (0, Vec::new());
+    while let Some(record) = sorted.next_record()? {
+        if last != record {
+            count += 1;
+            last.clear();
+            last.extend_from_slice(record);
+        }
+    }
+    Ok(count)
 }

@@ -4,7 +4,7 @@ use super::{customer_level_row, row};
 use crate::domain::relationship::{Interval, Relationship, RelationshipRecord, Role};
 use crate::index::CustomerRows;
 use crate::index::layout::{Row, RowWrite};
-use crate::journal::SetChange;
+use crate::journal::{SealedIdentity, SetChange};
 use crate::pseudonym::{AgreementKey, CustomerKey, Sealed};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, HashMap};
@@ -17,27 +17,44 @@ pub enum Effect {
     AlreadyRunning,
     Deregistered,
     NothingRuns,
+    Ended,
+    /// The record of this identity would end before it began.
+    EndsBeforeItBegan,
+    Removed,
+    /// There is no record of this identity to end.
+    NoSuchEnd,
+    /// There is no record of this identity, so it is removed already.
+    NotThere,
 }
 
-/// Changes turned into blind writes: the rules of KFR calls, applied to the rows that stand.
+/// The row of an identity.
+fn row_of(identity: &SealedIdentity, relationship: Relationship) -> Row {
+    Row {
+        customer: identity.customer.customer_key(),
+        agreement: identity.agreement.key(),
+        account: identity.agreement.account_key(),
+        relationship,
+    }
+}
+
+/// Changes turned into blind writes: the rules of KFR calls and V2 changes, applied to the rows that stand.
 pub struct Resolution {
-    /// First and last day of what stands at customer level, by customer and first day.
-    standing: HashMap<CustomerKey, BTreeMap<NaiveDate, Relationship>>,
+    /// What stands, by customer, agreement and first day.
+    standing: HashMap<CustomerKey, BTreeMap<(AgreementKey, NaiveDate), Relationship>>,
     writes: BTreeMap<(CustomerKey, AgreementKey, NaiveDate), RowWrite>,
     effects: Vec<Effect>,
 }
 
 impl Resolution {
     pub fn new(rows: impl Iterator<Item = (CustomerKey, CustomerRows)>) -> Self {
-        let customer_level = |rows: CustomerRows| {
+        let by_identity = |rows: CustomerRows| {
             rows.into_iter()
-                .filter(|(agreement, _)| *agreement == AgreementKey::CUSTOMER_LEVEL)
-                .map(|(_, relationship)| (relationship.interval().from(), relationship))
+                .map(|(agreement, relationship)| ((agreement, relationship.interval().from()), relationship))
                 .collect()
         };
         Self {
             standing: rows
-                .map(|(customer, rows)| (customer, customer_level(rows)))
+                .map(|(customer, rows)| (customer, by_identity(rows)))
                 .collect(),
             writes: BTreeMap::new(),
             effects: Vec::new(),
@@ -50,6 +67,8 @@ impl Resolution {
                 self.put(row(record));
                 Effect::Stored
             }
+            SetChange::End { identity, to } => self.end(identity, *to),
+            SetChange::Remove(identity) => self.remove(identity),
             SetChange::Register {
                 customer,
                 from,
@@ -59,6 +78,34 @@ impl Resolution {
             SetChange::Deregister { customer, to, on } => self.deregister(customer, *to, *on),
         };
         self.effects.push(effect);
+    }
+
+    fn end(&mut self, identity: &SealedIdentity, to: NaiveDate) -> Effect {
+        let Some(standing) = self.find(identity) else {
+            return Effect::NoSuchEnd;
+        };
+        match Interval::new(identity.from, Some(to)) {
+            Some(interval) => {
+                self.put(row_of(identity, standing.over(interval)));
+                Effect::Ended
+            }
+            None => Effect::EndsBeforeItBegan,
+        }
+    }
+
+    fn remove(&mut self, identity: &SealedIdentity) -> Effect {
+        match self.find(identity) {
+            Some(standing) => {
+                self.delete(row_of(identity, standing));
+                Effect::Removed
+            }
+            None => Effect::NotThere,
+        }
+    }
+
+    fn find(&self, identity: &SealedIdentity) -> Option<Relationship> {
+        let standing = self.standing.get(&identity.customer.customer_key())?;
+        standing.get(&(identity.agreement.key(), identity.from)).copied()
     }
 
     fn register(&mut self, customer: &Sealed, from: NaiveDate, on: NaiveDate, role: Role) -> Effect {
@@ -114,21 +161,18 @@ impl Resolution {
     /// What runs at customer level on a day, earliest first.
     fn running(&self, customer: CustomerKey, day: NaiveDate) -> Vec<Relationship> {
         let standing = self.standing.get(&customer);
-        let running = standing
-            .into_iter()
-            .flat_map(BTreeMap::values)
-            .filter(|r| r.interval().runs_on(day));
-        running.copied().collect()
+        let running = standing.into_iter().flatten().filter(|((agreement, _), r)| {
+            *agreement == AgreementKey::CUSTOMER_LEVEL && r.interval().runs_on(day)
+        });
+        running.map(|(_, relationship)| *relationship).collect()
     }
 
     fn put(&mut self, row: Row) {
         let from = row.relationship.interval().from();
-        if row.agreement == AgreementKey::CUSTOMER_LEVEL {
-            self.standing
-                .entry(row.customer)
-                .or_default()
-                .insert(from, row.relationship);
-        }
+        self.standing
+            .entry(row.customer)
+            .or_default()
+            .insert((row.agreement, from), row.relationship);
         self.writes
             .insert((row.customer, row.agreement, from), RowWrite::Put(row));
     }
@@ -136,7 +180,7 @@ impl Resolution {
     fn delete(&mut self, row: Row) {
         let from = row.relationship.interval().from();
         if let Some(standing) = self.standing.get_mut(&row.customer) {
-            standing.remove(&from);
+            standing.remove(&(row.agreement, from));
         }
         self.writes
             .insert((row.customer, row.agreement, from), RowWrite::Delete(row));

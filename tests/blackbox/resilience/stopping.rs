@@ -15,7 +15,7 @@ async fn a_stop_under_load_finishes_what_runs() {
         let truths = truths(&service).await;
         let service = Arc::new(service);
         let (pieces, body) = streamed();
-        let delivering = tokio::spawn(service.put(BLABAERLIA, "").body(body).send());
+        let delivering = tokio::spawn(service.put(BLABAERLIA, "?confirmShrink=true").body(body).send());
         let mut lines = people().take(2).map(|who| {
             format!("{{\"customerID\":\"{who}\",\"role\":\"owner\",\"fromDate\":\"2015-01-01\"}}\n")
         });

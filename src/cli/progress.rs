@@ -1,0 +1,21 @@
+//! A progress bar on a terminal, and nothing at all elsewhere. It has no colours, whatever `NO_COLOR` says.
+
+use super::Failure;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// What a bar counts.
+#[derive(Clone, Copy)]
+pub enum Unit {
+    Lines,
+    Bytes,
+}
+
+/// A bar on standard error.
+pub fn bar(total: u64, unit: Unit) -> Result<ProgressBar, Failure> {
+    let counted = match unit {
+        Unit::Lines => "{human_pos} of {human_len}, {per_sec}",
+        Unit::Bytes => "{bytes} of {total_bytes}, {bytes_per_sec}",
+    };
+    let style = ProgressStyle::with_template(&format!("[{{bar:40}}] {counted}, {{eta}} left"))?;
+    Ok(ProgressBar::new(total).with_style(style.progress_chars("=> ")))
+}

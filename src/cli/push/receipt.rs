@@ -1,0 +1,93 @@
+//! What a bank gets for a delivery, as a table.
+
+use super::attempts::Answer;
+use crate::cli::Failure;
+use crate::cli::client::{refused, text};
+use comfy_table::Table;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+/// The fields of a receipt that are shown, in this order.
+const FIELDS: [&str; 14] = [
+    "deliveryID",
+    "kind",
+    "register",
+    "state",
+    "receivedAt",
+    "publishedAt",
+    "read",
+    "stored",
+    "ended",
+    "removed",
+    "rejected",
+    "customers",
+    "accounts",
+    "sha256",
+];
+/// So many rejected lines are shown; the others are counted.
+const REJECTS_SHOWN: usize = 20;
+
+/// Shows the receipt on standard output, or that of a rejected delivery on standard error.
+pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
+    let (status, body) = (answer.status, &answer.body);
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        eprintln!("{}\n{}", table(body), rejects(body));
+        return Err(Failure(format!(
+            "the delivery was rejected: {} bad lines ({})",
+            rejected(body),
+            text(body, "errorCode")
+        )));
+    }
+    if !status.is_success() {
+        return Err(refused(status, body));
+    }
+    if body.get("deliveryID").is_none() {
+        return Err(Failure(format!(
+            "the answer with status {} is no receipt; is --url the service?",
+            status.as_u16()
+        )));
+    }
+    if rejected(body) > 0 {
+        let (count, id) = (rejected(body), text(body, "deliveryID"));
+        eprintln!("{count} bad lines were left out; deliveries/{id}/rejects tells which");
+    }
+    if json {
+        println!("{}", serde_json::to_string(body)?);
+    } else {
+        println!("{}", table(body));
+    }
+    Ok(())
+}
+
+fn table(receipt: &Value) -> Table {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
+    let present = FIELDS.iter().filter(|name| receipt.get(**name).is_some());
+    table.add_rows(present.map(|name| vec![(*name).to_owned(), text(receipt, name)]));
+    table
+}
+
+/// The first rejected lines, and how many more there are.
+fn rejects(body: &Value) -> String {
+    let rejects = body.get("rejects").and_then(Value::as_array);
+    let shown = rejects.into_iter().flatten().take(REJECTS_SHOWN);
+    let mut lines: Vec<String> = shown
+        .map(|reject| {
+            let [line, parameter, reason] = ["line", "parameter", "reason"].map(|name| text(reject, name));
+            format!("line {line}: {parameter} {reason}")
+        })
+        .collect();
+    let others = rejected(body).saturating_sub(lines.len() as u64);
+    if others > 0 {
+        lines.push(format!("and {others} more"));
+    }
+    lines.join("\n")
+}
+
+/// How many lines were rejected.
+fn rejected(receipt: &Value) -> u64 {
+    receipt
+        .get("rejected")
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
+}

@@ -1,0 +1,419 @@
+//! The body of a delivery: taken within bounds, decoded, hashed, cut into lines and parsed on threads of its own.
+
+use super::bank_calls::BankRefusal;
+use super::error::Detail;
+use crate::register::delivery::{DeliveryError, Workers};
+use actix_web::web::{Bytes, Payload};
+use flate2::read::MultiGzDecoder;
+use futures_util::{Stream, StreamExt};
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Pieces of a body that wait to be decoded.
+const QUEUED_PIECES: usize = 16;
+/// Decoded bytes that are cut into lines and parsed together.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Blocks that wait to be parsed.
+const QUEUED_BLOCKS: usize = 2;
+/// Largest window of a zstd body, as a power of two: 32 MiB, what `zstd --ultra -22` uses is more.
+const MAX_ZSTD_WINDOW_LOG: u32 = 25;
+
+/// Bounds of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bytes, as sent and decoded.
+    pub max_body_bytes: u64,
+    /// Bytes of a line.
+    pub max_line_bytes: usize,
+    /// Lines.
+    pub max_lines: u64,
+    /// Longest pause between two pieces.
+    pub pause: Duration,
+}
+
+/// Bounds of what banks send.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryLimits {
+    pub delivery: BodyLimits,
+    /// Of a KFR batch.
+    pub batch: BodyLimits,
+}
+
+/// What a body is a list of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separation {
+    /// Lines, numbered from 1, blank ones too.
+    Lines,
+    /// Items between commas or line breaks, numbered from 1 where they are not blank.
+    Items,
+}
+
+impl Separation {
+    fn separates(self, byte: u8) -> bool {
+        byte == b'\n' || (self == Self::Items && (byte == b',' || byte == b'\r'))
+    }
+}
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyFault {
+    #[error("the pause between two pieces was too long")]
+    TooSlow,
+    #[error("the body is too large")]
+    BodyTooLarge,
+    #[error("a line is too long")]
+    LineTooLong,
+    #[error("there are too many lines")]
+    TooManyLines,
+    #[error("the body ended before its end")]
+    Cut,
+    #[error("the body is not of the encoding that Content-Encoding names")]
+    NotDecoded,
+    #[error("the body is not the form that Content-Type names")]
+    NotAForm,
+    #[error("the lines could not be stored: {0}")]
+    Store(io::Error),
+    #[error("the reader of the body failed")]
+    Panicked,
+}
+
+impl From<BodyFault> for BankRefusal {
+    fn from(fault: BodyFault) -> Self {
+        let invalid = |reason: &str| {
+            Self::InvalidRequest(vec![Detail {
+                parameter: "body".to_owned(),
+                reason: reason.to_owned(),
+            }])
+        };
+        match fault {
+            BodyFault::TooSlow => Self::TooSlow,
+            BodyFault::BodyTooLarge | BodyFault::LineTooLong | BodyFault::TooManyLines => Self::TooLarge,
+            BodyFault::Cut => invalid("ended before its end"),
+            BodyFault::NotDecoded => invalid("is not of the encoding that Content-Encoding names"),
+            BodyFault::NotAForm => {
+                invalid("is not multipart/form-data with the boundary that Content-Type names")
+            }
+            BodyFault::Store(cause) => Self::Failed(crate::journal::JournalError::Io(cause).into()),
+            BodyFault::Panicked => Self::Failed(DeliveryError::Panicked),
+        }
+    }
+}
+
+/// Whole lines that follow each other.
+pub struct LineBlock {
+    separation: Separation,
+    first_number: u64,
+    bytes: Vec<u8>,
+}
+
+impl LineBlock {
+    /// The lines that are not blank, with their numbers, without what is around them.
+    pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut number = self.first_number;
+        self.pieces().filter_map(move |line| {
+            let (line, here) = (line.trim_ascii(), number);
+            let blank = line.is_empty();
+            number += u64::from(!blank || self.separation == Separation::Lines);
+            (!blank).then_some((here, line))
+        })
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.split(|byte| self.separation.separates(*byte))
+    }
+
+    /// How many numbers its lines take. A block ends with a separator, or is the last.
+    fn numbers(&self) -> u64 {
+        let count = match self.separation {
+            Separation::Lines => self.bytes.iter().filter(|byte| **byte == b'\n').count(),
+            Separation::Items => self.pieces().filter(|item| !item.trim_ascii().is_empty()).count(),
+        };
+        count as u64
+    }
+}
+
+/// The pieces of a body, within its bounds.
+pub fn pieces_of(body: Payload, limits: BodyLimits) -> impl Stream<Item = Result<Bytes, BodyFault>> {
+    let start = (body, 0, false);
+    futures_util::stream::unfold(start, move |(mut body, taken, ended)| async move {
+        if ended {
+            return None;
+        }
+        let piece = match tokio::time::timeout(limits.pause, body.next()).await {
+            Err(_) => Err(BodyFault::TooSlow),
+            Ok(None) => return None,
+            Ok(Some(Err(_))) => Err(BodyFault::Cut),
+            Ok(Some(Ok(piece))) if taken + piece.len() as u64 > limits.max_body_bytes => {
+                Err(BodyFault::BodyTooLarge)
+            }
+            Ok(Some(Ok(piece))) => Ok(piece),
+        };
+        let taken = taken + piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let ended = piece.is_err();
+        Some((piece, (body, taken, ended)))
+    })
+}
+
+/// The same pieces for a reader that may be on another thread. Ends with its reader.
+pub fn sendable(
+    pieces: impl Stream<Item = Result<Bytes, BodyFault>> + 'static,
+) -> impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(QUEUED_PIECES);
+    actix_web::rt::spawn(async move {
+        let mut pieces = std::pin::pin!(pieces);
+        while let Some(piece) = pieces.next().await {
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((piece, receiver))
+    })
+}
+
+/// Reads a body to its end and gives the SHA-256 of what it decodes to. `take` gets every block once, in any
+/// order, from several threads.
+pub async fn read_body(
+    body: impl Stream<Item = Result<Bytes, BodyFault>>,
+    encoding: Encoding,
+    separation: Separation,
+    limits: BodyLimits,
+    workers: &Workers,
+    take: impl Fn(LineBlock) -> io::Result<()> + Send + Sync + 'static,
+) -> Result<[u8; 32], BodyFault> {
+    let (pieces, received) = mpsc::channel(QUEUED_PIECES);
+    let decode =
+        workers.run(move || decode_body(PieceReader::new(received), encoding, separation, &limits, &take));
+    let feed = async move {
+        let mut body = std::pin::pin!(body);
+        while let Some(piece) = body.next().await {
+            // The decoder has gone when it found a fault of its own.
+            if pieces.send(piece).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::pin!(decode);
+    let decoded = tokio::select! {
+        decoded = &mut decode => decoded,
+        () = feed => decode.await,
+    };
+    decoded.map_err(|_| BodyFault::Panicked)?
+}
+
+/// The pieces of a body as one input.
+struct PieceReader {
+    pieces: mpsc::Receiver<Result<Bytes, BodyFault>>,
+    piece: Bytes,
+    fault: Option<BodyFault>,
+}
+
+impl PieceReader {
+    fn new(pieces: mpsc::Receiver<Result<Bytes, BodyFault>>) -> Self {
+        Self {
+            pieces,
+            piece: Bytes::new(),
+            fault: None,
+        }
+    }
+}
+
+impl Read for &mut PieceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                None => return Ok(0),
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(fault)) => {
+                    self.fault = Some(fault);
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+            }
+        }
+        let length = buffer.len().min(self.piece.len());
+        buffer[..length].copy_from_slice(&self.piece.split_to(length));
+        Ok(length)
+    }
+}
+
+fn decode_body(
+    mut pieces: PieceReader,
+    encoding: Encoding,
+    separation: Separation,
+    limits: &BodyLimits,
+    take: &(impl Fn(LineBlock) -> io::Result<()> + Send + Sync),
+) -> Result<[u8; 32], BodyFault> {
+    let read = match encoding {
+        Encoding::Identity => parse_side_by_side(&mut pieces, separation, limits, take),
+        Encoding::Gzip => parse_side_by_side(MultiGzDecoder::new(&mut pieces), separation, limits, take),
+        Encoding::Zstd => match zstd_decoder(&mut pieces) {
+            Ok(decoder) => parse_side_by_side(decoder, separation, limits, take),
+            Err(_) => Err(BodyFault::NotDecoded),
+        },
+    };
+    // What went wrong with the pieces is the cause of what went wrong with their decoding.
+    match (read, pieces.fault) {
+        (Err(BodyFault::NotDecoded), Some(fault)) => Err(fault),
+        (read, _) => read,
+    }
+}
+
+fn zstd_decoder(pieces: &mut PieceReader) -> io::Result<impl Read> {
+    let mut decoder = zstd::stream::read::Decoder::new(pieces)?;
+    decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// Cuts the input into blocks of lines; more than one block are parsed by as many threads as there are cores.
+fn parse_side_by_side(
+    input: impl Read,
+    separation: Separation,
+    limits: &BodyLimits,
+    take: &(impl Fn(LineBlock) -> io::Result<()> + Send + Sync),
+) -> Result<[u8; 32], BodyFault> {
+    let mut cutter = Cutter::new(input, separation, limits);
+    let first = cutter.next_block()?;
+    let second = match first {
+        Some(_) => cutter.next_block()?,
+        None => None,
+    };
+    if let Some(first) = first {
+        take(first).map_err(BodyFault::Store)?;
+    }
+    let Some(second) = second else {
+        return Ok(cutter.hash.finalize().into());
+    };
+    take(second).map_err(BodyFault::Store)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (blocks, queue) = sync_channel(QUEUED_BLOCKS);
+    let queue = Mutex::new(queue);
+    std::thread::scope(|scope| {
+        let parsers: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(|| parse_blocks(&queue, take)))
+            .collect();
+        let cut = cut_blocks(&mut cutter, &blocks);
+        drop(blocks);
+        for parser in parsers {
+            let parsed = parser.join().map_err(|_| BodyFault::Panicked)?;
+            parsed.map_err(BodyFault::Store)?;
+        }
+        cut
+    })?;
+    Ok(cutter.hash.finalize().into())
+}
+
+fn cut_blocks<R: Read>(cutter: &mut Cutter<R>, blocks: &SyncSender<LineBlock>) -> Result<(), BodyFault> {
+    while let Some(block) = cutter.next_block()? {
+        blocks.send(block).map_err(|_| BodyFault::Panicked)?;
+    }
+    Ok(())
+}
+
+fn parse_blocks(
+    queue: &Mutex<Receiver<LineBlock>>,
+    take: &(impl Fn(LineBlock) -> io::Result<()> + Send + Sync),
+) -> io::Result<()> {
+    let mut taken = Ok(());
+    loop {
+        let block = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match block {
+            // After a failure the rest is let go, so that the one who cuts never waits in vain.
+            Ok(block) if taken.is_ok() => taken = take(block),
+            Ok(_) => {}
+            Err(_) => return taken,
+        }
+    }
+}
+
+/// Cuts decoded bytes into blocks of whole lines, within bounds.
+struct Cutter<'a, R> {
+    input: R,
+    separation: Separation,
+    limits: &'a BodyLimits,
+    hash: Sha256,
+    decoded: u64,
+    /// The beginning of a line whose end has not come yet.
+    rest: Vec<u8>,
+    next_number: u64,
+    ended: bool,
+}
+
+impl<'a, R: Read> Cutter<'a, R> {
+    fn new(input: R, separation: Separation, limits: &'a BodyLimits) -> Self {
+        Self {
+            input,
+            separation,
+            limits,
+            hash: Sha256::new(),
+            decoded: 0,
+            rest: Vec::new(),
+            next_number: 1,
+            ended: false,
+        }
+    }
+
+    /// The next whole lines; `None` at the end.
+    fn next_block(&mut self) -> Result<Option<LineBlock>, BodyFault> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(BLOCK_BYTES + self.rest.len());
+        bytes.append(&mut self.rest);
+        let searched = bytes.len();
+        self.fill(&mut bytes)?;
+        if !self.ended {
+            let mut fresh = bytes[searched..].iter();
+            let end = fresh.rposition(|byte| self.separation.separates(*byte));
+            let end = end.ok_or(BodyFault::LineTooLong)? + searched + 1;
+            self.rest = bytes.split_off(end);
+        }
+        self.check_lines(&bytes)?;
+        let block = LineBlock {
+            separation: self.separation,
+            first_number: self.next_number,
+            bytes,
+        };
+        self.next_number += block.numbers();
+        if self.next_number > self.limits.max_lines {
+            return Err(BodyFault::TooManyLines);
+        }
+        Ok(Some(block))
+    }
+
+    /// Reads about [`BLOCK_BYTES`] more, or to the end.
+    fn fill(&mut self, bytes: &mut Vec<u8>) -> Result<(), BodyFault> {
+        let start = bytes.len();
+        let mut limited = (&mut self.input).take(BLOCK_BYTES as u64);
+        let read = limited.read_to_end(bytes).map_err(|_| BodyFault::NotDecoded)?;
+        self.hash.update(&bytes[start..]);
+        self.decoded += read as u64;
+        self.ended = read < BLOCK_BYTES;
+        match self.decoded > self.limits.max_body_bytes {
+            true => Err(BodyFault::BodyTooLarge),
+            false => Ok(()),
+        }
+    }
+
+    fn check_lines(&self, bytes: &[u8]) -> Result<(), BodyFault> {
+        let lines = bytes.split(|byte| self.separation.separates(*byte));
+        let longest = lines.map(<[u8]>::len).max();
+        match longest.unwrap_or(0).max(self.rest.len()) > self.limits.max_line_bytes {
+            true => Err(BodyFault::LineTooLong),
+            false => Ok(()),
+        }
+    }
+}

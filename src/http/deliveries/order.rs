@@ -1,0 +1,152 @@
+//! How a bank asks for its delivery to be taken: parameters and headers.
+
+use crate::domain::relationship::{Register, SetId};
+use crate::http::bank_calls::BankRefusal;
+use crate::http::bank_request::{AdmittedBank, BankOperation};
+use crate::http::body::Encoding;
+use crate::http::error::Detail;
+use crate::http::request::Reader;
+use crate::journal::Operation;
+use crate::register::delivery::Order;
+use actix_web::http::header::{self, HeaderMap};
+use sha2::{Digest, Sha256};
+
+/// Longest `Idempotency-Key`, in bytes.
+const MAX_KEY_BYTES: usize = 200;
+
+/// Reads `register`, `maxRejects`, `confirmShrink`, `Idempotency-Key`, `Delivery-Sequence`, `Content-Type` and
+/// `Content-Encoding`; all faults at once.
+pub fn read_order<O: BankOperation>(
+    bank: &AdmittedBank<O>,
+    operation: Operation,
+) -> Result<(Order, Encoding), BankRefusal> {
+    let known: &[&str] = match operation {
+        Operation::WholeSet => &["register", "maxRejects", "confirmShrink"],
+        Operation::Changes | Operation::Rollback => &["register", "maxRejects"],
+    };
+    let mut reader = Reader::new(bank.request(), known);
+    reader.uuid("CorrelationID", true);
+    let mut faults = Vec::new();
+    let set = read_set(bank, &mut reader, &mut faults);
+    let max_rejects = match reader.parameter("maxRejects").as_deref().map(str::parse) {
+        None => 0,
+        Some(Ok(number)) => number,
+        Some(Err(_)) => fault(&mut faults, "maxRejects", "must be a number, 0 or more"),
+    };
+    let confirm_shrink = flag(&mut reader, "confirmShrink", &mut faults);
+    let headers = bank.request().headers();
+    let order = Order {
+        // Without a set there is a fault.
+        set: set.unwrap_or(SetId {
+            bank: bank.bank().bank(),
+            register: Register::Kar,
+        }),
+        operation,
+        idempotency: read_key(headers, &mut faults),
+        max_rejects,
+        confirm_shrink,
+        sequence: match operation {
+            Operation::Changes => read_sequence(headers, &mut faults),
+            Operation::WholeSet | Operation::Rollback => None,
+        },
+    };
+    let encoding = read_encoding(headers, &mut faults);
+    let of_reader = reader
+        .into_faults()
+        .into_iter()
+        .map(|fault| detail(fault.parameter, &fault.reason));
+    let details: Vec<Detail> = of_reader.chain(faults).collect();
+    match details.is_empty() {
+        true => Ok((order, encoding)),
+        false => Err(BankRefusal::InvalidRequest(details)),
+    }
+}
+
+/// The set that `register` names, by default the bank's only one, else KAR.
+fn read_set<O: BankOperation>(
+    bank: &AdmittedBank<O>,
+    reader: &mut Reader<'_>,
+    faults: &mut Vec<Detail>,
+) -> Option<SetId> {
+    let register = match reader.parameter("register").as_deref() {
+        None => Some(None),
+        Some("KAR") => Some(Some(Register::Kar)),
+        Some("KFR") => Some(Some(Register::Kfr)),
+        Some(_) => None,
+    };
+    let set = register.and_then(|register| bank.bank().set(register));
+    if set.is_none() {
+        faults.push(detail(
+            "register",
+            "must be KAR or KFR, and one that the bank takes part in",
+        ));
+    }
+    set
+}
+
+/// A parameter that is `true` or `false`, by default false.
+pub fn flag(reader: &mut Reader<'_>, name: &'static str, faults: &mut Vec<Detail>) -> bool {
+    match reader.parameter(name).as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => fault(faults, name, "must be true or false"),
+    }
+}
+
+fn read_key(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<[u8; 32]> {
+    let mut keys = headers.get_all("Idempotency-Key");
+    let key = keys.next()?.as_bytes();
+    let printable = key.iter().all(|byte| (0x20..0x7f).contains(byte));
+    if keys.next().is_some() || key.is_empty() || key.len() > MAX_KEY_BYTES || !printable {
+        let reason = "must be 1 to 200 printable ASCII characters, once";
+        return fault(faults, "Idempotency-Key", reason);
+    }
+    Some(Sha256::digest(key).into())
+}
+
+fn read_sequence(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<u64> {
+    let mut sequences = headers.get_all("Delivery-Sequence");
+    let number = sequences.next()?.to_str().ok().and_then(|text| text.parse().ok());
+    match number.filter(|number| *number > 0 && sequences.next().is_none()) {
+        Some(number) => Some(number),
+        None => fault(faults, "Delivery-Sequence", "must be a number from 1 on, once"),
+    }
+}
+
+fn read_encoding(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Encoding {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase())
+    };
+    let media = text(header::CONTENT_TYPE);
+    let media = media
+        .as_deref()
+        .and_then(|text| text.split(';').next())
+        .unwrap_or_default()
+        .trim();
+    if !media.is_empty() && media != "application/x-ndjson" {
+        faults.push(detail("Content-Type", "must be application/x-ndjson"));
+    }
+    match text(header::CONTENT_ENCODING).as_deref() {
+        None | Some("identity") => Encoding::Identity,
+        Some("gzip") => Encoding::Gzip,
+        Some("zstd") => Encoding::Zstd,
+        Some(_) => {
+            faults.push(detail("Content-Encoding", "must be gzip or zstd"));
+            Encoding::Identity
+        }
+    }
+}
+
+fn fault<T: Default>(faults: &mut Vec<Detail>, parameter: &str, reason: &str) -> T {
+    faults.push(detail(parameter, reason));
+    T::default()
+}
+
+pub fn detail(parameter: &str, reason: &str) -> Detail {
+    Detail {
+        parameter: parameter.to_owned(),
+        reason: reason.to_owned(),
+    }
+}

@@ -1,0 +1,265 @@
+//! What the journal knows without reading it again: where each publication and receipt lies.
+
+use super::entry::{Begun, Ended, Entry, Kind, Operation, Publication, Summary, set_of};
+use super::{JournalError, Receipt, ReceiptState};
+use crate::chain::Locator;
+use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::relationship::SetId;
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// A publication: what is needed to find and order it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    pub(super) position: u64,
+    pub(super) kind: Kind,
+    pub(super) locator: Locator,
+    running: u64,
+    stored: u64,
+    ended: u64,
+}
+
+/// How a delivery with a receipt stands.
+#[derive(Debug, Clone, Copy)]
+enum Progress {
+    Receiving,
+    Abandoned,
+    Ended(Locator),
+}
+
+/// A delivery with a receipt.
+#[derive(Debug, Clone)]
+struct Filed {
+    begun: Begun,
+    set: SetId,
+    progress: Progress,
+}
+
+/// The delivery that an idempotency key is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUse {
+    pub delivery_id: Uuid,
+    /// Of the decoded body.
+    pub sha256: [u8; 32],
+    pub at: DateTime<Utc>,
+}
+
+/// How a set stands at a position: a whole set, and what changed it since, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// Position of the whole set; `None`: the set began with changes.
+    pub whole_set: Option<u64>,
+    pub changes: Vec<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct Catalogue {
+    sets: HashMap<SetId, Vec<Listed>>,
+    receipts: HashMap<OrganizationNumber, Vec<Filed>>,
+    keys: HashMap<(SetId, Operation, [u8; 32]), KeyUse>,
+    sequences: HashMap<SetId, u64>,
+}
+
+impl Catalogue {
+    /// Takes note of an entry that is durable.
+    pub(super) fn note(&mut self, entry: &Entry, locator: Locator) -> Result<(), JournalError> {
+        match entry {
+            Entry::Born { .. } => Ok(()),
+            Entry::Begun(begun) => {
+                let filed = Filed {
+                    begun: begun.clone(),
+                    set: set_of(begun.bank, begun.register)?,
+                    progress: Progress::Receiving,
+                };
+                self.receipts.entry(filed.set.bank).or_default().push(filed);
+                Ok(())
+            }
+            Entry::Published(publication) => self.note_published(publication, locator),
+            Entry::Ended(ended) => self.note_ended(ended, locator),
+        }
+    }
+
+    fn note_published(&mut self, publication: &Publication, locator: Locator) -> Result<(), JournalError> {
+        let set = publication.set()?;
+        let listed = self.sets.entry(set).or_default();
+        if publication.position != listed.len() as u64 + 1 {
+            return Err(JournalError::Corrupt("order of publications"));
+        }
+        let Summary { counts, running, .. } = publication.summary;
+        listed.push(Listed {
+            position: publication.position,
+            kind: publication.kind,
+            locator,
+            running,
+            stored: counts.stored,
+            ended: counts.ended + counts.removed,
+        });
+        if let Some(sequence) = publication.summary.sequence {
+            self.sequences.insert(set, sequence);
+        }
+        self.end(
+            set,
+            publication.delivery_id,
+            &publication.summary,
+            publication.published_at,
+            locator,
+        );
+        Ok(())
+    }
+
+    fn note_ended(&mut self, ended: &Ended, locator: Locator) -> Result<(), JournalError> {
+        let set = set_of(ended.bank, ended.register)?;
+        if ended.rejected {
+            let at = self
+                .filed(set.bank, ended.delivery_id)
+                .map_or_else(Utc::now, |filed| filed.begun.received_at);
+            self.end(set, ended.delivery_id, &ended.summary, at, locator);
+        } else if let Some(filed) = self.filed(set.bank, ended.delivery_id) {
+            filed.progress = Progress::Ended(locator);
+        }
+        Ok(())
+    }
+
+    /// Files the receipt's end and binds the key. KFR calls have neither.
+    fn end(&mut self, set: SetId, delivery: Uuid, summary: &Summary, at: DateTime<Utc>, locator: Locator) {
+        let Some(filed) = self.filed(set.bank, delivery) else {
+            return;
+        };
+        filed.progress = Progress::Ended(locator);
+        let operation = filed.begun.operation;
+        if let Some(key) = summary.idempotency {
+            let bound = KeyUse {
+                delivery_id: delivery,
+                sha256: summary.sha256,
+                at,
+            };
+            self.keys.insert((set, operation, key), bound);
+        }
+    }
+
+    fn filed(&mut self, bank: OrganizationNumber, delivery: Uuid) -> Option<&mut Filed> {
+        let filed = self.receipts.get_mut(&bank)?.iter_mut();
+        filed.rev().find(|filed| filed.begun.delivery_id == delivery)
+    }
+
+    /// What was under way when the process ended was abandoned.
+    pub(super) fn abandon_all(&mut self) {
+        for filed in self.receipts.values_mut().flatten() {
+            if matches!(filed.progress, Progress::Receiving) {
+                filed.progress = Progress::Abandoned;
+            }
+        }
+    }
+
+    /// Forgets keys that were bound before a time.
+    pub(super) fn forget_keys(&mut self, before: DateTime<Utc>) {
+        self.keys.retain(|_, bound| bound.at >= before);
+    }
+
+    pub(super) fn key_use(&self, set: SetId, operation: Operation, key: &[u8; 32]) -> Option<KeyUse> {
+        self.keys.get(&(set, operation, *key)).copied()
+    }
+
+    pub(super) fn last_sequence(&self, set: SetId) -> u64 {
+        self.sequences.get(&set).copied().unwrap_or(0)
+    }
+
+    pub(super) fn sets(&self) -> Vec<SetId> {
+        self.sets.keys().copied().collect()
+    }
+
+    pub(super) fn listed(&self, set: SetId) -> &[Listed] {
+        self.sets.get(&set).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn at(&self, set: SetId, position: u64) -> Option<&Listed> {
+        let at = usize::try_from(position.checked_sub(1)?).ok()?;
+        self.listed(set).get(at)
+    }
+
+    /// How the set stands at a position, which may be 0.
+    pub(super) fn lineage(&self, set: SetId, position: u64) -> Lineage {
+        let (mut at, mut lineage) = (position, Lineage::default());
+        while let Some(listed) = self.at(set, at) {
+            match listed.kind {
+                Kind::WholeSet { .. } => {
+                    lineage.whole_set = Some(at);
+                    break;
+                }
+                Kind::Changes | Kind::Calls => {
+                    lineage.changes.push(at);
+                    at -= 1;
+                }
+                // Always behind, so that this ends.
+                Kind::Rollback { to } => at = to.min(at - 1),
+            }
+        }
+        lineage.changes.reverse();
+        lineage
+    }
+
+    /// About how many records of the set run: those of its whole set, and what was put and ended since.
+    pub(super) fn running(&self, set: SetId) -> u64 {
+        let lineage = self.lineage(set, self.listed(set).len() as u64);
+        let whole = lineage
+            .whole_set
+            .and_then(|at| self.at(set, at))
+            .map_or(0, |whole| whole.running);
+        let changes = lineage.changes.iter().filter_map(|at| self.at(set, *at));
+        changes.fold(whole, |running, listed| {
+            (running + listed.stored).saturating_sub(listed.ended)
+        })
+    }
+
+    /// Deliveries with receipts, newest first.
+    pub(super) fn receipts(&self, bank: OrganizationNumber) -> Vec<Uuid> {
+        let filed = self.receipts.get(&bank).into_iter().flatten();
+        filed.rev().map(|filed| filed.begun.delivery_id).collect()
+    }
+
+    /// A receipt as far as it is known here, and where its end can be read.
+    pub(super) fn receipt(
+        &self,
+        bank: OrganizationNumber,
+        delivery: Uuid,
+    ) -> Option<(Receipt, Option<Locator>)> {
+        let mut filed = self.receipts.get(&bank)?.iter().rev();
+        let filed = filed.find(|filed| filed.begun.delivery_id == delivery)?;
+        let (state, locator) = match filed.progress {
+            Progress::Receiving => (ReceiptState::Receiving, None),
+            Progress::Abandoned => (ReceiptState::Abandoned, None),
+            Progress::Ended(locator) => (ReceiptState::Published, Some(locator)),
+        };
+        let receipt = Receipt {
+            delivery_id: delivery,
+            set: filed.set,
+            operation: filed.begun.operation,
+            state,
+            received_at: filed.begun.received_at,
+            published_at: None,
+            summary: Summary::default(),
+        };
+        Some((receipt, locator))
+    }
+
+    /// What has become of a publication since.
+    pub(super) fn fate(&self, set: SetId, position: u64) -> ReceiptState {
+        let later = self
+            .listed(set)
+            .iter()
+            .skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let undone = |listed: &&Listed| matches!(listed.kind, Kind::Rollback { to } if to < position);
+        if later.clone().any(|listed| undone(&listed)) {
+            return ReceiptState::RolledBack;
+        }
+        let is_whole = self
+            .at(set, position)
+            .is_some_and(|l| matches!(l.kind, Kind::WholeSet { .. }));
+        let in_force = self.lineage(set, self.listed(set).len() as u64).whole_set;
+        match in_force {
+            Some(whole) if is_whole && whole != position => ReceiptState::Superseded,
+            _ => ReceiptState::Published,
+        }
+    }
+}

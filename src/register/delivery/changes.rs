@@ -1,0 +1,190 @@
+//! V2 changes: put, end, remove; in order, all or nothing.
+
+use super::incoming::Incoming;
+use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines};
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
+use crate::index::layout::Generation;
+use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Reject, RejectCode, SetChange, Summary};
+use crate::register::replay::{Effect, resolve};
+use crate::spill::Merged;
+use std::collections::BTreeSet;
+
+/// Changes that are resolved together; a customer's are never parted, unless they are more than these.
+const CHUNK_CHANGES: usize = 20_000;
+
+/// A change and the line it stood on.
+type Numbered = (u64, SetChange);
+
+impl Delivery {
+    /// Publishes changes whose last line has come. `sha256` is that of the decoded body.
+    pub async fn publish_changes(
+        &self,
+        incoming: Incoming,
+        sha256: [u8; 32],
+    ) -> Result<Receipt, DeliveryRefusal> {
+        let delivery = self.clone();
+        self.in_own_task(async move { Ok(delivery.take_changes(incoming, sha256).await) })
+            .await?
+    }
+
+    async fn take_changes(&self, mut incoming: Incoming, sha256: [u8; 32]) -> Taken {
+        let set = incoming.set();
+        let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
+        let guard = self.locks.lock(set).await;
+        self.check_level(set)?;
+        self.check_sequence(&incoming)?;
+        let lines = incoming.intake.end()?;
+        let body = self.journal()?.begin_body(incoming.delivery_id);
+        let (mut summary, body) = self.write_changes(&incoming, lines, body).await?;
+        // The rows were read without their marker; if it is gone now, they were not the truth.
+        self.index.refresh().await.map_err(DeliveryError::Index)?;
+        self.check_level(set)?;
+        summary.sha256 = sha256;
+        summary.idempotency = incoming.order.idempotency;
+        summary.sequence = incoming.order.sequence;
+        if summary.counts.rejected > incoming.order.max_rejects {
+            summary.sequence = None;
+            return Err(incoming.reject(summary).await);
+        }
+        let delivery = journal::Delivery {
+            id: incoming.delivery_id,
+            kind: Kind::Changes,
+            received_at: incoming.received_at,
+            summary,
+            body: body.finish().map_err(DeliveryError::Journal)?,
+        };
+        incoming.conclude();
+        self.publish(set, delivery, &guard).await?;
+        self.receipt_of(&incoming)
+    }
+
+    /// From 1, without gap or repeat; consumed only when published.
+    fn check_sequence(&self, incoming: &Incoming) -> Result<(), DeliveryRefusal> {
+        let expected = self.journal()?.last_sequence(incoming.set()) + 1;
+        match incoming.order.sequence {
+            Some(sequence) if sequence != expected => Err(Conflict::Sequence { expected }.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds each change against what stands, and writes those that can be made.
+    async fn write_changes(
+        &self,
+        incoming: &Incoming,
+        lines: Lines,
+        mut body: BodyWriter,
+    ) -> Result<(Summary, BodyWriter), DeliveryError> {
+        let set = incoming.set();
+        let state = self.index.state();
+        let generation = state.sets.get(&set).map_or(0, |state| state.generation);
+        let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
+        let mut ahead = None;
+        loop {
+            let (chunk, rest, next) = self.workers.run(move || next_customers(sorted, ahead)).await??;
+            (sorted, ahead) = (rest, next);
+            if chunk.is_empty() {
+                return Ok((summary, body));
+            }
+            self.write_chunk(set, generation, &chunk, &mut summary, &mut body)
+                .await?;
+        }
+    }
+
+    async fn write_chunk(
+        &self,
+        set: crate::domain::relationship::SetId,
+        generation: Generation,
+        chunk: &[Numbered],
+        summary: &mut Summary,
+        body: &mut BodyWriter,
+    ) -> Result<(), DeliveryError> {
+        let changes: Vec<SetChange> = chunk.iter().map(|(_, change)| change.clone()).collect();
+        let resolution = resolve(&self.index, set, generation, &changes).await?;
+        let counts = &mut summary.counts;
+        for ((line, change), effect) in chunk.iter().zip(resolution.effects()) {
+            match refuse(*line, *effect) {
+                Some(reject) => {
+                    counts.rejected += 1;
+                    summary.rejects.push(reject);
+                    continue;
+                }
+                None => body.push(change)?,
+            }
+            match effect {
+                Effect::Stored | Effect::Registered | Effect::AlreadyRunning => counts.stored += 1,
+                Effect::Ended | Effect::Deregistered => counts.ended += 1,
+                Effect::Removed => counts.removed += 1,
+                Effect::NoSuchEnd | Effect::NotThere | Effect::NothingRuns | Effect::EndsBeforeItBegan => {}
+            }
+        }
+        summary.rejects.sort_by_key(|reject| reject.line);
+        summary.rejects.truncate(DETAILED_REJECTS);
+        let customers: BTreeSet<_> = changes
+            .iter()
+            .map(|change| change.customer().customer_key())
+            .collect();
+        counts.customers += customers.len() as u64;
+        let accounts = changes.iter().filter_map(|change| match change {
+            SetChange::Put(record) => record.agreement.account_key(),
+            SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.account_key(),
+            SetChange::Register { .. } | SetChange::Deregister { .. } => None,
+        });
+        counts.accounts += accounts.collect::<BTreeSet<_>>().len() as u64;
+        Ok(())
+    }
+}
+
+/// What cannot be made. Removing what is not there leaves what was asked for.
+fn refuse(line: u64, effect: Effect) -> Option<Reject> {
+    let (code, parameter, reason) = match effect {
+        Effect::NoSuchEnd => (
+            RejectCode::NotFound,
+            "end",
+            "there is no record of this customer, agreement and fromDate",
+        ),
+        Effect::EndsBeforeItBegan => (RejectCode::InvalidDate, "toDate", "must not lie before fromDate"),
+        Effect::Stored
+        | Effect::Registered
+        | Effect::AlreadyRunning
+        | Effect::Deregistered
+        | Effect::NothingRuns
+        | Effect::Ended
+        | Effect::Removed
+        | Effect::NotThere => return None,
+    };
+    Some(Reject {
+        line,
+        code,
+        parameter: parameter.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
+/// Reads the changes of the next customers; the first of those after them comes along.
+fn next_customers(
+    mut sorted: Merged,
+    ahead: Option<Numbered>,
+) -> Result<(Vec<Numbered>, Merged, Option<Numbered>), DeliveryError> {
+    let mut chunk: Vec<Numbered> = ahead.into_iter().collect();
+    while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
+        let numbered = decode(record)?;
+        let full = chunk.len() >= CHUNK_CHANGES;
+        let another = chunk
+            .last()
+            .is_some_and(|(_, last)| last.customer() != numbered.1.customer());
+        if full && (another || chunk.len() >= 5 * CHUNK_CHANGES) {
+            return Ok((chunk, sorted, Some(numbered)));
+        }
+        chunk.push(numbered);
+    }
+    Ok((chunk, sorted, None))
+}
+
+fn decode(record: &[u8]) -> Result<Numbered, JournalError> {
+    let damaged = || JournalError::Corrupt("sorted line");
+    let (header, mut change) = record.split_at_checked(HEADER_BYTES).ok_or_else(damaged)?;
+    let mut line = [0; 8];
+    line.copy_from_slice(&header[HEADER_BYTES - 9..HEADER_BYTES - 1]);
+    let change = SetChange::decode(&mut change)?.ok_or_else(damaged)?;
+    Ok((u64::from_be_bytes(line), change))
+}

@@ -1,0 +1,58 @@
+//! What became of a bank's deliveries, and what it has delivered of a customer.
+
+use super::{BankCaller, Delivery, DeliveryError};
+use crate::domain::identifiers::CustomerId;
+use crate::domain::overview::HeldRelationship;
+use crate::domain::relationship::{Register, SetId};
+use crate::journal::Receipt;
+use uuid::Uuid;
+
+impl Delivery {
+    /// Up to `limit` receipts, newest first, of deliveries begun before one; and where the next page begins.
+    pub fn receipts(
+        &self,
+        bank: &BankCaller,
+        limit: usize,
+        before: Option<Uuid>,
+    ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
+        let journal = self.journal()?;
+        let ids = journal.receipts(bank.bank());
+        let start = before.map_or(0, |before| {
+            ids.iter()
+                .position(|id| *id == before)
+                .map_or(ids.len(), |at| at + 1)
+        });
+        let page = &ids[start..ids.len().min(start + limit)];
+        let mut receipts = Vec::with_capacity(page.len());
+        for id in page {
+            receipts.extend(journal.receipt(bank.bank(), *id)?);
+        }
+        let more = start + page.len() < ids.len();
+        Ok((receipts, page.last().copied().filter(|_| more)))
+    }
+
+    /// A receipt; `None`: the bank has no such delivery.
+    pub fn find_receipt(&self, bank: &BankCaller, delivery: Uuid) -> Result<Option<Receipt>, DeliveryError> {
+        Ok(self.journal()?.receipt(bank.bank(), delivery)?)
+    }
+
+    /// The bank's own records of a customer, by set.
+    pub async fn own_records(
+        &self,
+        bank: &BankCaller,
+        customer: CustomerId,
+    ) -> Result<Vec<(SetId, HeldRelationship)>, DeliveryError> {
+        let key = self.pseudonyms.customer(&customer).customer_key();
+        let mut records = Vec::new();
+        for register in [Register::Kar, Register::Kfr] {
+            let set = SetId {
+                bank: bank.bank(),
+                register,
+            };
+            let found = tokio::time::timeout(self.publish_timeout, self.index.find_in_set(set, &key)).await;
+            let found = found.map_err(|_| DeliveryError::TimedOut)??;
+            records.extend(found.into_iter().map(|held| (set, held)));
+        }
+        Ok(records)
+    }
+}

@@ -1,0 +1,159 @@
+//! A V2 delivery while its lines come in, with a receipt whatever becomes of it.
+
+use super::intake::{Arrangement, Block, Intake};
+use super::running::Place;
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
+use crate::domain::relationship::SetId;
+use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How a bank wants its delivery taken.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub set: SetId,
+    pub operation: Operation,
+    /// SHA-256 of the `Idempotency-Key`.
+    pub idempotency: Option<[u8; 32]>,
+    /// Bad lines in spite of which it is published.
+    pub max_rejects: u64,
+    /// A whole set may shrink below the guard.
+    pub confirm_shrink: bool,
+    /// `Delivery-Sequence`.
+    pub sequence: Option<u64>,
+}
+
+/// What becomes of a delivery that asks to be taken.
+pub enum Taking {
+    New(Box<Incoming>),
+    /// Its key was used before: the first receipt is the answer, if the body is the same.
+    Repeat(Repeat),
+}
+
+/// A delivery that was taken before.
+pub struct Repeat {
+    set: SetId,
+    first: KeyUse,
+}
+
+/// A delivery while its lines come in. Dropped before it is published, it leaves nothing but a receipt that
+/// says that it was abandoned.
+pub struct Incoming {
+    pub(super) order: Order,
+    pub(super) delivery_id: Uuid,
+    pub(super) received_at: DateTime<Utc>,
+    /// KFR calls published from here on hold in a whole set too.
+    pub(super) carries_after: u64,
+    pub(super) delivery: Delivery,
+    _place: Place,
+    pub(super) intake: Intake,
+    concluded: bool,
+}
+
+impl Delivery {
+    /// Begins to take a delivery.
+    pub async fn begin(&self, order: Order, today: NaiveDate) -> Result<Taking, DeliveryRefusal> {
+        let (set, journal) = (order.set, self.journal()?);
+        if let Some(first) = self.first_of(&order)? {
+            return Ok(Taking::Repeat(Repeat { set, first }));
+        }
+        self.check_level(set)?;
+        self.check_space()?;
+        let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
+        let arrangement = match order.operation {
+            Operation::WholeSet => Arrangement::ByIdentity,
+            Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
+        };
+        let intake = Intake::new(&self.pseudonyms, arrangement, today, journal.scratch());
+        let lines = Arc::clone(&intake.taken);
+        let place = self.running.enter(set, delivery_id, order.operation, lines);
+        let place = place.map_err(Conflict::Running)?;
+        journal
+            .begin_delivery(set, delivery_id, order.operation, received_at)
+            .await
+            .map_err(DeliveryError::Journal)?;
+        Ok(Taking::New(Box::new(Incoming {
+            carries_after: journal.position(set),
+            order,
+            delivery_id,
+            received_at,
+            delivery: self.clone(),
+            _place: place,
+            intake,
+            concluded: false,
+        })))
+    }
+
+    /// The delivery that the order's key is bound to.
+    fn first_of(&self, order: &Order) -> Result<Option<KeyUse>, DeliveryError> {
+        let Some(key) = &order.idempotency else {
+            return Ok(None);
+        };
+        let since = Utc::now() - TimeDelta::days(self.bounds.idempotency_days);
+        Ok(self.journal()?.key_use(order.set, order.operation, key, since))
+    }
+
+    /// The first receipt, if the body that came with its key again is the same.
+    pub fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
+        if repeat.first.sha256 != sha256 {
+            return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
+        }
+        let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id)?;
+        match receipt.state {
+            ReceiptState::Rejected => Err(DeliveryRefusal::Rejected(Box::new(receipt))),
+            _ => Ok(receipt),
+        }
+    }
+}
+
+impl Incoming {
+    /// The set that is delivered to.
+    pub fn set(&self) -> SetId {
+        self.order.set
+    }
+
+    /// A block to fill and [take](Block::take).
+    pub fn block(&self) -> Block<'_> {
+        self.intake.block()
+    }
+
+    /// The delivery has its receipt; dropping it files nothing more.
+    pub(super) fn conclude(&mut self) {
+        self.concluded = true;
+    }
+
+    /// Files the receipt of a delivery with too many bad lines, and gives it.
+    pub(super) async fn reject(mut self, summary: Summary) -> DeliveryRefusal {
+        self.conclude();
+        let (set, id) = (self.order.set, self.delivery_id);
+        let filed = async {
+            let journal = self.delivery.journal()?;
+            journal.end_delivery(set, id, true, summary).await?;
+            Ok::<_, DeliveryError>(journal.receipt(set.bank, id)?)
+        };
+        match filed.await {
+            Ok(Some(receipt)) => DeliveryRefusal::Rejected(Box::new(receipt)),
+            Ok(None) => DeliveryError::Panicked.into(),
+            Err(cause) => cause.into(),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let (set, id) = (self.order.set, self.delivery_id);
+        if self.concluded {
+            return;
+        }
+        let delivery = self.delivery.clone();
+        let publications = self.delivery.publications.clone();
+        let file = async move {
+            let Ok(journal) = delivery.journal() else { return };
+            if let Err(cause) = journal.end_delivery(set, id, false, Summary::default()).await {
+                tracing::warn!(%cause, %set, "the receipt of an abandoned delivery could not be filed");
+            }
+        };
+        publications.spawn_on(file, &self.delivery.runtime);
+    }
+}

@@ -1,0 +1,87 @@
+//! Going back to the state just before the latest whole set.
+
+use super::{BankCaller, Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
+use crate::domain::relationship::SetId;
+use crate::journal::{self, Journalled, Kind, Operation, Receipt, Summary};
+use chrono::{TimeDelta, Utc};
+use std::sync::Arc;
+use uuid::Uuid;
+
+impl Delivery {
+    /// Undoes the latest published whole set of a set: what it replaced stands again. Changes published after
+    /// it are lost with it, and have to be let go knowingly. `None`: the bank has no such delivery.
+    pub async fn roll_back(
+        &self,
+        bank: &BankCaller,
+        delivery_id: Uuid,
+        discard_later: bool,
+    ) -> Result<Option<Receipt>, DeliveryRefusal> {
+        let found = self.journal()?.receipt(bank.bank(), delivery_id);
+        let Some(undone) = found.map_err(DeliveryError::Journal)? else {
+            return Ok(None);
+        };
+        let (delivery, set) = (self.clone(), undone.set);
+        let roll_back = async move { Ok(delivery.undo(set, delivery_id, discard_later).await) };
+        Ok(Some(self.in_own_task(roll_back).await??))
+    }
+
+    async fn undo(&self, set: SetId, whole_set: Uuid, discard_later: bool) -> Taken {
+        let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
+        let (rollback_id, received_at) = (Uuid::now_v7(), Utc::now());
+        let _place = self
+            .running
+            .enter(set, rollback_id, Operation::Rollback, Arc::default())
+            .map_err(Conflict::Running)?;
+        let guard = self.locks.lock(set).await;
+        self.check_level(set)?;
+        let (to, discarded) = self.undoable(set, whole_set, discard_later)?;
+        let journal = self.journal()?;
+        journal
+            .begin_delivery(set, rollback_id, Operation::Rollback, received_at)
+            .await
+            .map_err(DeliveryError::Journal)?;
+        let body = journal.begin_body(rollback_id).finish();
+        let delivery = journal::Delivery {
+            id: rollback_id,
+            kind: Kind::Rollback { to },
+            received_at,
+            summary: Summary {
+                discarded,
+                ..Summary::default()
+            },
+            body: body.map_err(DeliveryError::Journal)?,
+        };
+        self.publish(set, delivery, &guard).await?;
+        self.receipt(set.bank, rollback_id)
+    }
+
+    /// The position just before a whole set, and what goes with it: the whole set itself first.
+    fn undoable(
+        &self,
+        set: SetId,
+        whole_set: Uuid,
+        discard_later: bool,
+    ) -> Result<(u64, Vec<Uuid>), DeliveryRefusal> {
+        let journal = self.journal()?;
+        let lineage = journal.lineage(set, journal.position(set));
+        let at = lineage.whole_set.ok_or(Conflict::NotLatest)?;
+        let read = |at| journal.published_at(set, at).map_err(DeliveryError::Journal);
+        let whole = read(at)?;
+        let id = |journalled: &Journalled| journalled.publication().delivery_id;
+        if id(&whole) != whole_set {
+            return Err(Conflict::NotLatest.into());
+        }
+        let kept = TimeDelta::days(self.bounds.rollback_days);
+        if whole.publication().published_at < Utc::now() - kept {
+            return Err(Conflict::RollbackTimeOver.into());
+        }
+        let mut discarded = vec![whole_set];
+        for later in lineage.changes {
+            discarded.push(id(&read(later)?));
+        }
+        if discarded.len() > 1 && !discard_later {
+            return Err(Conflict::LaterChanges(discarded.split_off(1)).into());
+        }
+        Ok((at - 1, discarded))
+    }
+}

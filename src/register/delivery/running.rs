@@ -1,0 +1,66 @@
+//! Which deliveries are being taken now.
+
+use crate::domain::relationship::SetId;
+use crate::journal::Operation;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// One V2 delivery a bank and register at a time. KFR calls do not count.
+#[derive(Clone, Default)]
+pub struct RunningDeliveries(Arc<Mutex<HashMap<SetId, Running>>>);
+
+/// A delivery under way.
+#[derive(Debug, Clone)]
+pub struct Running {
+    pub delivery_id: Uuid,
+    pub operation: Operation,
+    /// Lines taken so far.
+    pub lines: Arc<AtomicU64>,
+}
+
+/// A delivery's place among those that run, given up when it is dropped.
+pub struct Place {
+    all: RunningDeliveries,
+    set: SetId,
+}
+
+impl RunningDeliveries {
+    /// Takes the set's place, or tells which delivery has it.
+    pub fn enter(
+        &self,
+        set: SetId,
+        delivery_id: Uuid,
+        operation: Operation,
+        lines: Arc<AtomicU64>,
+    ) -> Result<Place, Uuid> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.entry(set) {
+            Entry::Occupied(running) => Err(running.get().delivery_id),
+            Entry::Vacant(free) => {
+                free.insert(Running {
+                    delivery_id,
+                    operation,
+                    lines,
+                });
+                let all = self.clone();
+                Ok(Place { all, set })
+            }
+        }
+    }
+
+    /// Those under way, by set.
+    pub fn list(&self) -> Vec<(SetId, Running)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(set, running)| (*set, running.clone())).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&self.set);
+    }
+}

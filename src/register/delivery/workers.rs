@@ -1,0 +1,50 @@
+//! Threads for the heavy work of deliveries, at a lower priority than those that lookups wait for.
+
+use super::DeliveryError;
+use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+
+/// Added to the niceness of the threads: lookups go first.
+const NICENESS: i32 = 10;
+/// Deliveries at work side by side; further ones wait for a thread.
+const MAX_THREADS: usize = 64;
+
+/// A pool of threads of its own.
+#[derive(Clone)]
+pub struct Workers(Arc<Pool>);
+
+struct Pool(Option<Runtime>);
+
+impl Workers {
+    pub fn start() -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(MAX_THREADS)
+            .thread_name("delivery")
+            .on_thread_start(|| {
+                // Refused by the system, they work at the usual priority.
+                let _ = rustix::process::nice(NICENESS);
+            })
+            .build()?;
+        Ok(Self(Arc::new(Pool(Some(runtime)))))
+    }
+
+    /// Runs work that neither waits for others nor yields.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, DeliveryError> {
+        let runtime = self.0.0.as_ref().ok_or(DeliveryError::Panicked)?;
+        let done = runtime.spawn_blocking(work).await;
+        done.map_err(|_| DeliveryError::Panicked)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // A runtime may not be waited for where others run.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
