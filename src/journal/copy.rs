@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Entries whose bodies are written before all of them are appended together.
 const ENTRIES_TOGETHER: usize = 256;
 /// What is held of a whole set while it is sorted.
-const SORT_BYTES: usize = 64 << 20;
+const SORT_BYTES: usize = 32 << 20;
 const SORT_KEY_BYTES: usize = 16 + 6 + 4;
 
 /// What one step copied.

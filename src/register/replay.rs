@@ -9,7 +9,7 @@ use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState, Side, position_of};
 use crate::index::{Expected, Index, IndexError, Load, Removal};
 use crate::journal::{
-    Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
+    Changes, Counts, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
 use std::collections::BTreeSet;
@@ -95,18 +95,12 @@ async fn load(
         Kind::WholeSet { .. } | Kind::Changes | Kind::Calls => publication.position,
     };
     let (whole, later) = parts_of(journal, set, position)?;
+    let load = begin_load(index, set, generation, whole.as_ref()).await?;
     for changes in &later {
         let changes = journal.changes(changes.publication())?;
         remove_what_is_changed(index, set, generation, changes).await?;
     }
-    let counts = whole.as_ref().map(|whole| whole.publication().summary.counts);
-    let counts = counts.unwrap_or_default();
-    let expected = Expected {
-        customers: counts.customers,
-        accounts: counts.accounts,
-    };
-    let load = index.begin_load(set, generation, expected).await?;
-    match whole {
+    match &whole {
         Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
         None => load.finish().await?,
     }
@@ -115,6 +109,36 @@ async fn load(
         write_changes(index, set, generation, changes).await?;
     }
     Ok(())
+}
+
+async fn begin_load(
+    index: &Index,
+    set: SetId,
+    generation: Generation,
+    whole: Option<&Journalled>,
+) -> Result<Load, IndexError> {
+    let counts = whole.map_or_else(Counts::default, |whole| whole.publication().summary.counts);
+    let expected = Expected {
+        customers: counts.customers,
+        accounts: counts.accounts,
+    };
+    index.begin_load(set, generation, expected).await
+}
+
+/// Loads the records of a whole set.
+async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(records).await?;
+        if chunk.is_empty() {
+            return Ok(load.finish().await?);
+        }
+        let rows = chunk.iter().map(|change| match change {
+            SetChange::Put(record) => Ok(row(record)),
+            _ => Err(JournalError::Corrupt("whole set")),
+        });
+        load = load.write(rows.collect::<Result<_, _>>()?).await?;
+        records = rest;
+    }
 }
 
 /// What a set is made of at a position: a whole set, and what changed it, oldest first. KFR calls carried into
@@ -144,22 +168,6 @@ fn parts_of(
         changes.push(journal.published_at(set, at)?);
     }
     Ok((whole, changes))
-}
-
-/// Loads the records of a whole set.
-async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
-    loop {
-        let (chunk, rest) = next_chunk(records).await?;
-        if chunk.is_empty() {
-            return Ok(load.finish().await?);
-        }
-        let rows = chunk.iter().map(|change| match change {
-            SetChange::Put(record) => Ok(row(record)),
-            _ => Err(JournalError::Corrupt("whole set")),
-        });
-        load = load.write(rows.collect::<Result<_, _>>()?).await?;
-        records = rest;
-    }
 }
 
 /// Removes what an attempt to load a generation that was cut off may have left of what changes are resolved

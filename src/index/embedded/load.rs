@@ -23,7 +23,7 @@ const TRANSACTION_ROWS: usize = 50_000;
 /// Every so many transactions of rows one is durable, so that none has much to wait for.
 const DURABLE_EVERY: u64 = 8;
 /// Of the sorter of account rows.
-const SORTER_BYTES: usize = 64 << 20;
+const SORTER_BYTES: usize = 32 << 20;
 /// Room in a filter beyond what is expected: for what changes later.
 const SPARE: u64 = 16;
 

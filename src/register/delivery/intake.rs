@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Rejected lines that are told one by one; all are counted.
 pub(super) const DETAILED_REJECTS: usize = 1_000;
 /// Memory of a delivery for sorting its lines.
-pub(super) const SORT_BYTES: usize = 64 << 20;
+pub(super) const SORT_BYTES: usize = 32 << 20;
 /// Memory of a whole set for counting its accounts.
-const SORT_ACCOUNTS_BYTES: usize = 16 << 20;
+const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
 pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
 const LINE_BYTES: usize = 8;
