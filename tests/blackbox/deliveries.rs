@@ -57,7 +57,12 @@ pub async fn send(request: RequestBuilder) -> (u16, Value) {
 }
 
 pub async fn put(service: &Service, bank: &str, query: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
-    send(service.v2(Method::PUT, bank, &format!("relationships{query}")).body(body)).await
+    send(
+        service
+            .v2(Method::PUT, bank, &format!("relationships{query}"))
+            .body(body),
+    )
+    .await
 }
 
 pub async fn change(service: &Service, bank: &str, query: &str, changes: &[Value]) -> (u16, Value) {
@@ -71,7 +76,11 @@ pub fn changing(service: &Service, bank: &str, query: &str, changes: &[Value]) -
 
 /// What must be published; its id.
 pub fn published((status, receipt): (u16, Value)) -> String {
-    assert_eq!((status, &receipt["state"]), (200, &json!("published")), "{receipt}");
+    assert_eq!(
+        (status, &receipt["state"]),
+        (200, &json!("published")),
+        "{receipt}"
+    );
     id_of(&receipt)
 }
 
@@ -106,14 +115,22 @@ pub async fn newest(service: &Service, bank: &str, state: &str) -> Value {
         let newest = receipts(service, bank).await.into_iter().next();
         match newest {
             Some(receipt) if receipt["state"] == state => return receipt,
-            other => assert!(started.elapsed() < Duration::from_secs(20), "no {state}: {other:?}"),
+            other => assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "no {state}: {other:?}"
+            ),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 pub async fn roll_back(service: &Service, bank: &str, delivery: &str, query: &str) -> (u16, Value) {
-    send(service.v2(Method::POST, bank, &format!("deliveries/{delivery}/rollback{query}"))).await
+    send(service.v2(
+        Method::POST,
+        bank,
+        &format!("deliveries/{delivery}/rollback{query}"),
+    ))
+    .await
 }
 
 /// The bank's own records of a customer.
@@ -144,7 +161,9 @@ pub async fn kill_and_restart(service: &mut Service) {
 pub async fn rebuild_index(service: &mut Service) {
     assert!(service.terminate().success(), "{}", service.log());
     let mut command = std::process::Command::new(crate::harness::PROGRAM);
-    let command = command.args(["index", "rebuild", "--config"]).arg(service.configuration());
+    let command = command
+        .args(["index", "rebuild", "--config"])
+        .arg(service.configuration());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     service.start_again();

@@ -295,7 +295,8 @@ impl<'a, R: Read> Cutter<'a, R> {
             bytes,
         };
         self.next_number += block.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        if self.next_number > self.limits.max_lines {
+        let without_end = block.bytes.last().is_some_and(|last| *last != b'\n');
+        if self.next_number - 1 + u64::from(without_end) > self.limits.max_lines {
             return Err(BodyFault::TooManyLines);
         }
         Ok(Some(block))

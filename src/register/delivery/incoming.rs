@@ -4,6 +4,7 @@ use super::running::Place;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, SetId};
+use crate::index::IndexError;
 use crate::journal::{
     Counts, KeyUse, Operation, Receipt, ReceiptState, Reject, SealedIdentity, SealedRecord, SetChange,
     Summary,
@@ -83,7 +84,6 @@ pub struct Incoming {
     place: Place,
     /// Gone when the input has ended.
     lines: Mutex<Option<Lines>>,
-    concluded: bool,
 }
 
 /// What has come in.
@@ -114,9 +114,12 @@ impl Delivery {
         if let Some(first) = self.first_of(&order)? {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
-        self.check_level(set)?;
+        // Whether the index stands where the journal stands is seen to when this is published.
+        self.index.state().answerable().ok_or(IndexError::NotBuilt)?;
         self.check_space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
+        // Before any KFR call can meet a delivery under way.
+        let carries_after = journal.position(set);
         let place = self.running.enter(set, delivery_id, order.operation);
         let place = place.map_err(Conflict::Running)?;
         journal
@@ -131,7 +134,7 @@ impl Delivery {
             rejects: Vec::new(),
         };
         Ok(Taking::New(Box::new(Incoming {
-            carries_after: journal.position(set),
+            carries_after,
             order,
             delivery_id,
             received_at,
@@ -139,7 +142,6 @@ impl Delivery {
             delivery: self.clone(),
             place,
             lines: Mutex::new(Some(lines)),
-            concluded: false,
         })))
     }
 
@@ -153,14 +155,20 @@ impl Delivery {
     }
 
     /// The first receipt, if the body that came with its key again is the same.
-    pub fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
+    pub async fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
         if repeat.first.sha256 != sha256 {
             return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
         }
         let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id)?;
         match receipt.state {
             ReceiptState::Rejected => Err(DeliveryRefusal::Rejected(Box::new(receipt))),
-            _ => Ok(receipt),
+            _ => {
+                // It may be journalled, and not in the index yet.
+                let level = tokio::time::timeout(self.publish_timeout, self.locks.lock(repeat.set)).await;
+                let _guard = level.map_err(|_| DeliveryError::TimedOut)?;
+                self.check_level(repeat.set)?;
+                Ok(receipt)
+            }
         }
     }
 }
@@ -191,14 +199,8 @@ impl Incoming {
         lines.take().ok_or(DeliveryError::Panicked)
     }
 
-    /// The delivery has its receipt; dropping it files nothing more.
-    pub(super) fn conclude(&mut self) {
-        self.concluded = true;
-    }
-
     /// Files the receipt of a delivery with too many bad lines, and gives it.
-    pub(super) async fn reject(mut self, summary: Summary) -> DeliveryRefusal {
-        self.conclude();
+    pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
         let (set, id) = (self.order.set, self.delivery_id);
         let filed = async {
             let journal = self.delivery.journal()?;
@@ -216,7 +218,9 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         let (set, id) = (self.order.set, self.delivery_id);
-        if self.concluded {
+        // What was published or rejected has its receipt.
+        let journal = self.delivery.journal.as_ref();
+        if !journal.is_some_and(|journal| journal.is_receiving(set.bank, id)) {
             return;
         }
         let delivery = self.delivery.clone();

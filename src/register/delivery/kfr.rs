@@ -115,7 +115,7 @@ impl Delivery {
             .await
     }
 
-    /// Looks at what stands, and publishes only what changes it.
+    /// Looks at what stands, and publishes only what changes it, or a whole set under way.
     async fn decide_and_publish(&self, set: SetId, change: SetChange) -> Result<KfrEffect, DeliveryError> {
         let _index = self.index_use.deliver()?;
         let guard = self.locks.lock(set).await;
@@ -131,6 +131,8 @@ impl Delivery {
         self.index.refresh().await?;
         self.check_level(set)?;
         let effect = match resolution.effects().first() {
+            // A whole set that is being taken may lack it, and has to hold it.
+            Some(Effect::AlreadyRunning) if self.running.replaces(set) => KfrEffect::AlreadyRunning,
             Some(Effect::AlreadyRunning) => return Ok(KfrEffect::AlreadyRunning),
             Some(Effect::NothingRuns) | None => return Ok(KfrEffect::NothingRuns),
             Some(Effect::Deregistered) => KfrEffect::Ended,

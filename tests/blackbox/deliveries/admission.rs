@@ -1,6 +1,6 @@
 //! Bank × bank × call: no bank reads or writes anything of another, and every call is recorded.
 
-use super::{BLABAERLIA, GRANSKAUEN, owners, own, published, put, record};
+use super::{BLABAERLIA, GRANSKAUEN, own, owners, published, put, record};
 use crate::audit::load::search;
 use crate::harness::identifiers::people;
 use crate::harness::{ENGINES, Service, world};
@@ -33,18 +33,35 @@ fn participants() -> String {
 }
 
 /// Every V2 call on a bank's path: its name in the record, and how it ends for the bank itself.
-fn calls(service: &Service, bank: &str, delivery: &str, customer: &str) -> Vec<(&'static str, u16, RequestBuilder)> {
+fn calls(
+    service: &Service,
+    bank: &str,
+    delivery: &str,
+    customer: &str,
+) -> Vec<(&'static str, u16, RequestBuilder)> {
     let call = |method, tail: &str| service.v2(method, bank, tail);
     let one = format!("deliveries/{delivery}");
     let set = owners(&[customer.to_owned()]);
     let change = json!({"put": record(customer, "owner", &json!({}))});
     vec![
-        ("putRelationships", 200, call(Method::PUT, "relationships").body(set)),
-        ("postChanges", 200, call(Method::POST, "relationships/changes").body(change.to_string())),
+        (
+            "putRelationships",
+            200,
+            call(Method::PUT, "relationships").body(set),
+        ),
+        (
+            "postChanges",
+            200,
+            call(Method::POST, "relationships/changes").body(change.to_string()),
+        ),
         ("listDeliveries", 200, call(Method::GET, "deliveries")),
         ("getDelivery", 200, call(Method::GET, &one)),
         ("getRejects", 200, call(Method::GET, &format!("{one}/rejects"))),
-        ("getOwnRelationships", 200, call(Method::GET, "relationships").header("CustomerID", customer)),
+        (
+            "getOwnRelationships",
+            200,
+            call(Method::GET, "relationships").header("CustomerID", customer),
+        ),
         // Another whole set was delivered above.
         ("rollBack", 409, call(Method::POST, &format!("{one}/rollback"))),
     ]
@@ -61,7 +78,11 @@ async fn call_as(service: &Service, token: &str, request: RequestBuilder) -> (u1
     assert_eq!(response.headers()["CorrelationID"], correlation.as_str());
     let status = response.status().as_u16();
     let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
-    (status, body["errorCode"].as_str().unwrap_or_default().to_owned(), correlation)
+    (
+        status,
+        body["errorCode"].as_str().unwrap_or_default().to_owned(),
+        correlation,
+    )
 }
 
 /// Each call has one entry, with the consumer of its token, its name and its status.
@@ -73,12 +94,20 @@ fn assert_recorded(service: &Service, made: &[(String, &'static str, String, u16
         }
     }
     for (consumer, _, correlation, status) in made {
-        let entry = found.get(correlation).unwrap_or_else(|| panic!("no entry of {consumer}"));
-        assert_eq!((&entry["consumer"], &entry["status"]), (&json!(consumer), &json!(status)), "{entry}");
+        let entry = found
+            .get(correlation)
+            .unwrap_or_else(|| panic!("no entry of {consumer}"));
+        assert_eq!(
+            (&entry["consumer"], &entry["status"]),
+            (&json!(consumer), &json!(status)),
+            "{entry}"
+        );
     }
     let names = |name: &str| -> Vec<Value> {
         let of_name = made.iter().filter(|(_, made, ..)| *made == name);
-        let mut names: Vec<Value> = of_name.map(|(_, _, id, _)| found[id]["endpoint"].clone()).collect();
+        let mut names: Vec<Value> = of_name
+            .map(|(_, _, id, _)| found[id]["endpoint"].clone())
+            .collect();
         names.dedup();
         names
     };
@@ -94,12 +123,19 @@ async fn a_bank_is_let_in_to_its_own_and_its_predecessors_and_to_nothing_else() 
         let (mut customers, mut made) = (people(), Vec::new());
         let mut first = std::collections::BTreeMap::new();
         let paths = [BLABAERLIA, GRANSKAUEN, PREDECESSOR, TO_BE_MERGED, PAUSED];
-        service.replace_participants(&participants().replace("paused = true", ""), "a file was read again").await;
+        service
+            .replace_participants(
+                &participants().replace("paused = true", ""),
+                "a file was read again",
+            )
+            .await;
         for bank in paths {
             let set = owners(&[customers.next().unwrap()]);
             first.insert(bank, published(put(&service, bank, "", set).await));
         }
-        service.replace_participants(&participants(), "a file was read again").await;
+        service
+            .replace_participants(&participants(), "a file was read again")
+            .await;
         for consumer in paths.into_iter().chain([UNREGISTERED]) {
             for bank in paths {
                 let own = consumer == bank || (consumer, bank) == (BLABAERLIA, PREDECESSOR);
@@ -133,7 +169,9 @@ async fn no_call_is_open_without_its_scope_or_a_token() {
     let mut made = Vec::new();
     for (name, _, request) in calls(&service, BLABAERLIA, &id, &customer) {
         let again = request.try_clone().unwrap();
-        let token = service.issuer.token(BLABAERLIA, "bits:kundeforhold bits:kundeforhold.konto");
+        let token = service
+            .issuer
+            .token(BLABAERLIA, "bits:kundeforhold bits:kundeforhold.konto");
         let (status, code, correlation) = call_as(&service, &token, request).await;
         assert_eq!((status, code.as_str()), (403, "KFR-002"), "{name}");
         made.push((BLABAERLIA.to_owned(), name, correlation, status));
@@ -158,8 +196,16 @@ async fn a_bank_sees_no_delivery_and_no_record_of_another() {
                 _ => assert_eq!((status, code.as_str()), (404, "KFR-008"), "{engine:?} {name}"),
             }
         }
-        assert_eq!(own(&service, GRANSKAUEN, &customer).await, [] as [Value; 0], "{engine:?}");
-        assert_eq!(super::receipts(&service, GRANSKAUEN).await, [] as [Value; 0], "{engine:?}");
+        assert_eq!(
+            own(&service, GRANSKAUEN, &customer).await,
+            [] as [Value; 0],
+            "{engine:?}"
+        );
+        assert_eq!(
+            super::receipts(&service, GRANSKAUEN).await,
+            [] as [Value; 0],
+            "{engine:?}"
+        );
         assert_eq!(own(&service, BLABAERLIA, &customer).await.len(), 1, "{engine:?}");
         let kept = super::receipt(&service, BLABAERLIA, &id).await;
         assert_eq!(kept["state"], "published", "{engine:?}");
@@ -170,14 +216,26 @@ async fn a_bank_sees_no_delivery_and_no_record_of_another() {
 async fn a_successor_and_its_predecessor_share_the_predecessors_set() {
     for engine in ENGINES {
         let service = Service::start(engine).await;
-        service.replace_participants(&participants(), "a file was read again").await;
+        service
+            .replace_participants(&participants(), "a file was read again")
+            .await;
         let who: Vec<String> = people().take(2).collect();
         let successor = service.issuer.bank_token(BLABAERLIA);
-        let set = service.v2(Method::PUT, PREDECESSOR, "relationships").body(owners(&who[..1]));
+        let set = service
+            .v2(Method::PUT, PREDECESSOR, "relationships")
+            .body(owners(&who[..1]));
         assert_eq!(call_as(&service, &successor, set).await.0, 200, "{engine:?}");
         assert_eq!(own(&service, PREDECESSOR, &who[0]).await.len(), 1, "{engine:?}");
-        assert_eq!(own(&service, BLABAERLIA, &who[0]).await, [] as [Value; 0], "{engine:?}: a set of its own");
-        assert_eq!(service.listed(&who[0]).await[0]["organizationID"], BLABAERLIA, "{engine:?}");
+        assert_eq!(
+            own(&service, BLABAERLIA, &who[0]).await,
+            [] as [Value; 0],
+            "{engine:?}: a set of its own"
+        );
+        assert_eq!(
+            service.listed(&who[0]).await[0]["organizationID"],
+            BLABAERLIA,
+            "{engine:?}"
+        );
         let mut receipts = super::receipts(&service, PREDECESSOR).await;
         assert_eq!(receipts.len(), 1, "{engine:?}");
         assert_eq!(receipts.remove(0)["state"], "published", "{engine:?}");

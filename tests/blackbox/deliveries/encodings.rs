@@ -45,7 +45,11 @@ async fn a_compressed_set_is_the_set_and_its_hash_that_of_what_it_decodes_to() {
             ("identity", set.clone().into_bytes()),
         ] {
             let (status, receipt) = put_encoded(&service, encoding, body).await;
-            assert_eq!((status, &receipt["stored"]), (200, &json!(6_000)), "{engine:?} {encoding}: {receipt}");
+            assert_eq!(
+                (status, &receipt["stored"]),
+                (200, &json!(6_000)),
+                "{engine:?} {encoding}: {receipt}"
+            );
             assert_eq!(receipt["sha256"], sha256(&set), "{encoding}");
         }
         assert!(is_listed(&service, &who[5_999]).await, "{engine:?}");
@@ -80,9 +84,16 @@ async fn what_does_not_decode_leaves_the_former_set() {
         ];
         for (number, (encoding, body)) in bad.into_iter().enumerate() {
             let (status, body) = put_encoded(&service, encoding, body).await;
-            assert_eq!((status, &body["errorCode"]), (400, &json!("KFR-004")), "{engine:?} {number}: {body}");
+            assert_eq!(
+                (status, &body["errorCode"]),
+                (400, &json!("KFR-004")),
+                "{engine:?} {number}: {body}"
+            );
             assert_eq!(body["details"][0]["parameter"], "body", "{number}");
-            assert!(is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await, "{number}");
+            assert!(
+                is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await,
+                "{number}"
+            );
             newest(&service, BLABAERLIA, "abandoned").await;
         }
         for encoding in ["br", "deflate", "gzip, gzip", "zstd, gzip", "gzip,"] {
@@ -91,7 +102,9 @@ async fn what_does_not_decode_leaves_the_former_set() {
             assert_eq!(body["details"][0]["parameter"], "Content-Encoding", "{encoding}");
         }
         let twice = service.v2(Method::PUT, BLABAERLIA, "relationships?confirmShrink=true");
-        let twice = twice.header("Content-Encoding", "identity").header("Content-Encoding", "gzip");
+        let twice = twice
+            .header("Content-Encoding", "identity")
+            .header("Content-Encoding", "gzip");
         assert_eq!(send(twice.body(set)).await.0, 400, "{engine:?}: two encodings");
     }
 }

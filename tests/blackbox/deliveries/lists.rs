@@ -9,7 +9,10 @@ async fn page(service: &Service, query: &str) -> (Vec<String>, Option<String>) {
     let (status, page) = send(service.v2(Method::GET, BLABAERLIA, &format!("deliveries{query}"))).await;
     assert_eq!(status, 200, "{page}");
     let ids = page["deliveries"].as_array().unwrap().iter().map(id_of).collect();
-    (ids, page.get("nextBefore").map(|id| id.as_str().unwrap().to_owned()))
+    (
+        ids,
+        page.get("nextBefore").map(|id| id.as_str().unwrap().to_owned()),
+    )
 }
 
 /// All ids, by pages of a size.
@@ -60,7 +63,11 @@ async fn a_page_that_is_none_is_refused() {
         ("?page=1", "query"),
     ] {
         let (status, body) = send(service.v2(Method::GET, BLABAERLIA, &format!("deliveries{query}"))).await;
-        assert_eq!((status, &body["errorCode"]), (400, &json!("KFR-004")), "{query}: {body}");
+        assert_eq!(
+            (status, &body["errorCode"]),
+            (400, &json!("KFR-004")),
+            "{query}: {body}"
+        );
         let details = body["details"].as_array().unwrap();
         let named: Vec<&Value> = details.iter().map(|detail| &detail["parameter"]).collect();
         assert_eq!(named, [parameter], "{query}");

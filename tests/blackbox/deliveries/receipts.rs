@@ -66,7 +66,11 @@ async fn a_receipt_reads_later_as_it_was_given_and_after_a_kill_too() {
         assert_eq!(list, [changed.clone(), given.clone()], "{engine:?}");
         kill_and_restart(&mut service).await;
         assert_eq!(receipts(&service, GRANSKAUEN).await, list, "{engine:?}");
-        assert_eq!(receipt(&service, GRANSKAUEN, &id_of(&given)).await, given, "{engine:?}");
+        assert_eq!(
+            receipt(&service, GRANSKAUEN, &id_of(&given)).await,
+            given,
+            "{engine:?}"
+        );
     }
 }
 
@@ -76,19 +80,34 @@ async fn a_delivery_is_receiving_until_its_last_byte() {
         let service = Service::start(engine).await;
         let who: Vec<String> = people().take(2).collect();
         let (pieces, body) = streamed();
-        let sending = tokio::spawn(service.v2(Method::PUT, BLABAERLIA, "relationships").body(body).send());
+        let sending = tokio::spawn(
+            service
+                .v2(Method::PUT, BLABAERLIA, "relationships")
+                .body(body)
+                .send(),
+        );
         pieces.send(Ok(owners(&who[..1]))).await.unwrap();
         let receiving = newest(&service, BLABAERLIA, "receiving").await;
-        assert_eq!((&receiving["kind"], &receiving["register"]), (&json!("wholeSet"), &json!("KAR")));
+        assert_eq!(
+            (&receiving["kind"], &receiving["register"]),
+            (&json!("wholeSet"), &json!("KAR"))
+        );
         for unknown in ["publishedAt", "sha256"] {
-            assert!(receiving.get(unknown).is_none(), "{engine:?} {unknown}: {receiving}");
+            assert!(
+                receiving.get(unknown).is_none(),
+                "{engine:?} {unknown}: {receiving}"
+            );
         }
         pieces.send(Ok(owners(&who[1..]))).await.unwrap();
         drop(pieces);
         let given: Value = sending.await.unwrap().unwrap().json().await.unwrap();
         assert_eq!(given["deliveryID"], receiving["deliveryID"]);
         assert_eq!(given["receivedAt"], receiving["receivedAt"]);
-        assert_eq!(receipt(&service, BLABAERLIA, &id_of(&given)).await, given, "{engine:?}");
+        assert_eq!(
+            receipt(&service, BLABAERLIA, &id_of(&given)).await,
+            given,
+            "{engine:?}"
+        );
     }
 }
 
@@ -98,12 +117,19 @@ async fn what_was_cut_off_or_killed_is_abandoned() {
         let mut service = Service::start(engine).await;
         let who: Vec<String> = people().take(2).collect();
         for path in ["relationships", "relationships/changes"] {
-            let method = if path == "relationships" { Method::PUT } else { Method::POST };
+            let method = if path == "relationships" {
+                Method::PUT
+            } else {
+                Method::POST
+            };
             let (pieces, body) = streamed();
             let sending = tokio::spawn(service.v2(method.clone(), BLABAERLIA, path).body(body).send());
             pieces.send(Ok(owners(&who[..1]))).await.unwrap();
             let receiving = newest(&service, BLABAERLIA, "receiving").await;
-            pieces.send(Err(std::io::Error::other("cut on purpose"))).await.unwrap();
+            pieces
+                .send(Err(std::io::Error::other("cut on purpose")))
+                .await
+                .unwrap();
             assert!(sending.await.unwrap().is_err());
             let cut = newest(&service, BLABAERLIA, "abandoned").await;
             assert_eq!(cut["deliveryID"], receiving["deliveryID"], "{engine:?}");
@@ -117,7 +143,11 @@ async fn what_was_cut_off_or_killed_is_abandoned() {
             assert!(sending.await.unwrap().is_err());
             let killed = receipt(&service, BLABAERLIA, &id_of(&receiving)).await;
             assert_eq!(killed["state"], "abandoned", "{engine:?}");
-            assert_eq!(receipt(&service, BLABAERLIA, &id_of(&cut)).await, cut, "{engine:?}");
+            assert_eq!(
+                receipt(&service, BLABAERLIA, &id_of(&cut)).await,
+                cut,
+                "{engine:?}"
+            );
         }
         // Nothing is in the way of the next.
         published(put(&service, BLABAERLIA, "", owners(&who)).await);
@@ -137,7 +167,8 @@ async fn a_whole_set_is_superseded_by_the_next_and_stands_again_when_that_is_rol
         assert_eq!(undone["discardedDeliveries"], json!([second]));
         let states = async |service: &Service| {
             let receipts = receipts(service, BLABAERLIA).await;
-            let state = |id: &String| receipts.iter().find(|r| r["deliveryID"] == **id).unwrap()["state"].clone();
+            let state =
+                |id: &String| receipts.iter().find(|r| r["deliveryID"] == **id).unwrap()["state"].clone();
             [&first, &second, &kept].map(state)
         };
         let expected = ["published", "rolledBack", "published"].map(|state| json!(state));
@@ -166,8 +197,15 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
             record(&who[1], "owner", &json!({secret: 1})),
         ]);
         let (status, refused) = put(&service, BLABAERLIA, "", set).await;
-        assert_eq!((status, &refused["errorCode"]), (422, &json!("KFR-012")), "{refused}");
-        assert_eq!((&refused["state"], &refused["rejected"]), (&json!("rejected"), &json!(5)));
+        assert_eq!(
+            (status, &refused["errorCode"]),
+            (422, &json!("KFR-012")),
+            "{refused}"
+        );
+        assert_eq!(
+            (&refused["state"], &refused["rejected"]),
+            (&json!("rejected"), &json!(5))
+        );
         let path = format!("deliveries/{}/rejects", id_of(&refused));
         let mut told = Vec::new();
         for _ in 0..2 {
@@ -176,16 +214,26 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
             assert_eq!(response.headers()["Content-Type"], "application/x-ndjson");
             let text = response.text().await.unwrap();
             for held in [&who[1], "13097248032", "12345678901", secret] {
-                assert!(!text.contains(held) && !refused.to_string().contains(held), "{text}");
+                assert!(
+                    !text.contains(held) && !refused.to_string().contains(held),
+                    "{text}"
+                );
             }
-            told = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+            told = text
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .collect();
             kill_and_restart(&mut service).await;
         }
         assert_eq!(json!(told), refused["rejects"]);
         let what = |reject: &Value| {
             assert_eq!(reject.as_object().unwrap().len(), 4, "{reject}");
             assert!(reject["reason"].as_str().unwrap().len() > 5, "{reject}");
-            (reject["line"].as_u64(), reject["code"].clone(), reject["parameter"].clone())
+            (
+                reject["line"].as_u64(),
+                reject["code"].clone(),
+                reject["parameter"].clone(),
+            )
         };
         let found: Vec<_> = told.iter().map(what).collect();
         let expected = [
@@ -209,7 +257,10 @@ async fn bad_lines_up_to_max_rejects_are_left_out_and_one_more_rejects_all() {
         let (status, refused) = put(&service, BLABAERLIA, "?maxRejects=1", set.clone()).await;
         assert_eq!((status, &refused["rejected"]), (422, &json!(2)), "{refused}");
         let (_, taken) = put(&service, BLABAERLIA, "?maxRejects=2", set).await;
-        assert_eq!((&taken["read"], &taken["stored"], &taken["rejected"]), (&json!(4), &json!(2), &json!(2)));
+        assert_eq!(
+            (&taken["read"], &taken["stored"], &taken["rejected"]),
+            (&json!(4), &json!(2), &json!(2))
+        );
         let id = published((200, taken));
         for customer in &who[..2] {
             assert!(super::is_listed(&service, customer).await, "{engine:?}");
@@ -219,7 +270,11 @@ async fn bad_lines_up_to_max_rejects_are_left_out_and_one_more_rejects_all() {
         assert_eq!(text.lines().count(), 2, "{text}");
         for bad in ["-1", "x", "1.5", ""] {
             let (status, body) = put(&service, BLABAERLIA, &format!("?maxRejects={bad}"), "").await;
-            assert_eq!((status, &body["details"][0]["parameter"]), (400, &json!("maxRejects")), "{body}");
+            assert_eq!(
+                (status, &body["details"][0]["parameter"]),
+                (400, &json!("maxRejects")),
+                "{body}"
+            );
         }
     }
 }
@@ -231,10 +286,18 @@ async fn a_delivery_that_is_nobodys_is_not_found() {
         let id = published(put(&service, BLABAERLIA, "", "").await);
         tokio::time::sleep(Duration::from_millis(1)).await;
         for delivery in ["0197a5b0-0000-7000-8000-000000000000", "x", "%00"] {
-            for (method, tail) in [(Method::GET, ""), (Method::GET, "/rejects"), (Method::POST, "/rollback")] {
+            for (method, tail) in [
+                (Method::GET, ""),
+                (Method::GET, "/rejects"),
+                (Method::POST, "/rollback"),
+            ] {
                 let request = service.v2(method, BLABAERLIA, &format!("deliveries/{delivery}{tail}"));
                 let (status, body) = send(request).await;
-                assert_eq!((status, &body["errorCode"]), (404, &json!("KFR-008")), "{engine:?} {tail}");
+                assert_eq!(
+                    (status, &body["errorCode"]),
+                    (404, &json!("KFR-008")),
+                    "{engine:?} {tail}"
+                );
             }
         }
         let (status, _) = send(service.v2(Method::GET, GRANSKAUEN, &format!("deliveries/{id}"))).await;

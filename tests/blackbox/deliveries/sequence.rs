@@ -1,17 +1,29 @@
 //! `Delivery-Sequence`: without gap or repeat, for each bank and register.
 
-use super::{BLABAERLIA, GRANSKAUEN, changing, conflict, kill_and_restart, newest, owners, published, put, receipt, send};
+use super::{
+    BLABAERLIA, GRANSKAUEN, changing, conflict, kill_and_restart, newest, owners, published, put, receipt,
+    send,
+};
 use crate::harness::identifiers::people;
 use crate::harness::{ENGINES, Service};
 use serde_json::{Value, json};
 
-async fn numbered(service: &Service, bank: &str, query: &str, sequence: &str, changes: &[Value]) -> (u16, Value) {
+async fn numbered(
+    service: &Service,
+    bank: &str,
+    query: &str,
+    sequence: &str,
+    changes: &[Value],
+) -> (u16, Value) {
     send(changing(service, bank, query, changes).header("Delivery-Sequence", sequence)).await
 }
 
 fn expects(answer: (u16, Value), number: u64) {
     let (parameter, reason) = conflict(answer);
-    assert_eq!((parameter.as_str(), reason), ("Delivery-Sequence", format!("{number} is expected")));
+    assert_eq!(
+        (parameter.as_str(), reason),
+        ("Delivery-Sequence", format!("{number} is expected"))
+    );
 }
 
 #[tokio::test]
@@ -22,11 +34,18 @@ async fn a_gap_or_repeat_is_a_conflict_that_names_the_number_expected() {
         expects(numbered(&service, GRANSKAUEN, kar, "2", &[]).await, 1);
         newest(&service, GRANSKAUEN, "abandoned").await;
         let id = published(numbered(&service, GRANSKAUEN, kar, "1", &[]).await);
-        assert_eq!(receipt(&service, GRANSKAUEN, &id).await["deliverySequence"], 1, "{engine:?}");
+        assert_eq!(
+            receipt(&service, GRANSKAUEN, &id).await["deliverySequence"],
+            1,
+            "{engine:?}"
+        );
         expects(numbered(&service, GRANSKAUEN, kar, "1", &[]).await, 2);
         expects(numbered(&service, GRANSKAUEN, kar, "3", &[]).await, 2);
         kill_and_restart(&mut service).await;
-        expects(numbered(&service, GRANSKAUEN, kar, "18446744073709551615", &[]).await, 2);
+        expects(
+            numbered(&service, GRANSKAUEN, kar, "18446744073709551615", &[]).await,
+            2,
+        );
         published(numbered(&service, GRANSKAUEN, kar, "2", &[]).await);
         // Each bank and register counts for itself.
         expects(numbered(&service, GRANSKAUEN, "?register=KFR", "3", &[]).await, 1);
@@ -64,7 +83,11 @@ async fn a_number_is_a_number_from_one_on_once() {
     let service = Service::start(ENGINES[0]).await;
     for bad in ["0", "-1", "x", "1.0", "", "18446744073709551616"] {
         let (status, body) = numbered(&service, BLABAERLIA, "", bad, &[]).await;
-        assert_eq!((status, &body["details"][0]["parameter"]), (400, &json!("Delivery-Sequence")), "{bad}");
+        assert_eq!(
+            (status, &body["details"][0]["parameter"]),
+            (400, &json!("Delivery-Sequence")),
+            "{bad}"
+        );
     }
     let twice = changing(&service, BLABAERLIA, "", &[]).header("Delivery-Sequence", "1");
     assert_eq!(send(twice.header("Delivery-Sequence", "1")).await.0, 400);

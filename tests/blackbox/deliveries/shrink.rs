@@ -1,6 +1,8 @@
 //! The shrink guard: a whole set below half of the present one has to be meant.
 
-use super::{BLABAERLIA, GRANSKAUEN, change, conflict, is_listed, newest, owners, published, put, record, restart};
+use super::{
+    BLABAERLIA, GRANSKAUEN, change, conflict, is_listed, newest, owners, published, put, record, restart,
+};
 use crate::harness::identifiers::people;
 use crate::harness::{ENGINES, Service};
 use serde_json::json;
@@ -27,7 +29,11 @@ async fn a_set_below_half_of_the_present_one_is_refused_unless_confirmed() {
         published(put(&service, BLABAERLIA, "?confirmShrink=true", "").await);
         published(put(&service, BLABAERLIA, "", "").await);
         let (status, body) = put(&service, BLABAERLIA, "?confirmShrink=yes", "").await;
-        assert_eq!((status, &body["details"][0]["parameter"]), (400, &json!("confirmShrink")), "{body}");
+        assert_eq!(
+            (status, &body["details"][0]["parameter"]),
+            (400, &json!("confirmShrink")),
+            "{body}"
+        );
     }
 }
 
@@ -42,13 +48,19 @@ async fn only_running_records_count_and_each_once() {
         conflict(put(&service, BLABAERLIA, "", closed).await);
         published(put(&service, BLABAERLIA, "", owners(&who[..4])).await);
         // The same records put again and again are no more than they were.
-        let again: Vec<_> = who[..4].iter().map(|c| json!({"put": record(c, "other", &json!({}))})).collect();
+        let again: Vec<_> = who[..4]
+            .iter()
+            .map(|c| json!({"put": record(c, "other", &json!({}))}))
+            .collect();
         for _ in 0..3 {
             published(change(&service, BLABAERLIA, "", &again).await);
         }
         published(put(&service, BLABAERLIA, "", owners(&who[..4])).await);
         // And what was put since counts.
-        let more: Vec<_> = who[4..].iter().map(|c| json!({"put": record(c, "owner", &json!({}))})).collect();
+        let more: Vec<_> = who[4..]
+            .iter()
+            .map(|c| json!({"put": record(c, "owner", &json!({}))}))
+            .collect();
         published(change(&service, BLABAERLIA, "", &more).await);
         conflict(put(&service, BLABAERLIA, "", owners(&who[..3])).await);
     }
