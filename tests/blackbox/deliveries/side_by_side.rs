@@ -2,7 +2,7 @@
 
 use super::{
     BLABAERLIA, GRANSKAUEN, change, conflict, id_of, is_listed, newest, own, owners, published, put,
-    rebuild_index, record, roll_back, send,
+    rebuild_index, record, roll_back,
 };
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::people;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 pub struct Running {
     pieces: Sender<Result<String, std::io::Error>>,
-    sending: JoinHandle<(u16, Value)>,
+    sending: JoinHandle<reqwest::Result<reqwest::Response>>,
     pub id: String,
 }
 
@@ -23,10 +23,16 @@ impl Running {
     /// A delivery that has begun and waits for more.
     pub async fn begin(service: &Service, method: Method, bank: &str, tail: &str) -> Self {
         let (pieces, body) = streamed();
-        let sending = tokio::spawn(send(service.v2(method, bank, tail).body(body)));
+        let sending = tokio::spawn(service.v2(method, bank, tail).body(body).send());
         pieces.send(Ok("\n".to_owned())).await.unwrap();
         let id = id_of(&newest(service, bank, "receiving").await);
         Self { pieces, sending, id }
+    }
+
+    /// Sends nothing more, and does not end either.
+    pub async fn give_up(self) -> (u16, Value) {
+        let answer = self.sending.await.unwrap().unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     /// The rest in small pieces, for as long as the service is there; whether it was acknowledged.
@@ -53,13 +59,15 @@ impl Running {
 
     async fn end_unless_killed(self) -> bool {
         drop(self.pieces);
-        self.sending.await.is_ok_and(|(status, _)| status == 200)
+        let answer = self.sending.await.unwrap();
+        answer.is_ok_and(|answer| answer.status() == 200)
     }
 
     pub async fn finish(self, rest: String) -> (u16, Value) {
         self.pieces.send(Ok(rest)).await.unwrap();
         drop(self.pieces);
-        self.sending.await.unwrap()
+        let answer = self.sending.await.unwrap().unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 }
 
