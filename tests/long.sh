@@ -10,3 +10,9 @@ AUDIT_ENTRIES=1000000 cargo test --locked --release --test audit a_million -- --
 
 echo "== record of use: 200 kills under load"
 AUDIT_KILLS=200 cargo test --locked --release --test blackbox audit::kills -- --nocapture
+
+echo "== deliveries: 1,000 random histories, 500 kills, bombs up to the default bounds, 10 million bad lines"
+DELIVERY_SEQUENCES=1000 cargo test --locked --release --test blackbox deliveries::model -- --nocapture
+DELIVERY_KILLS=500 cargo test --locked --release --test blackbox deliveries::kills -- --nocapture
+DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
+    cargo test --locked --release --test blackbox deliveries::hostile -- --nocapture --test-threads=1
