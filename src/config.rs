@@ -134,7 +134,7 @@ pub struct DeliverySettings {
     pub max_body_bytes: u64,
     pub max_line_bytes: usize,
     pub max_lines: u64,
-    pub max_batch_bytes: usize,
+    pub max_batch_bytes: u64,
     pub shrink_percent: u64,
     pub idempotency_days: u32,
     pub rollback_days: u32,

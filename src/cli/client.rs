@@ -120,14 +120,44 @@ pub fn refused(status: StatusCode, body: &Value) -> Failure {
         .and_then(Value::as_array)
         .into_iter()
         .flatten();
-    let details: Vec<String> = details
-        .map(|detail| format!("{} {}", text(detail, "parameter"), text(detail, "reason")))
+    let details: String = details
+        .map(|detail| format!("; {} {}", text(detail, "parameter"), text(detail, "reason")))
         .collect();
     let (code, message) = (text(body, "errorCode"), text(body, "errorMessage"));
     let correlation = text(body, "correlationID");
     Failure(format!(
-        "{} {code} {message}; {} (correlationID {correlation})",
-        status.as_u16(),
-        details.join("; ")
+        "{} {code} {message}{details} (correlationID {correlation})",
+        status.as_u16()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_the_service_says_cannot_move_the_cursor() {
+        let body = json!({
+            "errorCode": "KFR-011", "errorMessage": "Conflict\u{1b}[2J", "correlationID": null,
+            "details": [{"parameter": "register", "reason": "is being\r\ndelivered"}, {"parameter": 7}],
+        });
+        let Failure(said) = refused(StatusCode::CONFLICT, &body);
+        assert_eq!(
+            said,
+            "409 KFR-011 Conflict[2J; register is beingdelivered; 7  (correlationID )"
+        );
+        assert_eq!(
+            refused(StatusCode::BAD_GATEWAY, &Value::Null).0,
+            "502   (correlationID )"
+        );
+    }
+
+    #[test]
+    fn only_not_now_is_passing() {
+        let passing: Vec<u16> = (100..600)
+            .filter(|status| is_passing(StatusCode::from_u16(*status).unwrap()))
+            .collect();
+        assert_eq!(passing, [408, 429, 502, 503, 504]);
+    }
 }

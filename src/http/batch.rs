@@ -1,89 +1,81 @@
-//! The items of a KFR batch.
+//! The items of a KFR batch: `ID` or `ID#YYYY-MM-DD`, the first day.
 
 use super::bank_calls::BankRefusal;
 use super::error::Detail;
 use crate::domain::calendar::parse_day;
 use crate::domain::identifiers::{CustomerId, IdentifierRules};
-use crate::register::delivery::AddedCustomer;
+use crate::journal::{Reject, RejectCode, Summary};
 use chrono::NaiveDate;
 
-/// Items that are named one by one; a file of a million bad ones is told by its beginning.
-const NAMED_ITEMS: usize = 1_000;
-
-/// What is wrong with one item.
-enum BadItem {
-    Customer(String),
-    Start(&'static str),
-}
-
-/// `ID` or `ID#YYYY-MM-DD`, separated by commas or line breaks; one bad item rejects all, named by position.
-pub fn read_items(
-    text: &str,
+/// Reads an item; all that is wrong with it, at once.
+pub fn read_item(
+    position: u64,
+    item: &[u8],
     rules: &IdentifierRules,
     today: NaiveDate,
-) -> Result<Vec<AddedCustomer>, BankRefusal> {
-    let items = text
-        .split([',', '\n', '\r'])
-        .map(str::trim)
-        .filter(|item| !item.is_empty());
-    let (mut customers, mut bad) = (Vec::new(), Vec::new());
-    for (at, item) in items.enumerate() {
-        match read_item(item, rules, today) {
-            Ok(customer) => customers.push(customer),
-            Err(faults) => bad.extend(faults.into_iter().map(|fault| (at + 1, fault))),
-        }
-    }
-    if bad.is_empty() && customers.is_empty() {
-        let reason = "holds no customer".to_owned();
-        return Err(BankRefusal::InvalidRequest(vec![Detail {
-            parameter: "customers".to_owned(),
-            reason,
-        }]));
-    }
-    if bad.is_empty() {
-        Ok(customers)
-    } else {
-        Err(refuse(&bad))
-    }
-}
-
-/// All that is wrong with an item, at once.
-fn read_item(item: &str, rules: &IdentifierRules, today: NaiveDate) -> Result<AddedCustomer, Vec<BadItem>> {
+) -> Result<(CustomerId, NaiveDate), Vec<Reject>> {
+    let reject = |code, reason: String| Reject {
+        line: position,
+        code,
+        parameter: "customers".to_owned(),
+        reason,
+    };
+    let Ok(item) = std::str::from_utf8(item) else {
+        return Err(vec![reject(
+            RejectCode::InvalidRecord,
+            "must be UTF-8 text".to_owned(),
+        )]);
+    };
+    let item = item.trim_start_matches('\u{feff}').trim();
     let (id, start) = item
         .split_once('#')
         .map_or((item, None), |(id, start)| (id, Some(start.trim())));
-    let customer = CustomerId::parse(id.trim(), rules).map_err(|cause| BadItem::Customer(cause.to_string()));
+    let customer = CustomerId::parse(id.trim(), rules)
+        .map_err(|cause| reject(RejectCode::InvalidCustomer, cause.to_string()));
     let from = match start.map_or(Some(today), parse_day) {
         Some(from) if from <= today => Ok(from),
-        Some(_) => Err(BadItem::Start("must not start after today")),
-        None => Err(BadItem::Start("must start on a day, YYYY-MM-DD")),
+        Some(_) => Err("must not start after today"),
+        None => Err("must start on a day, YYYY-MM-DD"),
     };
+    let from = from.map_err(|reason| reject(RejectCode::InvalidDate, reason.to_owned()));
     match (customer, from) {
-        (Ok(customer), Ok(from)) => Ok(AddedCustomer { customer, from }),
+        (Ok(customer), Ok(from)) => Ok((customer, from)),
         (customer, from) => Err(customer.err().into_iter().chain(from.err()).collect()),
     }
 }
 
-/// A bad customer gives the code before a bad day does.
-fn refuse(bad: &[(usize, BadItem)]) -> BankRefusal {
-    let named = bad.iter().take(NAMED_ITEMS).map(|(position, fault)| Detail {
-        parameter: format!("customers[{position}]"),
-        reason: match fault {
-            BadItem::Customer(reason) => reason.clone(),
-            BadItem::Start(reason) => (*reason).to_owned(),
-        },
-    });
-    let mut details: Vec<Detail> = named.collect();
-    if let more @ 1.. = bad.len() - details.len() {
-        let reason = format!("and {more} more items are not valid");
-        details.push(Detail {
-            parameter: "customers".to_owned(),
-            reason,
-        });
+/// The refusal of a batch with bad items, or with none: a bad customer gives the code before a bad day does.
+pub fn refuse(summary: &Summary) -> BankRefusal {
+    let mut details: Vec<Detail> = summary.rejects.iter().map(detail_of).collect();
+    if summary.counts.read == 0 {
+        details.push(detail("holds no customer".to_owned()));
+        return BankRefusal::InvalidRequest(details);
     }
-    if bad.iter().any(|(_, fault)| matches!(fault, BadItem::Customer(_))) {
+    let mut named: Vec<u64> = summary.rejects.iter().map(|reject| reject.line).collect();
+    named.dedup();
+    if let more @ 1.. = summary.counts.rejected - named.len() as u64 {
+        details.push(detail(format!("and {more} more items are not valid")));
+    }
+    let any = |code| summary.rejects.iter().any(|reject| reject.code == code);
+    if any(RejectCode::InvalidRecord) {
+        BankRefusal::InvalidRequest(details)
+    } else if any(RejectCode::InvalidCustomer) {
         BankRefusal::InvalidCustomer(details)
     } else {
         BankRefusal::InvalidDate(details)
+    }
+}
+
+fn detail_of(reject: &Reject) -> Detail {
+    Detail {
+        parameter: format!("customers[{}]", reject.line),
+        reason: reject.reason.clone(),
+    }
+}
+
+fn detail(reason: String) -> Detail {
+    Detail {
+        parameter: "customers".to_owned(),
+        reason,
     }
 }

@@ -1,6 +1,5 @@
 //! V2 deliveries: a bank's whole set, and its changes, streamed.
 
-pub mod body;
 pub mod history;
 mod order;
 pub mod receipt;
@@ -8,6 +7,7 @@ pub mod receipt;
 use super::answer::Answer;
 use super::bank_calls::BankRefusal;
 use super::bank_request::{AdmittedBank, BankOperation, PostChanges, PutWholeSet};
+use super::body::{DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
 use super::docs::{BankErrors, DeliveryErrors};
 use super::ndjson::{self, ChangeLine, RecordLine};
 use super::request::{arrival_of, rules_of};
@@ -17,28 +17,13 @@ use crate::journal::{Operation, Receipt, Reject};
 use crate::register::delivery::{Delivery, DeliveryError, DeliveryRefusal, Incoming, Line, Order, Taking};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
-use body::{Encoding, LineBlock, read_body};
 use order::read_order;
 use receipt::{ReceiptBody, RejectedBody};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Bounds of a delivery.
-#[derive(Debug, Clone, Copy)]
-pub struct DeliveryLimits {
-    /// Bytes of a body, as sent and decoded.
-    pub max_body_bytes: u64,
-    /// Bytes of a line.
-    pub max_line_bytes: usize,
-    /// Lines of a body.
-    pub max_lines: u64,
-    /// Longest pause between two pieces of a body.
-    pub pause: Duration,
-}
 
 /// Parses one line of a delivery to a register.
-type ParseLine = fn(u64, &[u8], Register, &IdentifierRules) -> Result<Line, Reject>;
+type ParseLine = fn(u64, &[u8], Register, &IdentifierRules) -> Result<Line, Vec<Reject>>;
 
 /// Replaces the whole set of the bank in a register. Lookups see the former set until the new one is complete.
 #[utoipa::path(
@@ -117,11 +102,12 @@ async fn take_delivery<O: BankOperation>(
     limits: &DeliveryLimits,
     body: Payload,
 ) -> Result<Receipt, BankRefusal> {
-    let operation = order.operation;
+    let (operation, limits) = (order.operation, limits.delivery);
+    let (body, lines, workers) = (pieces_of(body, limits), Separation::Lines, &delivery.workers);
     let taken = match delivery.begin(order, bank.arrival().today).await {
         Err(refusal) => Err(refusal),
         Ok(Taking::Repeat(repeat)) => {
-            let sha256 = read_body(body, encoding, *limits, &delivery.workers, |_| Ok(())).await?;
+            let sha256 = read_body(body, encoding, lines, limits, workers, |_| Ok(())).await?;
             delivery.repeat(&repeat, sha256).await
         }
         Ok(Taking::New(incoming)) => {
@@ -129,7 +115,7 @@ async fn take_delivery<O: BankOperation>(
             let incoming = Arc::new(*incoming);
             let taker = Arc::clone(&incoming);
             let take = move |block: LineBlock| take_block(&taker, &block, parse, &rules);
-            let sha256 = read_body(body, encoding, *limits, &delivery.workers, take).await?;
+            let sha256 = read_body(body, encoding, lines, limits, workers, take).await?;
             let incoming = Arc::into_inner(incoming).ok_or(DeliveryError::Panicked)?;
             match operation {
                 Operation::WholeSet => delivery.publish_whole_set(incoming, sha256).await,

@@ -1,27 +1,26 @@
 //! The only map from errors to the wire: status, code and message of both families,
 //! Norwegian `ERR-…` for agencies and English `KFR-…` for banks.
 
-use super::bank_calls::BankRefusal;
+mod banks;
+
 use crate::access::authenticator::AuthenticationError;
 use crate::access::limits::OverLimit;
 use crate::access::terms::{OutsideTerms, Term};
 use crate::audit::{Conclusion, ListedBanks};
 use crate::domain::participants::Coverage;
-use crate::register::delivery::{Conflict, DeliveryError};
 use crate::register::lookup::{
     AccountAnswer, Fault, FaultKind, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use banks::BankError;
 use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Deliveries that a conflict names one by one.
-const NAMED_DELIVERIES: usize = 100;
 /// Seconds after which a caller may try again what is unavailable now.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
@@ -70,6 +69,8 @@ pub struct Problem {
     challenge: Option<String>,
     /// `Retry-After` of a 429 or 503, in seconds.
     retry_after: u64,
+    /// A conflict that passes by itself tells `Retry-After` too.
+    passes: bool,
 }
 
 impl Problem {
@@ -81,6 +82,7 @@ impl Problem {
             details: Vec::new(),
             challenge: None,
             retry_after: RETRY_AFTER_SECONDS,
+            passes: false,
         }
     }
 
@@ -172,32 +174,6 @@ impl Problem {
         Self::bank(BankError::Unavailable)
     }
 
-    fn bank(error: BankError) -> Self {
-        let (status, code, message) = match error {
-            BankError::NotAuthenticated => {
-                (StatusCode::UNAUTHORIZED, "KFR-001", "Client is not authenticated")
-            }
-            BankError::NoAccess => (StatusCode::FORBIDDEN, "KFR-002", "Client has no access"),
-            BankError::WrongOrganization => (StatusCode::FORBIDDEN, "KFR-003", "Wrong organisation number"),
-            BankError::InvalidRequest => (StatusCode::BAD_REQUEST, "KFR-004", "Invalid request"),
-            BankError::InvalidCustomer => (StatusCode::BAD_REQUEST, "KFR-005", "Invalid customer identifier"),
-            BankError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "KFR-007", "Internal error"),
-            BankError::NotFound => (StatusCode::NOT_FOUND, "KFR-008", "Not found"),
-            BankError::InvalidType => (StatusCode::BAD_REQUEST, "KFR-009", "Invalid relationship type"),
-            BankError::InvalidDate => (StatusCode::BAD_REQUEST, "KFR-010", "Invalid date"),
-            BankError::Conflict => (StatusCode::CONFLICT, "KFR-011", "Conflict"),
-            BankError::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "KFR-012", "Delivery rejected"),
-            BankError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "KFR-013", "Request too large"),
-            BankError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "KFR-014", "Request too slow"),
-            BankError::Unavailable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "KFR-016",
-                "Temporarily unavailable",
-            ),
-        };
-        Self::new(status, code, message)
-    }
-
     fn with(self, details: Vec<Detail>) -> Self {
         Self { details, ..self }
     }
@@ -211,10 +187,11 @@ impl Problem {
         {
             response.insert_header((header::WWW_AUTHENTICATE, value));
         }
-        if matches!(
+        let passes = matches!(
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        ) {
+        );
+        if passes || self.passes {
             response.insert_header((header::RETRY_AFTER, self.retry_after));
         }
         response.json(ErrorBody {
@@ -241,44 +218,6 @@ fn challenge(cause: &AuthenticationError) -> String {
         }
         None => "Bearer error=\"invalid_token\"".to_owned(),
     }
-}
-
-/// The errors of the KFR family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BankError {
-    NotAuthenticated,
-    NoAccess,
-    WrongOrganization,
-    InvalidRequest,
-    InvalidCustomer,
-    Internal,
-    NotFound,
-    InvalidType,
-    InvalidDate,
-    Conflict,
-    Rejected,
-    TooLarge,
-    TooSlow,
-    Unavailable,
-}
-
-impl BankError {
-    const ALL: [Self; 14] = [
-        Self::NotAuthenticated,
-        Self::NoAccess,
-        Self::WrongOrganization,
-        Self::InvalidRequest,
-        Self::InvalidCustomer,
-        Self::Internal,
-        Self::NotFound,
-        Self::InvalidType,
-        Self::InvalidDate,
-        Self::Conflict,
-        Self::Rejected,
-        Self::TooLarge,
-        Self::TooSlow,
-        Self::Unavailable,
-    ];
 }
 
 impl From<&Refusal> for Problem {
@@ -360,90 +299,6 @@ fn details(faults: &[Fault]) -> Vec<Detail> {
         reason: fault.reason.clone(),
     };
     faults.iter().map(detail).collect()
-}
-
-impl From<&BankRefusal> for Problem {
-    fn from(refusal: &BankRefusal) -> Self {
-        match refusal {
-            BankRefusal::MissingScope | BankRefusal::NotParticipating => Self::bank(BankError::NoAccess),
-            BankRefusal::OtherBank => Self::bank(BankError::WrongOrganization),
-            BankRefusal::InvalidRequest(details) => {
-                Self::bank(BankError::InvalidRequest).with(details.clone())
-            }
-            BankRefusal::InvalidCustomer(details) => {
-                Self::bank(BankError::InvalidCustomer).with(details.clone())
-            }
-            BankRefusal::InvalidType(details) => Self::bank(BankError::InvalidType).with(details.clone()),
-            BankRefusal::InvalidDate(details) => Self::bank(BankError::InvalidDate).with(details.clone()),
-            BankRefusal::NothingRuns | BankRefusal::NoSuchDelivery => Self::bank(BankError::NotFound),
-            BankRefusal::Conflict(conflict) => Self::bank(BankError::Conflict).with(vec![at_odds(conflict)]),
-            BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
-            BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
-            BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
-            BankRefusal::Failed(cause) => Self::bank(failed(cause)),
-            BankRefusal::Published(refusal) => Self::from(refusal),
-        }
-    }
-}
-
-/// What a delivery is at odds with, and what to do.
-fn at_odds(conflict: &Conflict) -> Detail {
-    let (parameter, reason) = match conflict {
-        Conflict::Running(delivery) => (
-            "register",
-            format!("delivery {delivery} to the same register is under way; wait for its receipt"),
-        ),
-        Conflict::KeyReused(delivery) => (
-            "Idempotency-Key",
-            format!("delivery {delivery} came with this key and another body; take a new key"),
-        ),
-        Conflict::Sequence { expected } => ("Delivery-Sequence", format!("{expected} is expected")),
-        Conflict::Shrink { present, running } => (
-            "confirmShrink",
-            format!(
-                "the set has {running} running records where about {present} stand; if that is meant, confirmShrink=true"
-            ),
-        ),
-        Conflict::NotLatest => (
-            "deliveryID",
-            "is not the latest published whole set; only that one can be rolled back".to_owned(),
-        ),
-        Conflict::RollbackTimeOver => (
-            "deliveryID",
-            "was published too long ago to be rolled back; deliver a whole set".to_owned(),
-        ),
-        Conflict::LaterChanges(later) => {
-            let ids: Vec<String> = later
-                .iter()
-                .take(NAMED_DELIVERIES)
-                .map(ToString::to_string)
-                .collect();
-            let reason = format!(
-                "{} deliveries published after it would be lost ({}); if that is meant, discardLaterChanges=true",
-                later.len(),
-                ids.join(", ")
-            );
-            ("discardLaterChanges", reason)
-        }
-    };
-    Detail {
-        parameter: parameter.to_owned(),
-        reason,
-    }
-}
-
-/// What a bank can wait out is 503; what it cannot is 500.
-fn failed(cause: &DeliveryError) -> BankError {
-    match cause {
-        DeliveryError::Index(_)
-        | DeliveryError::Journal(_)
-        | DeliveryError::Replay(_)
-        | DeliveryError::NoJournal
-        | DeliveryError::Behind
-        | DeliveryError::DiskFull { .. }
-        | DeliveryError::TimedOut => BankError::Unavailable,
-        DeliveryError::Panicked => BankError::Internal,
-    }
 }
 
 fn status_of<A>(conclusion: &Result<A, Refusal>) -> u16 {

@@ -4,9 +4,10 @@ use super::answer::Answer;
 use super::bank_calls::BankRefusal;
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
 use super::batch;
+use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
 use super::docs::{BankErrors, KfrAddedErrors, PublishedReadErrors};
 use super::error::Detail;
-use super::multipart;
+use super::multipart::{BatchField, BatchForm, content_of, invalid};
 use super::relationships::CustomerRelationshipsBody;
 use super::request::{Reader, rules_of};
 use crate::audit::Subject;
@@ -14,11 +15,12 @@ use crate::domain::calendar::{Period, parse_day, years_before};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::{Days, judge};
 use crate::domain::relationship::Register;
-use crate::register::delivery::{Delivery, DeliveryError, KfrEffect};
+use crate::register::delivery::{Delivery, DeliveryError, IncomingBatch, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
 use chrono::NaiveDate;
+use std::sync::Arc;
 
 /// The one relationship type there is.
 const RELATIONSHIP_TYPE: &str = "DSOPBANK";
@@ -97,7 +99,7 @@ pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> A
 pub async fn add_list(
     bank: AdmittedBank<AddBatch>,
     delivery: Data<Delivery>,
-    limits: Data<multipart::BatchLimits>,
+    limits: Data<DeliveryLimits>,
     body: Payload,
 ) -> Answer {
     let mut reader = Reader::new(bank.request(), &[]);
@@ -113,19 +115,65 @@ pub async fn add_list(
 async fn add_batch(
     bank: &AdmittedBank<AddBatch>,
     delivery: &Delivery,
-    limits: &multipart::BatchLimits,
+    limits: &DeliveryLimits,
     body: Payload,
 ) -> Result<(), BankRefusal> {
-    let form = multipart::read_batch(bank.request(), body, limits).await?;
-    check_type(&form.customer_type, "customer_type")?;
+    let mut form = BatchForm::new(bank.request(), pieces_of(body, limits.batch))?;
+    let (mut customer_type, mut taken) = (None, None);
+    while let Some(field) = form.next_field().await? {
+        let twice = match field {
+            BatchField::CustomerType(text) => customer_type.replace(text).map(|_| "customer_type"),
+            BatchField::Customers(field) => {
+                let batch = read_customers(bank, delivery, limits.batch, *field).await?;
+                taken.replace(batch).map(|_| "customers")
+            }
+        };
+        if let Some(parameter) = twice {
+            return Err(invalid(parameter, "is sent more than once"));
+        }
+    }
+    let customer_type = customer_type.ok_or_else(|| invalid("customer_type", "is missing"))?;
+    let (batch, sha256) = taken.ok_or_else(|| invalid("customers", "is missing"))?;
+    check_type(&customer_type, "customer_type")?;
+    match delivery.publish_batch(batch, sha256).await? {
+        Ok(_) => Ok(()),
+        Err(summary) => Err(batch::refuse(&summary)),
+    }
+}
+
+/// Takes the items as they come.
+async fn read_customers(
+    bank: &AdmittedBank<AddBatch>,
+    delivery: &Delivery,
+    limits: BodyLimits,
+    field: multer::Field<'static>,
+) -> Result<(IncomingBatch, [u8; 32]), BankRefusal> {
     let (rules, today) = (rules_of(bank.request()), bank.arrival().today);
-    let read = move || batch::read_items(&form.customers, &rules, today);
-    let customers = tokio::task::spawn_blocking(read)
-        .await
-        .map_err(|_| DeliveryError::Panicked)??;
-    Ok(delivery
-        .add_customers(bank.bank(), customers, bank.arrival().today)
-        .await?)
+    let batch = Arc::new(delivery.begin_batch(bank.bank(), today)?);
+    let taker = Arc::clone(&batch);
+    let take = move |items: LineBlock| {
+        let mut block = taker.block();
+        for (position, item) in items.lines() {
+            let item = batch::read_item(position, item, &rules, today);
+            block.push(
+                position,
+                item.map(|(customer, from)| taker.register(customer, from)),
+            );
+        }
+        block.take()
+    };
+    let (content, items) = (content_of(field), Separation::Items);
+    let read = read_body(
+        content,
+        Encoding::Identity,
+        items,
+        limits,
+        &delivery.workers,
+        take,
+    )
+    .await;
+    let batch = Arc::into_inner(batch).ok_or(DeliveryError::Panicked)?;
+    Ok((batch, read?))
 }
 
 /// A bank's own KFR registration of one customer.

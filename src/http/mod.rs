@@ -5,6 +5,7 @@ pub mod answer;
 pub mod bank_calls;
 pub mod bank_request;
 pub mod batch;
+pub mod body;
 pub mod caller;
 pub mod deliveries;
 pub mod docs;

@@ -1,103 +1,93 @@
-//! The form of a KFR batch, read within bounds.
+//! The form of a KFR batch, streamed.
 
 use super::bank_calls::BankRefusal;
+use super::body::{BodyFault, sendable};
 use super::error::Detail;
 use actix_web::HttpRequest;
 use actix_web::http::header;
-use actix_web::web::{Bytes, BytesMut, Payload};
-use futures_util::StreamExt;
-use std::time::Duration;
-
-/// Bounds of a batch.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchLimits {
-    /// Bytes of the whole form.
-    pub max_bytes: usize,
-    /// Longest pause between two pieces of it.
-    pub pause: Duration,
-}
-
-/// The two fields of a batch.
-#[derive(Debug, Default)]
-pub struct BatchForm {
-    pub customer_type: String,
-    pub customers: String,
-}
+use actix_web::web::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use multer::{Constraints, Field, Multipart, SizeLimit};
 
 /// Longest `customer_type`, in bytes.
-const MAX_TYPE_BYTES: usize = 256;
+const MAX_TYPE_BYTES: u64 = 256;
 
-/// Reads the form.
-pub async fn read_batch(
-    request: &HttpRequest,
-    body: Payload,
-    limits: &BatchLimits,
-) -> Result<BatchForm, BankRefusal> {
-    let content_type = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let boundary =
-        content_type.and_then(|text| multer::parse_boundary(text.trim_end_matches([';', ' '])).ok());
-    let boundary = boundary.filter(|text| !text.is_empty());
-    let boundary =
-        boundary.ok_or_else(|| invalid("Content-Type", "must be multipart/form-data with a boundary"))?;
-    let body = read_body(body, limits).await?;
-    let whole = futures_util::stream::once(async move { Ok::<_, std::io::Error>(body) });
-    let constraints = multer::Constraints::new().allowed_fields(vec!["customer_type", "customers"]);
-    let mut form = multer::Multipart::with_constraints(whole, boundary, constraints);
-    let (mut customer_type, mut customers) = (None, None);
-    while let Some(field) = form.next_field().await.map_err(|cause| refusal(&cause))? {
-        let (slot, parameter, limit) = match field.name() {
-            Some("customer_type") => (&mut customer_type, "customer_type", MAX_TYPE_BYTES),
-            _ => (&mut customers, "customers", limits.max_bytes),
+/// A form whose fields come one after the other.
+pub struct BatchForm(Multipart<'static>);
+
+/// A field of the form.
+pub enum BatchField {
+    CustomerType(String),
+    Customers(Box<Field<'static>>),
+}
+
+impl BatchForm {
+    /// Begins to read a form; a malformed boundary is told.
+    pub fn new(
+        request: &HttpRequest,
+        pieces: impl Stream<Item = Result<Bytes, BodyFault>> + 'static,
+    ) -> Result<Self, BankRefusal> {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let boundary =
+            content_type.and_then(|text| multer::parse_boundary(text.trim_end_matches([';', ' '])).ok());
+        let boundary = boundary.filter(|text| !text.is_empty());
+        let boundary =
+            boundary.ok_or_else(|| invalid("Content-Type", "must be multipart/form-data with a boundary"))?;
+        let constraints = Constraints::new()
+            .allowed_fields(vec!["customer_type", "customers"])
+            .size_limit(SizeLimit::new().for_field("customer_type", MAX_TYPE_BYTES));
+        Ok(Self(Multipart::with_constraints(
+            sendable(pieces),
+            boundary,
+            constraints,
+        )))
+    }
+
+    /// The next field; `None` at the end.
+    pub async fn next_field(&mut self) -> Result<Option<BatchField>, BankRefusal> {
+        let Some(field) = self.0.next_field().await.map_err(refusal)? else {
+            return Ok(None);
         };
-        let bytes = field.bytes().await.map_err(|cause| refusal(&cause))?;
-        let text = String::from_utf8(bytes.into())
-            .ok()
-            .filter(|text| text.len() <= limit);
-        let text = text.ok_or_else(|| invalid(parameter, "must be UTF-8 text"))?;
-        if slot
-            .replace(text.trim_start_matches('\u{feff}').to_owned())
-            .is_some()
-        {
-            return Err(invalid(parameter, "is sent more than once"));
+        if field.name() != Some("customer_type") {
+            return Ok(Some(BatchField::Customers(Box::new(field))));
         }
+        let text = field.text().await.map_err(refusal)?;
+        Ok(Some(BatchField::CustomerType(
+            text.trim_start_matches('\u{feff}').to_owned(),
+        )))
     }
-    Ok(BatchForm {
-        customer_type: customer_type.ok_or_else(|| invalid("customer_type", "is missing"))?,
-        customers: customers.ok_or_else(|| invalid("customers", "is missing"))?,
-    })
 }
 
-/// The whole body, within the bounds.
-async fn read_body(mut body: Payload, limits: &BatchLimits) -> Result<Bytes, BankRefusal> {
-    let mut read = BytesMut::new();
-    while let Some(piece) = tokio::time::timeout(limits.pause, body.next())
-        .await
-        .map_err(|_| BankRefusal::TooSlow)?
-    {
-        read.extend_from_slice(&piece.map_err(|_| invalid("body", "ended before its end"))?);
-        if read.len() > limits.max_bytes {
-            return Err(BankRefusal::TooLarge);
-        }
-    }
-    Ok(read.freeze())
+/// The pieces of a field's content.
+pub fn content_of(field: Field<'static>) -> impl Stream<Item = Result<Bytes, BodyFault>> {
+    field.map_err(fault)
 }
 
-fn refusal(cause: &multer::Error) -> BankRefusal {
+/// What stopped the body, or the form in it.
+fn fault(cause: multer::Error) -> BodyFault {
+    match cause {
+        multer::Error::StreamReadFailed(cause) => match cause.downcast::<BodyFault>() {
+            Ok(fault) => *fault,
+            Err(_) => BodyFault::Cut,
+        },
+        _ => BodyFault::NotAForm,
+    }
+}
+
+fn refusal(cause: multer::Error) -> BankRefusal {
     match cause {
         multer::Error::UnknownField { .. } => {
             invalid("body", "holds a field other than customer_type and customers")
         }
-        _ => invalid(
-            "body",
-            "is not multipart/form-data with the boundary that Content-Type names",
-        ),
+        multer::Error::FieldSizeExceeded { .. } => invalid("customer_type", "is too long"),
+        cause => fault(cause).into(),
     }
 }
 
-fn invalid(parameter: &str, reason: &str) -> BankRefusal {
+pub fn invalid(parameter: &str, reason: &str) -> BankRefusal {
     BankRefusal::InvalidRequest(vec![Detail {
         parameter: parameter.to_owned(),
         reason: reason.to_owned(),

@@ -140,9 +140,9 @@ pub fn parse_record(
     line: &[u8],
     register: Register,
     rules: &IdentifierRules,
-) -> Result<Line, Reject> {
+) -> Result<Line, Vec<Reject>> {
     let record = parse_json::<RecordLine>(line).and_then(|line| line.into_record(register, rules));
-    record.map(Line::Put).map_err(|fault| reject(number, fault))
+    record.map(Line::Put).map_err(|fault| vec![reject(number, fault)])
 }
 
 /// Parses a line of changes. The reason of a refusal never repeats the line.
@@ -151,13 +151,13 @@ pub fn parse_change(
     line: &[u8],
     register: Register,
     rules: &IdentifierRules,
-) -> Result<Line, Reject> {
+) -> Result<Line, Vec<Reject>> {
     let change = parse_json::<ChangeLine>(line).and_then(|change| match change {
         ChangeLine::Put(line) => Ok(Line::Put(line.into_record(register, rules)?)),
         ChangeLine::End(line) => line.into_end(rules),
         ChangeLine::Remove(line) => Ok(Line::Remove(line.into_identity(rules)?)),
     });
-    change.map_err(|fault| reject(number, fault))
+    change.map_err(|fault| vec![reject(number, fault)])
 }
 
 fn parse_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Fault> {
@@ -295,9 +295,10 @@ mod tests {
     use super::*;
 
     fn parse(line: &str, register: Register) -> Result<RelationshipRecord, Reject> {
-        match parse_record(7, line.as_bytes(), register, &IdentifierRules::SYNTHETIC)? {
-            Line::Put(record) => Ok(record),
-            line => panic!("{line:?}"),
+        match parse_record(7, line.as_bytes(), register, &IdentifierRules::SYNTHETIC) {
+            Ok(Line::Put(record)) => Ok(record),
+            Ok(line) => panic!("{line:?}"),
+            Err(mut rejects) => Err(rejects.remove(0)),
         }
     }
 

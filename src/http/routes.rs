@@ -7,98 +7,106 @@ use super::{account, deliveries, docs, kfr, participants, relationships, service
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, guard};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, Scope, guard};
 
 /// All routes of the public port.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .service(
-            web::scope("/v2")
-                .app_data(Mount::V2)
-                .service(resource(
-                    "/customers/customerRelationships",
-                    "GET",
-                    [get(relationships::get)],
-                ))
-                .service(resource(
-                    "/customers/accountServicingProvider",
-                    "GET",
-                    [get(account::get)],
-                ))
-                .service(resource("/participants", "GET", [get(participants::list)]))
-                .service(resource("/services", "GET", [get(services::list)]))
-                .service(resource(
-                    "/financialInstitutions/{institution}/relationships",
-                    "GET, PUT",
-                    [
-                        get(deliveries::history::own_records),
-                        put(deliveries::put_whole_set),
-                    ],
-                ))
-                .service(resource(
-                    "/financialInstitutions/{institution}/relationships/changes",
-                    "POST",
-                    [post(deliveries::post_changes)],
-                ))
-                .service(resource(
-                    "/financialInstitutions/{institution}/deliveries",
-                    "GET",
-                    [get(deliveries::history::list)],
-                ))
-                .service(resource(
-                    "/financialInstitutions/{institution}/deliveries/{delivery}",
-                    "GET",
-                    [get(deliveries::history::get)],
-                ))
-                .service(resource(
-                    "/financialInstitutions/{institution}/deliveries/{delivery}/rejects",
-                    "GET",
-                    [get(deliveries::history::rejects)],
-                ))
-                .service(resource(
-                    "/financialInstitutions/{institution}/deliveries/{delivery}/rollback",
-                    "POST",
-                    [post(deliveries::history::roll_back)],
-                ))
-                .default_service(web::to(unknown_resource)),
-        )
-        .service(
-            web::scope("/kar-ws/api/v1")
-                .app_data(Mount::KarWs)
-                .service(resource(
-                    "/customers/customerRelationships",
-                    "GET",
-                    [get(relationships::get_published)],
-                ))
-                .service(resource(
-                    "/customers/accountServicingProvider",
-                    "GET",
-                    [get(account::get_published)],
-                ))
-                .service(resource(
-                    "/customers/financialInstitutions/{institution}/relationshipType/{type}",
-                    "POST, DELETE",
-                    [post(kfr::add), delete(kfr::end)],
-                ))
-                .service(resource(
-                    "/customers/financialInstitutions/{institution}/batch",
-                    "POST",
-                    [post(kfr::add_list)],
-                ))
-                .service(resource(
-                    "/customers/financialInstitutions/{institution}/",
-                    "GET",
-                    [get(kfr::read)],
-                ))
-                .service(resource(
-                    "/customers/financialInstitutions/{institution}",
-                    "GET",
-                    [get(kfr::read)],
-                ))
-                .default_service(web::to(unknown_resource)),
-        )
+        .service(current())
+        .service(published())
         .configure(docs::configure)
         .default_service(web::to(unknown_resource));
+}
+
+fn current() -> impl HttpServiceFactory {
+    let lookups = web::scope("/v2")
+        .app_data(Mount::V2)
+        .service(resource(
+            "/customers/customerRelationships",
+            "GET",
+            [get(relationships::get)],
+        ))
+        .service(resource(
+            "/customers/accountServicingProvider",
+            "GET",
+            [get(account::get)],
+        ))
+        .service(resource("/participants", "GET", [get(participants::list)]))
+        .service(resource("/services", "GET", [get(services::list)]));
+    deliveries_of_banks(lookups).default_service(web::to(unknown_resource))
+}
+
+fn deliveries_of_banks(scope: Scope) -> Scope {
+    scope
+        .service(resource(
+            "/financialInstitutions/{institution}/relationships",
+            "GET, PUT",
+            [
+                get(deliveries::history::own_records),
+                put(deliveries::put_whole_set),
+            ],
+        ))
+        .service(resource(
+            "/financialInstitutions/{institution}/relationships/changes",
+            "POST",
+            [post(deliveries::post_changes)],
+        ))
+        .service(resource(
+            "/financialInstitutions/{institution}/deliveries",
+            "GET",
+            [get(deliveries::history::list)],
+        ))
+        .service(resource(
+            "/financialInstitutions/{institution}/deliveries/{delivery}",
+            "GET",
+            [get(deliveries::history::get)],
+        ))
+        .service(resource(
+            "/financialInstitutions/{institution}/deliveries/{delivery}/rejects",
+            "GET",
+            [get(deliveries::history::rejects)],
+        ))
+        .service(resource(
+            "/financialInstitutions/{institution}/deliveries/{delivery}/rollback",
+            "POST",
+            [post(deliveries::history::roll_back)],
+        ))
+}
+
+fn published() -> impl HttpServiceFactory {
+    web::scope("/kar-ws/api/v1")
+        .app_data(Mount::KarWs)
+        .service(resource(
+            "/customers/customerRelationships",
+            "GET",
+            [get(relationships::get_published)],
+        ))
+        .service(resource(
+            "/customers/accountServicingProvider",
+            "GET",
+            [get(account::get_published)],
+        ))
+        .service(resource(
+            "/customers/financialInstitutions/{institution}/relationshipType/{type}",
+            "POST, DELETE",
+            [post(kfr::add), delete(kfr::end)],
+        ))
+        .service(resource(
+            "/customers/financialInstitutions/{institution}/batch",
+            "POST",
+            [post(kfr::add_list)],
+        ))
+        .service(resource(
+            "/customers/financialInstitutions/{institution}/",
+            "GET",
+            [get(kfr::read)],
+        ))
+        .service(resource(
+            "/customers/financialInstitutions/{institution}",
+            "GET",
+            [get(kfr::read)],
+        ))
+        .default_service(web::to(unknown_resource))
 }
 
 fn resource<const N: usize>(

@@ -2,10 +2,9 @@
 
 use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
 use crate::config::Settings;
-use crate::http::deliveries::DeliveryLimits;
+use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::management;
 use crate::http::middleware::{self, HeaderLimit};
-use crate::http::multipart::BatchLimits;
 use crate::http::routes;
 use actix_web::dev::Server as ActixServer;
 use actix_web::middleware::from_fn;
@@ -22,15 +21,18 @@ pub(super) fn bind_public(
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let delivery = &settings.delivery;
     let pause = Duration::from_secs(delivery.pause_seconds);
-    let delivery_limits = Data::new(DeliveryLimits {
+    let of_deliveries = BodyLimits {
         max_body_bytes: delivery.max_body_bytes,
         max_line_bytes: delivery.max_line_bytes,
         max_lines: delivery.max_lines,
         pause,
-    });
-    let batch_limits = Data::new(BatchLimits {
-        max_bytes: delivery.max_batch_bytes,
-        pause,
+    };
+    let delivery_limits = Data::new(DeliveryLimits {
+        delivery: of_deliveries,
+        batch: BodyLimits {
+            max_body_bytes: delivery.max_batch_bytes,
+            ..of_deliveries
+        },
     });
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
     let parts = parts.clone();
@@ -47,7 +49,6 @@ pub(super) fn bind_public(
             .app_data(delivery.clone())
             .app_data(recorder.clone())
             .app_data(delivery_limits.clone())
-            .app_data(batch_limits.clone())
             .wrap(from_fn(middleware::wrap))
             .configure(routes::configure)
     };

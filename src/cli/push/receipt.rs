@@ -34,7 +34,7 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
         eprintln!("{}\n{}", table(body), rejects(body));
         return Err(Failure(format!(
             "the delivery was rejected: {} bad lines ({})",
-            text(body, "rejected"),
+            rejected(body),
             text(body, "errorCode")
         )));
     }
@@ -46,6 +46,10 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
             "the answer with status {} is no receipt; is --url the service?",
             status.as_u16()
         )));
+    }
+    if rejected(body) > 0 {
+        let (count, id) = (rejected(body), text(body, "deliveryID"));
+        eprintln!("{count} bad lines were left out; deliveries/{id}/rejects tells which");
     }
     if json {
         println!("{}", serde_json::to_string(body)?);
@@ -73,10 +77,17 @@ fn rejects(body: &Value) -> String {
             format!("line {line}: {parameter} {reason}")
         })
         .collect();
-    let rejected = body.get("rejected").and_then(Value::as_u64).unwrap_or_default();
-    let others = rejected.saturating_sub(lines.len() as u64);
+    let others = rejected(body).saturating_sub(lines.len() as u64);
     if others > 0 {
         lines.push(format!("and {others} more"));
     }
     lines.join("\n")
+}
+
+/// How many lines were rejected.
+fn rejected(receipt: &Value) -> u64 {
+    receipt
+        .get("rejected")
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
 }

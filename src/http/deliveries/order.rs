@@ -1,9 +1,9 @@
 //! How a bank asks for its delivery to be taken: parameters and headers.
 
-use super::body::Encoding;
 use crate::domain::relationship::{Register, SetId};
 use crate::http::bank_calls::BankRefusal;
 use crate::http::bank_request::{AdmittedBank, BankOperation};
+use crate::http::body::Encoding;
 use crate::http::error::Detail;
 use crate::http::request::Reader;
 use crate::journal::Operation;

@@ -1,6 +1,7 @@
 //! V2 changes: put, end, remove; in order, all or nothing.
 
-use super::incoming::{DETAILED_REJECTS, HEADER_BYTES, Incoming, Lines};
+use super::incoming::Incoming;
+use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::domain::relationship::SetId;
 use crate::index::layout::Generation;
@@ -34,7 +35,7 @@ impl Delivery {
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
         self.check_sequence(&incoming)?;
-        let lines = incoming.end_input()?;
+        let lines = incoming.intake.end()?;
         let body = self.journal()?.begin_body(incoming.delivery_id);
         let (mut summary, body) = self.write_changes(&incoming, lines, body).await?;
         // The rows were read without their marker; if it is gone now, they were not the truth.
@@ -79,7 +80,7 @@ impl Delivery {
         let generation = state.sets.get(&set).map_or(0, |state| state.generation);
         let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
         summary.running = self.journal()?.running(set);
-        let (today, mut ahead) = (incoming.today, None);
+        let (today, mut ahead) = (incoming.intake.today, None);
         loop {
             let (chunk, rest, next) = self.workers.run(move || next_customers(sorted, ahead)).await??;
             (sorted, ahead) = (rest, next);

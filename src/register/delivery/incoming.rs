@@ -1,31 +1,13 @@
-//! A delivery while its lines come in: sealed, sorted in bounded memory, counted.
+//! A V2 delivery while its lines come in, with a receipt whatever becomes of it.
 
+use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
-use crate::domain::identifiers::CustomerId;
-use crate::domain::relationship::{Agreement, RelationshipRecord, SetId};
-use crate::index::IndexError;
-use crate::journal::{
-    Counts, KeyUse, Operation, Receipt, ReceiptState, Reject, SealedIdentity, SealedRecord, SetChange,
-    Summary,
-};
-use crate::pseudonym::Pseudonyms;
-use crate::register::replay;
-use crate::spill::{Merged, Sorter};
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::domain::relationship::SetId;
+use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
-
-/// Rejected lines that are told one by one; all are counted.
-pub(super) const DETAILED_REJECTS: usize = 1_000;
-/// Memory of a delivery for sorting its lines.
-const SORT_BYTES: usize = 64 << 20;
-/// Memory of a whole set for counting its accounts.
-const SORT_ACCOUNTS_BYTES: usize = 16 << 20;
-/// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
-pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
-const LINE_BYTES: usize = 8;
-pub(super) const HEADER_BYTES: usize = IDENTITY_BYTES + LINE_BYTES + 1;
 
 /// How a bank wants its delivery taken.
 #[derive(Debug, Clone)]
@@ -40,22 +22,6 @@ pub struct Order {
     pub confirm_shrink: bool,
     /// `Delivery-Sequence`.
     pub sequence: Option<u64>,
-}
-
-/// What a line of a delivery asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Line {
-    Put(RelationshipRecord),
-    End { identity: Identity, to: NaiveDate },
-    Remove(Identity),
-}
-
-/// Which record is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    pub customer: CustomerId,
-    pub agreement: Agreement,
-    pub from: NaiveDate,
 }
 
 /// What becomes of a delivery that asks to be taken.
@@ -77,34 +43,11 @@ pub struct Incoming {
     pub(super) order: Order,
     pub(super) delivery_id: Uuid,
     pub(super) received_at: DateTime<Utc>,
-    pub(super) today: NaiveDate,
     /// KFR calls published from here on hold in a whole set too.
     pub(super) carries_after: u64,
     pub(super) delivery: Delivery,
-    place: Place,
-    /// Gone when the input has ended.
-    lines: Mutex<Option<Lines>>,
-}
-
-/// What has come in.
-pub(super) struct Lines {
-    sorter: Sorter,
-    accounts: Sorter,
-    pub(super) read: u64,
-    pub(super) rejected: u64,
-    pub(super) rejects: Vec<Reject>,
-}
-
-/// Lines that were read together, sealed. Several threads may each fill one.
-pub struct Block<'a> {
-    incoming: &'a Incoming,
-    pseudonyms: Arc<Pseudonyms>,
-    records: Vec<u8>,
-    ends: Vec<usize>,
-    accounts: Vec<[u8; 10]>,
-    read: u64,
-    rejected: u64,
-    rejects: Vec<Reject>,
+    _place: Place,
+    pub(super) intake: Intake,
 }
 
 impl Delivery {
@@ -114,34 +57,31 @@ impl Delivery {
         if let Some(first) = self.first_of(&order)? {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
-        // Whether the index stands where the journal stands is seen to when this is published.
-        self.index.state().answerable().ok_or(IndexError::NotBuilt)?;
+        self.check_built()?;
         self.check_space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
+        let arrangement = match order.operation {
+            Operation::WholeSet => Arrangement::ByIdentity,
+            Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
+        };
+        let intake = Intake::new(&self.pseudonyms, arrangement, today, journal.scratch());
+        let lines = Arc::clone(&intake.taken);
         // Before any KFR call can meet a delivery under way.
         let carries_after = journal.position(set);
-        let place = self.running.enter(set, delivery_id, order.operation);
+        let place = self.running.enter(set, delivery_id, order.operation, lines);
         let place = place.map_err(Conflict::Running)?;
         journal
             .begin_delivery(set, delivery_id, order.operation, received_at)
             .await
             .map_err(DeliveryError::Journal)?;
-        let lines = Lines {
-            sorter: Sorter::new(journal.scratch(), SORT_BYTES),
-            accounts: Sorter::new(journal.scratch(), SORT_ACCOUNTS_BYTES),
-            read: 0,
-            rejected: 0,
-            rejects: Vec::new(),
-        };
         Ok(Taking::New(Box::new(Incoming {
             carries_after,
             order,
             delivery_id,
             received_at,
-            today,
             delivery: self.clone(),
-            place,
-            lines: Mutex::new(Some(lines)),
+            _place: place,
+            intake,
         })))
     }
 
@@ -181,22 +121,7 @@ impl Incoming {
 
     /// A block to fill and [take](Block::take).
     pub fn block(&self) -> Block<'_> {
-        Block {
-            incoming: self,
-            pseudonyms: Arc::clone(&self.delivery.pseudonyms),
-            records: Vec::new(),
-            ends: Vec::new(),
-            accounts: Vec::new(),
-            read: 0,
-            rejected: 0,
-            rejects: Vec::new(),
-        }
-    }
-
-    /// Ends the input. Once only.
-    pub(super) fn end_input(&self) -> Result<Lines, DeliveryError> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.take().ok_or(DeliveryError::Panicked)
+        self.intake.block()
     }
 
     /// Files the receipt of a delivery with too many bad lines, and gives it.
@@ -232,121 +157,5 @@ impl Drop for Incoming {
             }
         };
         publications.spawn_on(file, &self.delivery.runtime);
-    }
-}
-
-impl Block<'_> {
-    /// Takes the next line.
-    pub fn push(&mut self, number: u64, line: Result<Line, Reject>) {
-        self.read += 1;
-        match line {
-            Ok(line) => self.push_change(number, line),
-            Err(reject) => {
-                self.rejected += 1;
-                if self.rejects.len() < DETAILED_REJECTS {
-                    self.rejects.push(reject);
-                }
-            }
-        }
-    }
-
-    fn push_change(&mut self, number: u64, line: Line) {
-        let change = seal(&self.pseudonyms, line);
-        let (from, runs) = match &change {
-            SetChange::Put(record) => {
-                self.accounts
-                    .extend(record.agreement.account_key().map(|account| account.0));
-                let interval = record.relationship.interval();
-                (interval.from(), interval.runs_on(self.incoming.today))
-            }
-            SetChange::End { identity, .. } | SetChange::Remove(identity) => (identity.from, false),
-            SetChange::Register { from, .. } => (*from, true),
-            SetChange::Deregister { to, .. } => (*to, false),
-        };
-        self.records.extend(change.customer().customer_key().0);
-        match self.incoming.order.operation {
-            // One record an identity, whatever the order of lines.
-            Operation::WholeSet => {
-                self.records.extend(agreement_key(&change));
-                self.records.extend(from.num_days_from_ce().to_be_bytes());
-            }
-            // In the order of lines.
-            Operation::Changes | Operation::Rollback => self.records.extend([0; IDENTITY_BYTES - 16]),
-        }
-        self.records.extend(number.to_be_bytes());
-        self.records.push(u8::from(runs));
-        change.encode(&mut self.records);
-        self.ends.push(self.records.len());
-    }
-
-    /// Adds the block to its delivery.
-    pub fn take(self) -> std::io::Result<()> {
-        let mut lines = self.incoming.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lines) = lines.as_mut() else {
-            return Err(std::io::ErrorKind::InvalidInput.into());
-        };
-        let mut start = 0;
-        for end in self.ends {
-            lines.sorter.push(&self.records[start..end])?;
-            start = end;
-        }
-        if self.incoming.order.operation == Operation::WholeSet {
-            for account in &self.accounts {
-                lines.accounts.push(account)?;
-            }
-        }
-        lines.read += self.read;
-        lines.rejected += self.rejected;
-        lines.rejects.extend(self.rejects);
-        // Blocks come in any order; the first lines are those that are told.
-        lines.rejects.sort_by_key(|reject| reject.line);
-        lines.rejects.truncate(DETAILED_REJECTS);
-        self.incoming.place.count_lines(self.read);
-        Ok(())
-    }
-}
-
-fn agreement_key(change: &SetChange) -> [u8; 6] {
-    match change {
-        SetChange::Put(record) => replay::row(record).agreement.0,
-        SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.key().0,
-        SetChange::Register { .. } | SetChange::Deregister { .. } => [0; 6],
-    }
-}
-
-fn seal(pseudonyms: &Pseudonyms, line: Line) -> SetChange {
-    let identity = |identity: Identity| SealedIdentity {
-        customer: pseudonyms.customer(&identity.customer),
-        agreement: pseudonyms.agreement(&identity.agreement),
-        from: identity.from,
-    };
-    match line {
-        Line::Put(record) => SetChange::Put(SealedRecord {
-            customer: pseudonyms.customer(&record.customer),
-            agreement: pseudonyms.agreement(&record.agreement),
-            relationship: record.relationship,
-        }),
-        Line::End { identity: ended, to } => SetChange::End {
-            identity: identity(ended),
-            to,
-        },
-        Line::Remove(removed) => SetChange::Remove(identity(removed)),
-    }
-}
-
-impl Lines {
-    /// Sorted lines, and sorted accounts.
-    pub(super) fn sort(self) -> std::io::Result<(Merged, Merged, Summary)> {
-        let counts = Counts {
-            read: self.read,
-            rejected: self.rejected,
-            ..Counts::default()
-        };
-        let summary = Summary {
-            counts,
-            rejects: self.rejects,
-            ..Summary::default()
-        };
-        Ok((self.sorter.finish()?, self.accounts.finish()?, summary))
     }
 }

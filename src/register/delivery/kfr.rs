@@ -1,15 +1,13 @@
 //! The KFR calls: customer-level registrations, as banks make them today.
 
+use super::intake::{Arrangement, Block, HEADER_BYTES, Intake, Line, Lines};
 use super::{BankCaller, Delivery, DeliveryError};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
-use crate::domain::relationship::{Register, SetId};
-use crate::journal::{self, Counts, Kind, SetChange, Summary};
+use crate::domain::relationship::{Register, Role, SetId};
+use crate::journal::{self, BodyWriter, Counts, JournalError, Kind, SetChange, Summary};
 use crate::register::replay::{Effect, resolve};
-use chrono::{NaiveDate, Utc};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 /// What a KFR call did.
@@ -21,12 +19,29 @@ pub enum KfrEffect {
     NothingRuns,
 }
 
-/// One item of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddedCustomer {
-    pub customer: CustomerId,
-    /// First day; not after today.
-    pub from: NaiveDate,
+/// A batch while its items come in: all are taken, or none.
+pub struct IncomingBatch {
+    set: SetId,
+    id: Uuid,
+    received_at: DateTime<Utc>,
+    role: Role,
+    intake: Intake,
+}
+
+impl IncomingBatch {
+    /// A block to fill and [take](Block::take).
+    pub fn block(&self) -> Block<'_> {
+        self.intake.block()
+    }
+
+    /// What an item of the bank's asks for.
+    pub fn register(&self, customer: CustomerId, from: NaiveDate) -> Line {
+        Line::Register {
+            customer,
+            from,
+            role: self.role,
+        }
+    }
 }
 
 impl Delivery {
@@ -70,29 +85,50 @@ impl Delivery {
         .await
     }
 
-    /// Adds customers, all or none.
-    pub async fn add_customers(
+    /// Begins to take a batch.
+    pub fn begin_batch(&self, bank: &BankCaller, today: NaiveDate) -> Result<IncomingBatch, DeliveryError> {
+        let set = kfr_set(bank);
+        self.check_built()?;
+        self.check_space()?;
+        let scratch = self.journal()?.scratch();
+        Ok(IncomingBatch {
+            set,
+            id: Uuid::now_v7(),
+            received_at: Utc::now(),
+            role: bank.kfr_role,
+            intake: Intake::new(&self.pseudonyms, Arrangement::ByCustomer, today, scratch),
+        })
+    }
+
+    /// Publishes a batch whose last item has come, or gives the number of bad items and what is wrong with the
+    /// first of them. `sha256` is that of the list.
+    pub async fn publish_batch(
         &self,
-        bank: &BankCaller,
-        customers: Vec<AddedCustomer>,
-        today: NaiveDate,
-    ) -> Result<(), DeliveryError> {
-        let (delivery, set, role) = (self.clone(), kfr_set(bank), bank.kfr_role);
-        let pseudonyms = Arc::clone(&self.pseudonyms);
-        let seal = move || {
-            let register = |added: AddedCustomer| SetChange::Register {
-                customer: pseudonyms.customer(&added.customer),
-                from: added.from,
-                on: today,
-                role,
-            };
-            customers.into_iter().map(register).collect()
-        };
+        batch: IncomingBatch,
+        sha256: [u8; 32],
+    ) -> Result<Result<Counts, Summary>, DeliveryError> {
+        let (delivery, set) = (self.clone(), batch.set);
         self.in_own_task(async move {
-            // A batch may be a million customers: off the threads that others wait for.
-            let changes = tokio::task::spawn_blocking(seal).await;
-            let changes = changes.map_err(|_| DeliveryError::Panicked)?;
-            delivery.publish_calls(set, changes).await
+            let _index = delivery.index_use.deliver()?;
+            let (lines, body) = (batch.intake.end()?, delivery.journal()?.begin_body(batch.id));
+            let (mut summary, body) = delivery.workers.run(move || write_batch(lines, body)).await??;
+            if summary.counts.rejected > 0 || summary.counts.read == 0 {
+                return Ok(Err(summary));
+            }
+            summary.sha256 = sha256;
+            let counts = summary.counts;
+            let body = delivery.workers.run(move || body.finish()).await??;
+            let guard = delivery.locks.lock(set).await;
+            delivery.check_level(set)?;
+            let batch = journal::Delivery {
+                id: batch.id,
+                kind: Kind::Calls,
+                received_at: batch.received_at,
+                summary,
+                body,
+            };
+            delivery.publish(set, batch, &guard).await?;
+            Ok(Ok(counts))
         })
         .await
     }
@@ -147,53 +183,51 @@ impl Delivery {
                 | Effect::NotThere,
             ) => KfrEffect::Added,
         };
-        self.publish(set, self.changes(vec![change])?, &guard).await?;
+        self.publish(set, self.call(&change)?, &guard).await?;
         Ok(effect)
     }
 
-    async fn publish_calls(&self, set: SetId, changes: Vec<SetChange>) -> Result<(), DeliveryError> {
-        let _index = self.index_use.deliver()?;
-        let guard = self.locks.lock(set).await;
-        self.check_level(set)?;
-        self.publish(set, self.changes(changes)?, &guard).await?;
-        Ok(())
-    }
-
-    fn changes(&self, changes: Vec<SetChange>) -> Result<journal::Delivery, DeliveryError> {
+    fn call(&self, change: &SetChange) -> Result<journal::Delivery, DeliveryError> {
         let id = Uuid::now_v7();
         let mut body = self.journal()?.begin_body(id);
-        let mut hash = Sha256::new();
-        for change in &changes {
-            body.push(change)?;
-            hash.update(change.customer().as_bytes());
-        }
-        let customers: BTreeSet<_> = changes.iter().map(SetChange::customer).collect();
+        body.push(change)?;
+        let is = |yes: bool| u64::from(yes);
         let counts = Counts {
-            read: changes.len() as u64,
-            stored: changes
-                .iter()
-                .filter(|change| matches!(change, SetChange::Register { .. }))
-                .count() as u64,
-            ended: changes
-                .iter()
-                .filter(|change| matches!(change, SetChange::Deregister { .. }))
-                .count() as u64,
-            customers: customers.len() as u64,
+            read: 1,
+            stored: is(matches!(change, SetChange::Register { .. })),
+            ended: is(matches!(change, SetChange::Deregister { .. })),
+            customers: 1,
             ..Counts::default()
-        };
-        let summary = Summary {
-            counts,
-            sha256: hash.finalize().into(),
-            ..Summary::default()
         };
         Ok(journal::Delivery {
             id,
             kind: Kind::Calls,
             received_at: Utc::now(),
-            summary,
+            summary: Summary {
+                counts,
+                ..Summary::default()
+            },
             body: body.finish()?,
         })
     }
+}
+
+/// Writes a batch customer by customer.
+fn write_batch(lines: Lines, mut body: BodyWriter) -> Result<(Summary, BodyWriter), DeliveryError> {
+    let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
+    let mut last = [0; 16];
+    while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
+        let (header, change) = record
+            .split_at_checked(HEADER_BYTES)
+            .ok_or(JournalError::Corrupt("sorted item"))?;
+        if header[..16] != last || summary.counts.stored == 0 {
+            summary.counts.customers += 1;
+            last.copy_from_slice(&header[..16]);
+        }
+        summary.counts.stored += 1;
+        body.push_encoded(change)?;
+    }
+    Ok((summary, body))
 }
 
 fn kfr_set(bank: &BankCaller) -> SetId {

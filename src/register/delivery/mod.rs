@@ -3,6 +3,7 @@
 mod changes;
 mod history;
 mod incoming;
+mod intake;
 mod kfr;
 mod refusal;
 mod rollback;
@@ -10,8 +11,9 @@ mod running;
 mod whole_set;
 mod workers;
 
-pub use incoming::{Block, Identity, Incoming, Line, Order, Repeat, Taking};
-pub use kfr::{AddedCustomer, KfrEffect};
+pub use incoming::{Incoming, Order, Repeat, Taking};
+pub use intake::{Block, Identity, Line};
+pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
 pub use running::{Running, RunningDeliveries};
 pub use workers::Workers;
@@ -162,10 +164,17 @@ impl Delivery {
         self.journal.as_ref().ok_or(DeliveryError::NoJournal)
     }
 
+    /// There is an index to write to. Whether it stands where the journal stands is seen to by the one who
+    /// publishes: until then other deliveries may be on their way from one to the other.
+    fn check_built(&self) -> Result<(), DeliveryError> {
+        self.index.state().answerable().ok_or(IndexError::NotBuilt)?;
+        Ok(())
+    }
+
     /// The index can be written for a set: it is whole, and stands where the journal stands.
     fn check_level(&self, set: SetId) -> Result<(), DeliveryError> {
+        self.check_built()?;
         let state = self.index.state();
-        state.answerable().ok_or(IndexError::NotBuilt)?;
         let position = state.sets.get(&set).map_or(0, |state| state.position);
         if position == self.journal()?.position(set) {
             Ok(())

@@ -4,6 +4,7 @@ use super::{BankCaller, Conflict, Delivery, DeliveryError, DeliveryRefusal, Take
 use crate::domain::relationship::SetId;
 use crate::journal::{self, Journalled, Kind, Operation, Receipt, Summary};
 use chrono::{TimeDelta, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 impl Delivery {
@@ -29,7 +30,7 @@ impl Delivery {
         let (rollback_id, received_at) = (Uuid::now_v7(), Utc::now());
         let _place = self
             .running
-            .enter(set, rollback_id, Operation::Rollback)
+            .enter(set, rollback_id, Operation::Rollback, Arc::default())
             .map_err(Conflict::Running)?;
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;

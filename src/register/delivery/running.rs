@@ -4,7 +4,7 @@ use crate::domain::relationship::SetId;
 use crate::journal::Operation;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
@@ -25,24 +25,28 @@ pub struct Running {
 pub struct Place {
     all: RunningDeliveries,
     set: SetId,
-    lines: Arc<AtomicU64>,
 }
 
 impl RunningDeliveries {
     /// Takes the set's place, or tells which delivery has it.
-    pub fn enter(&self, set: SetId, delivery_id: Uuid, operation: Operation) -> Result<Place, Uuid> {
+    pub fn enter(
+        &self,
+        set: SetId,
+        delivery_id: Uuid,
+        operation: Operation,
+        lines: Arc<AtomicU64>,
+    ) -> Result<Place, Uuid> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.entry(set) {
             Entry::Occupied(running) => Err(running.get().delivery_id),
             Entry::Vacant(free) => {
-                let lines = Arc::<AtomicU64>::default();
                 free.insert(Running {
                     delivery_id,
                     operation,
-                    lines: Arc::clone(&lines),
+                    lines,
                 });
                 let all = self.clone();
-                Ok(Place { all, set, lines })
+                Ok(Place { all, set })
             }
         }
     }
@@ -58,12 +62,6 @@ impl RunningDeliveries {
     pub fn list(&self) -> Vec<(SetId, Running)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().map(|(set, running)| (*set, running.clone())).collect()
-    }
-}
-
-impl Place {
-    pub fn count_lines(&self, lines: u64) {
-        self.lines.fetch_add(lines, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A bank's whole set in one register: lookups see the former set until the instant the new one is complete.
 
-use super::incoming::{HEADER_BYTES, IDENTITY_BYTES, Incoming, Lines};
+use super::incoming::Incoming;
+use super::intake::{HEADER_BYTES, IDENTITY_BYTES, Lines};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Summary};
 use crate::spill::Merged;
@@ -21,7 +22,7 @@ impl Delivery {
     async fn take_whole_set(&self, incoming: Incoming, sha256: [u8; 32]) -> Taken {
         let set = incoming.set();
         let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
-        let lines = incoming.end_input()?;
+        let lines = incoming.intake.end()?;
         let body = self.journal()?.begin_body(incoming.delivery_id);
         let (mut summary, body) = self.workers.run(move || write_set(lines, body)).await??;
         summary.sha256 = sha256;

@@ -3,7 +3,8 @@ use super::record::LAST_DAY;
 use super::*;
 use crate::domain::identifiers::{CustomerId, IdentifierRules, SyntheticSeries};
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
-use crate::http::ndjson::parse_line;
+use crate::http::ndjson::parse_record;
+use crate::register::delivery::Line;
 use crate::register::participants;
 use std::collections::{HashMap, HashSet};
 
@@ -33,8 +34,10 @@ fn lines(population: &Population) -> String {
 fn parsed(set: &GeneratedSet) -> Vec<RelationshipRecord> {
     let parse = |record: GeneratedRecord| {
         let line = record.to_string();
-        parse_line(1, line.as_bytes(), set.id.register, &RULES)
-            .unwrap_or_else(|reject| panic!("{line}: {} {}", reject.parameter, reject.reason))
+        match parse_record(1, line.as_bytes(), set.id.register, &RULES) {
+            Ok(Line::Put(record)) => record,
+            other => panic!("{line}: {other:?}"),
+        }
     };
     set.records().map(parse).collect()
 }

@@ -1,6 +1,7 @@
 //! `push`: against the real service, and against one that fails on purpose.
 
 mod failures;
+mod requests;
 
 use super::{done, program, refused, text};
 use crate::harness::identifiers::people;

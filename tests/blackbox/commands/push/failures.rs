@@ -1,26 +1,25 @@
 //! A service that fails on purpose: what `push` sends again, and what it leaves.
 
 use super::{file, push};
-use crate::commands::{done, program, refused, text};
-use crate::harness::{PROGRAM, free_address};
+use crate::commands::{done, refused, text};
+use crate::harness::free_address;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::mem::ManuallyDrop;
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-const BANK: &str = "210011013";
-const SET: &str = "{\"customerID\":\"17912099997\",\"role\":\"owner\",\"fromDate\":\"2020-01-01\"}\n";
+pub const BANK: &str = "210011013";
+pub const SET: &str = "{\"customerID\":\"17912099997\",\"role\":\"owner\",\"fromDate\":\"2020-01-01\"}\n";
 
 /// A service that gives these answers, and then its receipts.
-struct Failing(ManuallyDrop<MockServer>);
+pub struct Failing(pub ManuallyDrop<MockServer>);
 
 impl Failing {
-    async fn start(answers: Vec<ResponseTemplate>) -> Self {
+    pub async fn start(answers: Vec<ResponseTemplate>) -> Self {
         let server = MockServer::start().await;
         for answer in answers {
             let once = Mock::given(any()).respond_with(answer).up_to_n_times(1);
@@ -32,21 +31,21 @@ impl Failing {
         Self(ManuallyDrop::new(server))
     }
 
-    async fn requests(&self) -> Vec<Request> {
+    pub async fn requests(&self) -> Vec<Request> {
         self.0.received_requests().await.unwrap()
     }
 
-    async fn push(&self, more: &[&str], input: &[u8]) -> std::process::Output {
+    pub async fn push(&self, more: &[&str], input: &[u8]) -> std::process::Output {
         push(&self.0.uri(), BANK, "a.b.c", more, input).await
     }
 }
 
-fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+pub fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.headers.get(name).map(|value| value.to_str().unwrap())
 }
 
 /// All the same delivery: one key, one body.
-fn assert_same(requests: &[Request], body: &[u8]) {
+pub fn assert_same(requests: &[Request], body: &[u8]) {
     let keys: BTreeSet<_> = requests
         .iter()
         .map(|request| header(request, "Idempotency-Key"))
@@ -203,127 +202,4 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream) {
             return;
         }
     }
-}
-
-#[tokio::test]
-async fn compressed_files_are_sent_as_they_are() {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(SET.as_bytes()).unwrap();
-    let gzip = gzip.finish().unwrap();
-    let zstd = zstd::encode_all(SET.as_bytes(), 1).unwrap();
-    for (content, encoding) in [(gzip, "gzip"), (zstd, "zstd")] {
-        let service = Failing::start(vec![]).await;
-        let (_folder, path) = file(&content);
-        done(service.push(&["--file", text(&path)], b"").await);
-        done(service.push(&["--file", "-"], &content).await);
-        let requests = service.requests().await;
-        assert_eq!(requests.len(), 2);
-        for request in &requests {
-            assert_eq!(header(request, "Content-Encoding"), Some(encoding));
-            assert_eq!(request.body, content);
-        }
-        assert_ne!(
-            header(&requests[0], "Idempotency-Key"),
-            header(&requests[1], "Idempotency-Key")
-        );
-    }
-}
-
-#[tokio::test]
-async fn options_become_parameters_and_headers() {
-    let service = Failing::start(vec![]).await;
-    let (_folder, path) = file(SET);
-    let shared = [
-        "--file",
-        text(&path),
-        "--idempotency-key",
-        "2026-11-20 no. 1",
-        "--max-rejects",
-        "3",
-    ];
-    done(
-        service
-            .push(
-                &[&shared[..], &["--register", "KFR", "--confirm-shrink"]].concat(),
-                b"",
-            )
-            .await,
-    );
-    done(
-        service
-            .push(&[&shared[..], &["--changes", "--sequence", "17"]].concat(), b"")
-            .await,
-    );
-    let requests = service.requests().await;
-    assert_eq!(
-        requests[0].url.query(),
-        Some("register=KFR&maxRejects=3&confirmShrink=true")
-    );
-    assert_eq!(header(&requests[0], "Delivery-Sequence"), None);
-    let changes = &requests[1];
-    assert_eq!(changes.method.as_str(), "POST");
-    assert!(
-        changes.url.path().ends_with("/relationships/changes"),
-        "{}",
-        changes.url
-    );
-    assert_eq!(changes.url.query(), Some("maxRejects=3"));
-    assert_eq!(header(changes, "Delivery-Sequence"), Some("17"));
-    assert_eq!(header(changes, "Idempotency-Key"), Some("2026-11-20 no. 1"));
-}
-
-#[tokio::test]
-async fn every_attempt_has_a_token_of_its_own() {
-    let answers = vec![ResponseTemplate::new(503).insert_header("Retry-After", "0")];
-    let service = Failing::start(answers).await;
-    let (folder, path) = file(SET);
-    let (address, key) = (free_address(), folder.path().join("client.pem"));
-    let mut issuer = Command::new(PROGRAM)
-        .args([
-            "issuer",
-            "--listen",
-            &address,
-            "--bank",
-            BANK,
-            "--key-file",
-            text(&key),
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let name = format!("http://{address}/");
-    let endpoint = format!("{name}token");
-    let client = format!("bank-{BANK}");
-    let url = service.0.uri();
-    let mut command = program(&["push", "--url", &url, "--bank", BANK, "--file", text(&path)]);
-    command.args([
-        "--client-id",
-        &client,
-        "--key",
-        text(&key),
-        "--token-endpoint",
-        &endpoint,
-    ]);
-    command.args(["--issuer", &name]);
-    // The key is there as soon as the issuer is; until it listens, attempts pass.
-    let started = Instant::now();
-    while !key.exists() {
-        assert!(started.elapsed() < Duration::from_secs(10));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
-        .await
-        .unwrap();
-    done(output);
-    issuer.kill().unwrap();
-    issuer.wait().unwrap();
-    let requests = service.requests().await;
-    assert_eq!(requests.len(), 2);
-    assert_same(&requests, SET.as_bytes());
-    let tokens: BTreeSet<_> = requests
-        .iter()
-        .map(|request| header(request, "Authorization"))
-        .collect();
-    assert_eq!(tokens.len(), 2);
 }

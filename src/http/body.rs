@@ -1,16 +1,16 @@
 //! The body of a delivery: taken within bounds, decoded, hashed, cut into lines and parsed on threads of its own.
 
-use super::DeliveryLimits;
-use crate::http::bank_calls::BankRefusal;
-use crate::http::error::Detail;
+use super::bank_calls::BankRefusal;
+use super::error::Detail;
 use crate::register::delivery::{DeliveryError, Workers};
 use actix_web::web::{Bytes, Payload};
 use flate2::read::MultiGzDecoder;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Pieces of a body that wait to be decoded.
@@ -21,6 +21,42 @@ const BLOCK_BYTES: usize = 1 << 20;
 const QUEUED_BLOCKS: usize = 2;
 /// Largest window of a zstd body, as a power of two: 32 MiB, what `zstd --ultra -22` uses is more.
 const MAX_ZSTD_WINDOW_LOG: u32 = 25;
+
+/// Bounds of a body.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bytes, as sent and decoded.
+    pub max_body_bytes: u64,
+    /// Bytes of a line.
+    pub max_line_bytes: usize,
+    /// Lines.
+    pub max_lines: u64,
+    /// Longest pause between two pieces.
+    pub pause: Duration,
+}
+
+/// Bounds of what banks send.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryLimits {
+    pub delivery: BodyLimits,
+    /// Of a KFR batch.
+    pub batch: BodyLimits,
+}
+
+/// What a body is a list of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separation {
+    /// Lines, numbered from 1, blank ones too.
+    Lines,
+    /// Items between commas or line breaks, numbered from 1 where they are not blank.
+    Items,
+}
+
+impl Separation {
+    fn separates(self, byte: u8) -> bool {
+        byte == b'\n' || (self == Self::Items && (byte == b',' || byte == b'\r'))
+    }
+}
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +81,8 @@ pub enum BodyFault {
     Cut,
     #[error("the body is not of the encoding that Content-Encoding names")]
     NotDecoded,
+    #[error("the body is not the form that Content-Type names")]
+    NotAForm,
     #[error("the lines could not be stored: {0}")]
     Store(io::Error),
     #[error("the reader of the body failed")]
@@ -64,6 +102,9 @@ impl From<BodyFault> for BankRefusal {
             BodyFault::BodyTooLarge | BodyFault::LineTooLong | BodyFault::TooManyLines => Self::TooLarge,
             BodyFault::Cut => invalid("ended before its end"),
             BodyFault::NotDecoded => invalid("is not of the encoding that Content-Encoding names"),
+            BodyFault::NotAForm => {
+                invalid("is not multipart/form-data with the boundary that Content-Type names")
+            }
             BodyFault::Store(cause) => Self::Failed(crate::journal::JournalError::Io(cause).into()),
             BodyFault::Panicked => Self::Failed(DeliveryError::Panicked),
         }
@@ -72,50 +113,99 @@ impl From<BodyFault> for BankRefusal {
 
 /// Whole lines that follow each other.
 pub struct LineBlock {
+    separation: Separation,
     first_number: u64,
     bytes: Vec<u8>,
 }
 
 impl LineBlock {
-    /// The lines with their numbers, without their ends; blank ones are left out.
+    /// The lines that are not blank, with their numbers, without what is around them.
     pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let lines = self.bytes.split(|byte| *byte == b'\n');
-        let numbered = (self.first_number..).zip(lines);
-        numbered
-            .map(|(number, line)| (number, line.strip_suffix(b"\r").unwrap_or(line)))
-            .filter(|(_, line)| !line.trim_ascii().is_empty())
+        let mut number = self.first_number;
+        self.pieces().filter_map(move |line| {
+            let (line, here) = (line.trim_ascii(), number);
+            let blank = line.is_empty();
+            number += u64::from(!blank || self.separation == Separation::Lines);
+            (!blank).then_some((here, line))
+        })
     }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.split(|byte| self.separation.separates(*byte))
+    }
+
+    /// How many numbers its lines take. A block ends with a separator, or is the last.
+    fn numbers(&self) -> u64 {
+        let count = match self.separation {
+            Separation::Lines => {
+                let without_end = self.bytes.last().is_some_and(|last| *last != b'\n');
+                self.bytes.iter().filter(|byte| **byte == b'\n').count() + usize::from(without_end)
+            }
+            Separation::Items => self.pieces().filter(|item| !item.trim_ascii().is_empty()).count(),
+        };
+        count as u64
+    }
+}
+
+/// The pieces of a body, within its bounds.
+pub fn pieces_of(body: Payload, limits: BodyLimits) -> impl Stream<Item = Result<Bytes, BodyFault>> {
+    let start = (body, 0, false);
+    futures_util::stream::unfold(start, move |(mut body, taken, ended)| async move {
+        if ended {
+            return None;
+        }
+        let piece = match tokio::time::timeout(limits.pause, body.next()).await {
+            Err(_) => Err(BodyFault::TooSlow),
+            Ok(None) => return None,
+            Ok(Some(Err(_))) => Err(BodyFault::Cut),
+            Ok(Some(Ok(piece))) if taken + piece.len() as u64 > limits.max_body_bytes => {
+                Err(BodyFault::BodyTooLarge)
+            }
+            Ok(Some(Ok(piece))) => Ok(piece),
+        };
+        let taken = taken + piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        let ended = piece.is_err();
+        Some((piece, (body, taken, ended)))
+    })
+}
+
+/// The same pieces for a reader that may be on another thread. Ends with its reader.
+pub fn sendable(
+    pieces: impl Stream<Item = Result<Bytes, BodyFault>> + 'static,
+) -> impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(QUEUED_PIECES);
+    actix_web::rt::spawn(async move {
+        let mut pieces = std::pin::pin!(pieces);
+        while let Some(piece) = pieces.next().await {
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    futures_util::stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((piece, receiver))
+    })
 }
 
 /// Reads a body to its end and gives the SHA-256 of what it decodes to. `take` gets every block once, in any
 /// order, from several threads.
 pub async fn read_body(
-    mut body: Payload,
+    body: impl Stream<Item = Result<Bytes, BodyFault>>,
     encoding: Encoding,
-    limits: DeliveryLimits,
+    separation: Separation,
+    limits: BodyLimits,
     workers: &Workers,
     take: impl Fn(LineBlock) -> io::Result<()> + Send + Sync + 'static,
 ) -> Result<[u8; 32], BodyFault> {
     let (pieces, received) = mpsc::channel(QUEUED_PIECES);
-    let decode = workers.run(move || decode_body(PieceReader::new(received), encoding, &limits, &take));
+    let decode =
+        workers.run(move || decode_body(PieceReader::new(received), encoding, separation, &limits, &take));
     let feed = async move {
-        let mut taken = 0;
-        loop {
-            let piece = match tokio::time::timeout(limits.pause, body.next()).await {
-                Err(_) => Err(BodyFault::TooSlow),
-                Ok(None) => return,
-                Ok(Some(Err(_))) => Err(BodyFault::Cut),
-                Ok(Some(Ok(piece))) => {
-                    taken += piece.len() as u64;
-                    match taken > limits.max_body_bytes {
-                        true => Err(BodyFault::BodyTooLarge),
-                        false => Ok(piece),
-                    }
-                }
-            };
-            let last = piece.is_err();
+        let mut body = std::pin::pin!(body);
+        while let Some(piece) = body.next().await {
             // The decoder has gone when it found a fault of its own.
-            if pieces.send(piece).await.is_err() || last {
+            if pieces.send(piece).await.is_err() {
                 return;
             }
         }
@@ -166,14 +256,15 @@ impl Read for &mut PieceReader {
 fn decode_body(
     mut pieces: PieceReader,
     encoding: Encoding,
-    limits: &DeliveryLimits,
+    separation: Separation,
+    limits: &BodyLimits,
     take: &(impl Fn(LineBlock) -> io::Result<()> + Send + Sync),
 ) -> Result<[u8; 32], BodyFault> {
     let read = match encoding {
-        Encoding::Identity => parse_side_by_side(&mut pieces, limits, take),
-        Encoding::Gzip => parse_side_by_side(MultiGzDecoder::new(&mut pieces), limits, take),
+        Encoding::Identity => parse_side_by_side(&mut pieces, separation, limits, take),
+        Encoding::Gzip => parse_side_by_side(MultiGzDecoder::new(&mut pieces), separation, limits, take),
         Encoding::Zstd => match zstd_decoder(&mut pieces) {
-            Ok(decoder) => parse_side_by_side(decoder, limits, take),
+            Ok(decoder) => parse_side_by_side(decoder, separation, limits, take),
             Err(_) => Err(BodyFault::NotDecoded),
         },
     };
@@ -193,10 +284,11 @@ fn zstd_decoder(pieces: &mut PieceReader) -> io::Result<impl Read> {
 /// Cuts the input into blocks of lines; more than one block are parsed by as many threads as there are cores.
 fn parse_side_by_side(
     input: impl Read,
-    limits: &DeliveryLimits,
+    separation: Separation,
+    limits: &BodyLimits,
     take: &(impl Fn(LineBlock) -> io::Result<()> + Send + Sync),
 ) -> Result<[u8; 32], BodyFault> {
-    let mut cutter = Cutter::new(input, limits);
+    let mut cutter = Cutter::new(input, separation, limits);
     let first = cutter.next_block()?;
     let second = match first {
         Some(_) => cutter.next_block()?,
@@ -253,7 +345,8 @@ fn parse_blocks(
 /// Cuts decoded bytes into blocks of whole lines, within bounds.
 struct Cutter<'a, R> {
     input: R,
-    limits: &'a DeliveryLimits,
+    separation: Separation,
+    limits: &'a BodyLimits,
     hash: Sha256,
     decoded: u64,
     /// The beginning of a line whose end has not come yet.
@@ -263,9 +356,10 @@ struct Cutter<'a, R> {
 }
 
 impl<'a, R: Read> Cutter<'a, R> {
-    fn new(input: R, limits: &'a DeliveryLimits) -> Self {
+    fn new(input: R, separation: Separation, limits: &'a BodyLimits) -> Self {
         Self {
             input,
+            separation,
             limits,
             hash: Sha256::new(),
             decoded: 0,
@@ -285,18 +379,19 @@ impl<'a, R: Read> Cutter<'a, R> {
         let searched = bytes.len();
         self.fill(&mut bytes)?;
         if !self.ended {
-            let end = bytes[searched..].iter().rposition(|byte| *byte == b'\n');
+            let mut fresh = bytes[searched..].iter();
+            let end = fresh.rposition(|byte| self.separation.separates(*byte));
             let end = end.ok_or(BodyFault::LineTooLong)? + searched + 1;
             self.rest = bytes.split_off(end);
         }
         self.check_lines(&bytes)?;
         let block = LineBlock {
+            separation: self.separation,
             first_number: self.next_number,
             bytes,
         };
-        self.next_number += block.bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let without_end = block.bytes.last().is_some_and(|last| *last != b'\n');
-        if self.next_number - 1 + u64::from(without_end) > self.limits.max_lines {
+        self.next_number += block.numbers();
+        if self.next_number - 1 > self.limits.max_lines {
             return Err(BodyFault::TooManyLines);
         }
         Ok(Some(block))
@@ -317,7 +412,8 @@ impl<'a, R: Read> Cutter<'a, R> {
     }
 
     fn check_lines(&self, bytes: &[u8]) -> Result<(), BodyFault> {
-        let longest = bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
+        let lines = bytes.split(|byte| self.separation.separates(*byte));
+        let longest = lines.map(<[u8]>::len).max();
         match longest.unwrap_or(0).max(self.rest.len()) > self.limits.max_line_bytes {
             true => Err(BodyFault::LineTooLong),
             false => Ok(()),

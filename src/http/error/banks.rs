@@ -1,0 +1,162 @@
+//! The errors of the banks' family, `KFR-…`.
+
+use super::{Detail, Problem};
+use crate::http::bank_calls::BankRefusal;
+use crate::register::delivery::{Conflict, DeliveryError};
+use actix_web::http::StatusCode;
+
+/// Deliveries that a conflict names one by one.
+const NAMED_DELIVERIES: usize = 100;
+
+/// The errors of the KFR family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BankError {
+    NotAuthenticated,
+    NoAccess,
+    WrongOrganization,
+    InvalidRequest,
+    InvalidCustomer,
+    Internal,
+    NotFound,
+    InvalidType,
+    InvalidDate,
+    Conflict,
+    Rejected,
+    TooLarge,
+    TooSlow,
+    Unavailable,
+}
+
+impl BankError {
+    pub(super) const ALL: [Self; 14] = [
+        Self::NotAuthenticated,
+        Self::NoAccess,
+        Self::WrongOrganization,
+        Self::InvalidRequest,
+        Self::InvalidCustomer,
+        Self::Internal,
+        Self::NotFound,
+        Self::InvalidType,
+        Self::InvalidDate,
+        Self::Conflict,
+        Self::Rejected,
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::Unavailable,
+    ];
+}
+
+impl Problem {
+    pub(super) fn bank(error: BankError) -> Self {
+        let (status, code, message) = match error {
+            BankError::NotAuthenticated => {
+                (StatusCode::UNAUTHORIZED, "KFR-001", "Client is not authenticated")
+            }
+            BankError::NoAccess => (StatusCode::FORBIDDEN, "KFR-002", "Client has no access"),
+            BankError::WrongOrganization => (StatusCode::FORBIDDEN, "KFR-003", "Wrong organisation number"),
+            BankError::InvalidRequest => (StatusCode::BAD_REQUEST, "KFR-004", "Invalid request"),
+            BankError::InvalidCustomer => (StatusCode::BAD_REQUEST, "KFR-005", "Invalid customer identifier"),
+            BankError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "KFR-007", "Internal error"),
+            BankError::NotFound => (StatusCode::NOT_FOUND, "KFR-008", "Not found"),
+            BankError::InvalidType => (StatusCode::BAD_REQUEST, "KFR-009", "Invalid relationship type"),
+            BankError::InvalidDate => (StatusCode::BAD_REQUEST, "KFR-010", "Invalid date"),
+            BankError::Conflict => (StatusCode::CONFLICT, "KFR-011", "Conflict"),
+            BankError::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "KFR-012", "Delivery rejected"),
+            BankError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "KFR-013", "Request too large"),
+            BankError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "KFR-014", "Request too slow"),
+            BankError::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "KFR-016",
+                "Temporarily unavailable",
+            ),
+        };
+        Self::new(status, code, message)
+    }
+}
+
+impl From<&BankRefusal> for Problem {
+    fn from(refusal: &BankRefusal) -> Self {
+        match refusal {
+            BankRefusal::MissingScope | BankRefusal::NotParticipating => Self::bank(BankError::NoAccess),
+            BankRefusal::OtherBank => Self::bank(BankError::WrongOrganization),
+            BankRefusal::InvalidRequest(details) => {
+                Self::bank(BankError::InvalidRequest).with(details.clone())
+            }
+            BankRefusal::InvalidCustomer(details) => {
+                Self::bank(BankError::InvalidCustomer).with(details.clone())
+            }
+            BankRefusal::InvalidType(details) => Self::bank(BankError::InvalidType).with(details.clone()),
+            BankRefusal::InvalidDate(details) => Self::bank(BankError::InvalidDate).with(details.clone()),
+            BankRefusal::NothingRuns | BankRefusal::NoSuchDelivery => Self::bank(BankError::NotFound),
+            BankRefusal::Conflict(conflict) => Self {
+                passes: matches!(conflict, Conflict::Running(_)),
+                ..Self::bank(BankError::Conflict).with(vec![at_odds(conflict)])
+            },
+            BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
+            BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
+            BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
+            BankRefusal::Failed(cause) => Self::bank(failed(cause)),
+            BankRefusal::Published(refusal) => Self::from(refusal),
+        }
+    }
+}
+
+/// What a delivery is at odds with, and what to do.
+fn at_odds(conflict: &Conflict) -> Detail {
+    let (parameter, reason) = match conflict {
+        Conflict::Running(delivery) => (
+            "register",
+            format!("delivery {delivery} to the same register is under way; wait for its receipt"),
+        ),
+        Conflict::KeyReused(delivery) => (
+            "Idempotency-Key",
+            format!("delivery {delivery} came with this key and another body; take a new key"),
+        ),
+        Conflict::Sequence { expected } => ("Delivery-Sequence", format!("{expected} is expected")),
+        Conflict::Shrink { present, running } => (
+            "confirmShrink",
+            format!(
+                "the set has {running} running records where about {present} stand; if that is meant, confirmShrink=true"
+            ),
+        ),
+        Conflict::NotLatest => (
+            "deliveryID",
+            "is not the latest published whole set; only that one can be rolled back".to_owned(),
+        ),
+        Conflict::RollbackTimeOver => (
+            "deliveryID",
+            "was published too long ago to be rolled back; deliver a whole set".to_owned(),
+        ),
+        Conflict::LaterChanges(later) => {
+            let ids: Vec<String> = later
+                .iter()
+                .take(NAMED_DELIVERIES)
+                .map(ToString::to_string)
+                .collect();
+            let reason = format!(
+                "{} deliveries published after it would be lost ({}); if that is meant, discardLaterChanges=true",
+                later.len(),
+                ids.join(", ")
+            );
+            ("discardLaterChanges", reason)
+        }
+    };
+    Detail {
+        parameter: parameter.to_owned(),
+        reason,
+    }
+}
+
+/// What a bank can wait out is 503; what it cannot is 500.
+fn failed(cause: &DeliveryError) -> BankError {
+    match cause {
+        DeliveryError::Index(_)
+        | DeliveryError::Journal(_)
+        | DeliveryError::Replay(_)
+        | DeliveryError::NoJournal
+        | DeliveryError::Behind
+        | DeliveryError::DiskFull { .. }
+        | DeliveryError::TimedOut => BankError::Unavailable,
+        DeliveryError::Panicked => BankError::Internal,
+    }
+}

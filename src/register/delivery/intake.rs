@@ -1,0 +1,256 @@
+//! What comes in, line by line: sealed, sorted in bounded memory, counted.
+
+use super::DeliveryError;
+use crate::domain::identifiers::CustomerId;
+use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
+use crate::journal::{Counts, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
+use crate::pseudonym::Pseudonyms;
+use crate::spill::{Merged, Sorter};
+use chrono::{Datelike, NaiveDate};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rejected lines that are told one by one; all are counted.
+pub(super) const DETAILED_REJECTS: usize = 1_000;
+/// Memory of a delivery for sorting its lines.
+const SORT_BYTES: usize = 64 << 20;
+/// Memory of a whole set for counting its accounts.
+const SORT_ACCOUNTS_BYTES: usize = 16 << 20;
+/// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
+pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
+const LINE_BYTES: usize = 8;
+pub(super) const HEADER_BYTES: usize = IDENTITY_BYTES + LINE_BYTES + 1;
+
+/// What a line of a delivery asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    Put(RelationshipRecord),
+    End {
+        identity: Identity,
+        to: NaiveDate,
+    },
+    Remove(Identity),
+    /// KFR: registered from a day on.
+    Register {
+        customer: CustomerId,
+        from: NaiveDate,
+        role: Role,
+    },
+}
+
+/// Which record is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub customer: CustomerId,
+    pub agreement: Agreement,
+    pub from: NaiveDate,
+}
+
+/// In which order the lines of a delivery are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrangement {
+    /// One an identity.
+    ByIdentity,
+    /// Those of a customer side by side, as they came.
+    ByCustomer,
+}
+
+/// Takes the lines of a delivery. Several threads may fill [blocks](Block) at once.
+pub(super) struct Intake {
+    pseudonyms: Arc<Pseudonyms>,
+    arrangement: Arrangement,
+    pub(super) today: NaiveDate,
+    /// Gone when the input has ended.
+    lines: Mutex<Option<Lines>>,
+    /// Lines taken so far.
+    pub(super) taken: Arc<AtomicU64>,
+}
+
+/// What has come in.
+pub(super) struct Lines {
+    sorter: Sorter,
+    accounts: Sorter,
+    read: u64,
+    rejected: u64,
+    rejects: Vec<Reject>,
+}
+
+/// Lines that were read together, sealed.
+pub struct Block<'a> {
+    intake: &'a Intake,
+    records: Vec<u8>,
+    ends: Vec<usize>,
+    accounts: Vec<[u8; 10]>,
+    read: u64,
+    rejected: u64,
+    rejects: Vec<Reject>,
+}
+
+impl Intake {
+    /// `scratch` is where what does not fit into memory goes.
+    pub(super) fn new(
+        pseudonyms: &Arc<Pseudonyms>,
+        arrangement: Arrangement,
+        today: NaiveDate,
+        scratch: &Path,
+    ) -> Self {
+        let lines = Lines {
+            sorter: Sorter::new(scratch, SORT_BYTES),
+            accounts: Sorter::new(scratch, SORT_ACCOUNTS_BYTES),
+            read: 0,
+            rejected: 0,
+            rejects: Vec::new(),
+        };
+        Self {
+            pseudonyms: Arc::clone(pseudonyms),
+            arrangement,
+            today,
+            lines: Mutex::new(Some(lines)),
+            taken: Arc::default(),
+        }
+    }
+
+    pub(super) fn block(&self) -> Block<'_> {
+        Block {
+            intake: self,
+            records: Vec::new(),
+            ends: Vec::new(),
+            accounts: Vec::new(),
+            read: 0,
+            rejected: 0,
+            rejects: Vec::new(),
+        }
+    }
+
+    /// Ends the input. Once only.
+    pub(super) fn end(&self) -> Result<Lines, DeliveryError> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.take().ok_or(DeliveryError::Panicked)
+    }
+}
+
+impl Block<'_> {
+    /// Takes the next line, or all that is wrong with it.
+    pub fn push(&mut self, number: u64, line: Result<Line, Vec<Reject>>) {
+        self.read += 1;
+        match line {
+            Ok(line) => self.push_change(number, line),
+            Err(rejects) => {
+                self.rejected += 1;
+                let room = DETAILED_REJECTS.saturating_sub(self.rejects.len());
+                self.rejects.extend(rejects.into_iter().take(room));
+            }
+        }
+    }
+
+    fn push_change(&mut self, number: u64, line: Line) {
+        let change = self.intake.seal(line);
+        let (from, runs) = match &change {
+            SetChange::Put(record) => {
+                self.accounts
+                    .extend(record.agreement.account_key().map(|account| account.0));
+                let interval = record.relationship.interval();
+                (interval.from(), interval.runs_on(self.intake.today))
+            }
+            SetChange::End { identity, .. } | SetChange::Remove(identity) => (identity.from, false),
+            SetChange::Register { from, .. } => (*from, true),
+            SetChange::Deregister { to, .. } => (*to, false),
+        };
+        self.records.extend(change.customer().customer_key().0);
+        match self.intake.arrangement {
+            Arrangement::ByIdentity => {
+                self.records.extend(agreement_key(&change));
+                self.records.extend(from.num_days_from_ce().to_be_bytes());
+            }
+            Arrangement::ByCustomer => self.records.extend([0; IDENTITY_BYTES - 16]),
+        }
+        self.records.extend(number.to_be_bytes());
+        self.records.push(u8::from(runs));
+        change.encode(&mut self.records);
+        self.ends.push(self.records.len());
+    }
+
+    /// Adds the block to its delivery.
+    pub fn take(self) -> io::Result<()> {
+        let mut lines = self.intake.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lines) = lines.as_mut() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut start = 0;
+        for end in self.ends {
+            lines.sorter.push(&self.records[start..end])?;
+            start = end;
+        }
+        if self.intake.arrangement == Arrangement::ByIdentity {
+            for account in &self.accounts {
+                lines.accounts.push(account)?;
+            }
+        }
+        lines.read += self.read;
+        lines.rejected += self.rejected;
+        lines.rejects.extend(self.rejects);
+        // Blocks come in any order; the first lines are those that are told.
+        lines.rejects.sort_by_key(|reject| reject.line);
+        lines.rejects.truncate(DETAILED_REJECTS);
+        self.intake.taken.fetch_add(self.read, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn agreement_key(change: &SetChange) -> [u8; 6] {
+    match change {
+        SetChange::Put(record) => record.agreement.key().0,
+        SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.key().0,
+        SetChange::Register { .. } | SetChange::Deregister { .. } => [0; 6],
+    }
+}
+
+impl Intake {
+    fn seal(&self, line: Line) -> SetChange {
+        match line {
+            Line::Put(record) => SetChange::Put(SealedRecord {
+                customer: self.pseudonyms.customer(&record.customer),
+                agreement: self.pseudonyms.agreement(&record.agreement),
+                relationship: record.relationship,
+            }),
+            Line::End { identity, to } => SetChange::End {
+                identity: self.seal_identity(&identity),
+                to,
+            },
+            Line::Remove(identity) => SetChange::Remove(self.seal_identity(&identity)),
+            Line::Register { customer, from, role } => SetChange::Register {
+                customer: self.pseudonyms.customer(&customer),
+                from,
+                on: self.today,
+                role,
+            },
+        }
+    }
+
+    fn seal_identity(&self, identity: &Identity) -> SealedIdentity {
+        SealedIdentity {
+            customer: self.pseudonyms.customer(&identity.customer),
+            agreement: self.pseudonyms.agreement(&identity.agreement),
+            from: identity.from,
+        }
+    }
+}
+
+impl Lines {
+    /// Sorted lines, and sorted accounts.
+    pub(super) fn sort(self) -> io::Result<(Merged, Merged, Summary)> {
+        let counts = Counts {
+            read: self.read,
+            rejected: self.rejected,
+            ..Counts::default()
+        };
+        let summary = Summary {
+            counts,
+            rejects: self.rejects,
+            ..Summary::default()
+        };
+        Ok((self.sorter.finish()?, self.accounts.finish()?, summary))
+    }
+}
