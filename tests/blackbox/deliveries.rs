@@ -11,6 +11,7 @@ mod kills;
 mod lists;
 mod model;
 mod receipts;
+mod rejects;
 mod rollback;
 mod sequence;
 mod shrink;
