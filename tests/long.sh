@@ -13,3 +13,9 @@ AUDIT_KILLS=200 cargo test --locked --release --test blackbox audit::kills -- --
 
 echo "== another pseudonym key for 1,000,000 relationships, under lookups at full rate, killed half-way and resumed"
 REKEY_RELATIONSHIPS=500000 cargo test --locked --release --test blackbox rekey::pace -- --nocapture
+
+echo "== deliveries: 1,000 random histories, 500 kills, bombs up to the default bounds, 10 million bad lines"
+DELIVERY_SEQUENCES=1000 cargo test --locked --release --test blackbox deliveries::model -- --nocapture
+DELIVERY_KILLS=500 cargo test --locked --release --test blackbox deliveries::kills -- --nocapture
+DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
+    cargo test --locked --release --test blackbox deliveries::hostile -- --nocapture --test-threads=1

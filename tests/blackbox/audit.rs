@@ -3,5 +3,5 @@
 mod disk;
 mod heads;
 mod kills;
-mod load;
+pub mod load;
 mod recorded;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod commands;
+mod deliveries;
 mod errors;
 mod harness;
 mod kfr;

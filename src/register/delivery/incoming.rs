@@ -48,7 +48,6 @@ pub struct Incoming {
     pub(super) delivery: Delivery,
     _place: Place,
     pub(super) intake: Intake,
-    concluded: bool,
 }
 
 impl Delivery {
@@ -59,7 +58,7 @@ impl Delivery {
         if let Some(first) = self.first_of(&order)? {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
-        self.check_level(set)?;
+        self.check_built()?;
         self.check_space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
         let arrangement = match order.operation {
@@ -73,6 +72,8 @@ impl Delivery {
             today,
         );
         let lines = Arc::clone(&intake.taken);
+        // Before any KFR call can meet a delivery under way.
+        let carries_after = journal.position(set);
         let place = self.running.enter(set, delivery_id, order.operation, lines);
         let place = place.map_err(Conflict::Running)?;
         journal
@@ -80,14 +81,13 @@ impl Delivery {
             .await
             .map_err(DeliveryError::Journal)?;
         Ok(Taking::New(Box::new(Incoming {
-            carries_after: journal.position(set),
+            carries_after,
             order,
             delivery_id,
             received_at,
             delivery: self.clone(),
             _place: place,
             intake,
-            concluded: false,
         })))
     }
 
@@ -101,14 +101,20 @@ impl Delivery {
     }
 
     /// The first receipt, if the body that came with its key again is the same.
-    pub fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
+    pub async fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
         if repeat.first.sha256 != sha256 {
             return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
         }
         let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id)?;
         match receipt.state {
             ReceiptState::Rejected => Err(DeliveryRefusal::Rejected(Box::new(receipt))),
-            _ => Ok(receipt),
+            _ => {
+                // It may be journalled, and not in the index yet.
+                let level = tokio::time::timeout(self.publish_timeout, self.locks.lock(repeat.set)).await;
+                let _guard = level.map_err(|_| DeliveryError::TimedOut)?;
+                self.check_level(repeat.set)?;
+                Ok(receipt)
+            }
         }
     }
 }
@@ -124,14 +130,8 @@ impl Incoming {
         self.intake.block()
     }
 
-    /// The delivery has its receipt; dropping it files nothing more.
-    pub(super) fn conclude(&mut self) {
-        self.concluded = true;
-    }
-
     /// Files the receipt of a delivery with too many bad lines, and gives it.
-    pub(super) async fn reject(mut self, summary: Summary) -> DeliveryRefusal {
-        self.conclude();
+    pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
         let (set, id) = (self.order.set, self.delivery_id);
         let filed = async {
             let journal = self.delivery.journal()?;
@@ -149,7 +149,9 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         let (set, id) = (self.order.set, self.delivery_id);
-        if self.concluded {
+        // What was published or rejected has its receipt.
+        let journal = self.delivery.journal();
+        if !journal.is_ok_and(|journal| journal.is_receiving(set.bank, id)) {
             return;
         }
         let delivery = self.delivery.clone();

@@ -63,7 +63,7 @@ pub(super) struct Intake {
     pub(super) journal: Arc<Journal>,
     pub(super) pseudonyms: Arc<Pseudonyms>,
     arrangement: Arrangement,
-    today: NaiveDate,
+    pub(super) today: NaiveDate,
     /// Gone when the input has ended.
     lines: Mutex<Option<Lines>>,
     /// Lines taken so far.

@@ -82,7 +82,7 @@ impl Delivery {
     /// Begins to take a batch.
     pub fn begin_batch(&self, bank: &BankCaller, today: NaiveDate) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
-        self.check_level(set)?;
+        self.check_built()?;
         self.check_space()?;
         let journal = self.journal()?;
         let pseudonyms = self.pseudonyms(&journal)?;
@@ -153,7 +153,7 @@ impl Delivery {
             .await
     }
 
-    /// Looks at what stands, and publishes only what changes it.
+    /// Looks at what stands, and publishes only what changes it, or a whole set under way.
     async fn decide_and_publish(
         &self,
         set: SetId,
@@ -174,6 +174,8 @@ impl Delivery {
         self.index.refresh().await?;
         self.check_level(set)?;
         let effect = match resolution.effects().first() {
+            // A whole set that is being taken may lack it, and has to hold it.
+            Some(Effect::AlreadyRunning) if self.running.replaces(set) => KfrEffect::AlreadyRunning,
             Some(Effect::AlreadyRunning) => return Ok(KfrEffect::AlreadyRunning),
             Some(Effect::NothingRuns) | None => return Ok(KfrEffect::NothingRuns),
             Some(Effect::Deregistered) => KfrEffect::Ended,

@@ -175,6 +175,13 @@ impl Delivery {
         Ok(pseudonyms.ok_or(JournalError::OtherKey)?)
     }
 
+    /// There is an index to write to. Whether it stands where the journal stands is seen to by the one who
+    /// publishes: until then other deliveries may be on their way from one to the other.
+    fn check_built(&self) -> Result<(), DeliveryError> {
+        self.index.state().answerable().ok_or(IndexError::NotBuilt)?;
+        Ok(())
+    }
+
     /// The index can be written for a set: it is whole, and stands where the journal stands.
     fn check_level(&self, set: SetId) -> Result<(), DeliveryError> {
         let (state, journal) = (self.index.state(), self.journal()?);
