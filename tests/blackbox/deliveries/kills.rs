@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Enough that the set's body is a file of its own.
 const CUSTOMERS: usize = 6_000;
 /// Enough that the index takes several steps to load it too.
-const MANY_CUSTOMERS: usize = 45_000;
+const MANY_CUSTOMERS: usize = 40_000;
 /// With more kills than these, there is time for many customers.
 const KILLS: u64 = 10;
 /// Customers whose records are looked at; the first and the last are among them.
