@@ -349,10 +349,7 @@ async fn resolve_all(
 /// Reads on off the async threads.
 async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
     let read = move || {
-        let chunk = changes
-            .by_ref()
-            .take(CHUNK_CHANGES)
-            .collect::<Result<Vec<_>, _>>()?;
+        let chunk = changes.next_chunk(CHUNK_CHANGES)?;
         Ok::<_, JournalError>((chunk, changes))
     };
     let read = tokio::task::spawn_blocking(read).await;
