@@ -103,7 +103,7 @@ pub(super) async fn reload_files(
     }
 }
 
-/// Where the counts of consumers' days are kept over a restart. They name no customer and no case.
+/// Where the counts of consumers' days are kept over a restart. They hold customers as pseudonyms only.
 const USAGE_FILE: &str = "usage.json";
 /// How often they are written.
 const USAGE_EVERY: Duration = Duration::from_secs(60);

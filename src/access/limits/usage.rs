@@ -4,7 +4,7 @@ use super::LimitSettings;
 use crate::domain::identifiers::OrganizationNumber;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// Days that make up the usual range.
@@ -35,12 +35,27 @@ pub struct DayCounts {
     pub cases: usize,
 }
 
-/// The counts of former days by consumer. Names no customer and no case.
+/// The last day that was counted. Customers are told apart by pseudonyms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct History(BTreeMap<String, BTreeMap<NaiveDate, DayCounts>>);
+struct CountedDay {
+    day: NaiveDate,
+    customers: BTreeSet<u64>,
+    cases: BTreeSet<Uuid>,
+}
+
+/// One consumer's days.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Days {
+    former: BTreeMap<NaiveDate, DayCounts>,
+    last: CountedDay,
+}
+
+/// What was counted, by consumer. Names no customer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History(BTreeMap<String, Days>);
 
 impl History {
-    pub(super) fn new(consumers: Vec<(OrganizationNumber, BTreeMap<NaiveDate, DayCounts>)>) -> Self {
+    pub(super) fn new(consumers: Vec<(OrganizationNumber, Days)>) -> Self {
         Self(
             consumers
                 .into_iter()
@@ -49,9 +64,7 @@ impl History {
         )
     }
 
-    pub(super) fn into_consumers(
-        self,
-    ) -> impl Iterator<Item = (OrganizationNumber, BTreeMap<NaiveDate, DayCounts>)> {
+    pub(super) fn into_consumers(self) -> impl Iterator<Item = (OrganizationNumber, Days)> {
         self.0
             .into_iter()
             .filter_map(|(consumer, days)| Some((OrganizationNumber::parse(&consumer).ok()?, days)))
@@ -64,16 +77,22 @@ pub(super) struct Usage {
     today: NaiveDate,
     customers: HashSet<u64>,
     cases: HashSet<Uuid>,
-    /// What today had before a restart, at least.
-    counted_before: DayCounts,
     former: BTreeMap<NaiveDate, DayCounts>,
 }
 
 impl Usage {
-    pub fn after(days: BTreeMap<NaiveDate, DayCounts>) -> Self {
+    /// Goes on where a process before this one ended.
+    pub fn after(days: Days) -> Self {
+        let CountedDay {
+            day,
+            customers,
+            cases,
+        } = days.last;
         Self {
-            former: days,
-            ..Self::default()
+            today: day,
+            customers: customers.into_iter().collect(),
+            cases: cases.into_iter().collect(),
+            former: days.former,
         }
     }
 
@@ -82,8 +101,13 @@ impl Usage {
         if today <= self.today {
             return;
         }
-        self.former = self.days();
-        self.counted_before = self.former.remove(&today).unwrap_or_default();
+        let counts = DayCounts {
+            customers: self.customers.len(),
+            cases: self.cases.len(),
+        };
+        if counts != DayCounts::default() {
+            self.former.insert(self.today, counts);
+        }
         while self.former.len() > REMEMBERED_DAYS {
             self.former.pop_first();
         }
@@ -136,16 +160,15 @@ impl Usage {
             .collect()
     }
 
-    /// All days with what they had, today included.
-    pub fn days(&self) -> BTreeMap<NaiveDate, DayCounts> {
-        let mut days = self.former.clone();
-        let today = DayCounts {
-            customers: self.customers.len().max(self.counted_before.customers),
-            cases: self.cases.len().max(self.counted_before.cases),
-        };
-        if today != DayCounts::default() {
-            days.insert(self.today, today);
+    /// All that was counted.
+    pub fn days(&self) -> Days {
+        Days {
+            former: self.former.clone(),
+            last: CountedDay {
+                day: self.today,
+                customers: self.customers.iter().copied().collect(),
+                cases: self.cases.iter().copied().collect(),
+            },
         }
-        days
     }
 }
