@@ -120,6 +120,7 @@ pub struct IndexSettings {
 #[serde(deny_unknown_fields)]
 pub struct JournalSettings {
     pub directory: PathBuf,
+    pub upkeep_seconds: u64,
 }
 
 #[derive(Deserialize)]

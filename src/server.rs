@@ -1,10 +1,14 @@
 //! The service: built, bound, run, drained. The only place that wires; commands and tests start it this way.
 
+mod backup;
+mod disk;
 mod heads;
 mod ports;
 mod upkeep;
 mod wiring;
 
+pub use crate::journal::BackedUp;
+pub use backup::{back_up, restore};
 pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 
 use crate::access::outbound::OutboundError;
@@ -15,6 +19,7 @@ use crate::index::IndexError;
 use crate::journal::JournalError;
 use crate::register::participants::ParticipantsFileError;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
+use disk::{keep_journal, tell_disk};
 use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{bind_management, bind_public};
@@ -69,6 +74,7 @@ pub struct Server {
     drain: Duration,
     head_every: Duration,
     audit_directory: PathBuf,
+    upkeep_every: Duration,
     prometheus: PrometheusHandle,
 }
 
@@ -89,6 +95,7 @@ impl Server {
             drain: Duration::from_secs(settings.server.drain_seconds),
             head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
             audit_directory: settings.audit.directory.clone(),
+            upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
             prometheus,
         })
     }
@@ -117,6 +124,11 @@ impl Server {
             Arc::clone(&self.parts.lookup.limits),
             background.clone(),
         ));
+        if let Some(journal) = &self.parts.delivery.journal {
+            tasks.spawn(tell_disk(Arc::clone(journal), background.clone()));
+            let (delivery, every) = (self.parts.delivery.clone(), self.upkeep_every);
+            tasks.spawn(keep_journal(delivery, every, background.clone()));
+        }
         tasks.spawn(publish_heads(
             self.parts.readiness.recorder.clone(),
             self.head_every,

@@ -3,17 +3,27 @@
 //! Every publication is one entry of a [`Chain`]; the changes of a large one are in a file of their own,
 //! which the entry names by its hash. Each bank's set counts its publications from 1: its *position*.
 
+mod backup;
+mod bodies;
 mod body;
 mod catalogue;
 mod change;
+mod compaction;
+mod disk;
 mod entry;
+mod inventory;
+mod lock;
 mod receipt;
+mod restore;
 
+pub use backup::{BackedUp, BackupError, back_up};
 pub use body::{Body, BodyWriter, Changes};
 pub use catalogue::{KeyUse, Lineage};
 pub use change::{SealedIdentity, SealedRecord, SetChange};
+pub use compaction::{Freed, LettingGo};
 pub use entry::{Counts, Kind, Operation, Publication, Reject, RejectCode, Summary};
 pub use receipt::{Receipt, ReceiptState};
+pub use restore::restore;
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
@@ -49,6 +59,8 @@ pub enum JournalError {
     Corrupt(&'static str),
     #[error("the journal was written with another pseudonym key")]
     OtherKey,
+    #[error("the body of delivery {0} was let go: nothing stood on it")]
+    LetGo(Uuid),
 }
 
 /// Proof that a publication is durable. Only the journal makes it; switching the index and
@@ -67,6 +79,7 @@ impl Journalled {
 /// The register's deliveries on this instance's disk.
 pub struct Journal {
     chain: Chain,
+    directory: PathBuf,
     bodies: PathBuf,
     register_id: Uuid,
     catalogue: RwLock<Catalogue>,
@@ -79,7 +92,7 @@ impl Journal {
         head_key: &HeadKey,
         key: KeyFingerprint,
     ) -> Result<Self, JournalError> {
-        let bodies = directory.join("bodies");
+        let bodies = bodies_in(directory);
         let options = Options {
             append_timeout: APPEND_TIMEOUT,
             ..Options::default()
@@ -97,7 +110,6 @@ impl Journal {
             );
         }
         let mut register_id = None;
-        let mut published_ids = HashSet::new();
         let mut catalogue = Catalogue::default();
         for found in chain.entries()? {
             let found = found?;
@@ -107,10 +119,7 @@ impl Journal {
                     key: written_with, ..
                 } if *written_with != key => return Err(JournalError::OtherKey),
                 Entry::Born { register_id: id, .. } => register_id = Some(*id),
-                Entry::Published(publication) => {
-                    published_ids.insert(publication.delivery_id);
-                }
-                Entry::Begun(_) | Entry::Ended(_) => {}
+                Entry::Published(_) | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {}
             }
             catalogue.note(&entry, found.locator)?;
         }
@@ -119,8 +128,9 @@ impl Journal {
             Some(id) => id,
             None => Self::begin(&chain, key).await?,
         };
-        remove_unpublished(&bodies, &published_ids)?;
+        remove_unneeded(&bodies, &catalogue)?;
         Ok(Self {
+            directory: directory.to_owned(),
             chain,
             bodies,
             register_id,
@@ -250,7 +260,7 @@ impl Journal {
     fn read(&self, locator: Locator) -> Result<Journalled, JournalError> {
         match self.read_entry(locator)? {
             Entry::Published(publication) => Ok(Journalled { publication }),
-            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) => {
+            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {
                 Err(JournalError::Corrupt("publication"))
             }
         }
@@ -303,8 +313,12 @@ impl Journal {
         catalogue.forget_keys(before);
     }
 
-    /// The changes of a publication, in order.
+    /// The changes of a publication, in order. Those of one that was [let go](Self::let_go) are no empty list,
+    /// but an error.
     pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
+        if self.is_let_go(publication.delivery_id) {
+            return Err(JournalError::LetGo(publication.delivery_id));
+        }
         Changes::open(
             &publication.body,
             &body::body_path(&self.bodies, publication.delivery_id),
@@ -333,11 +347,17 @@ pub struct Delivery {
     pub body: Body,
 }
 
-/// Removes bodies whose delivery was never published: a crash left them.
-fn remove_unpublished(bodies: &Path, published: &HashSet<Uuid>) -> Result<(), JournalError> {
-    let kept: HashSet<PathBuf> = published
-        .iter()
-        .map(|delivery| body::body_path(bodies, *delivery))
+/// Where the bodies of a journal are.
+fn bodies_in(directory: &Path) -> PathBuf {
+    directory.join("bodies")
+}
+
+/// Removes bodies whose delivery was never published, or was let go: a crash left them.
+fn remove_unneeded(bodies: &Path, catalogue: &Catalogue) -> Result<(), JournalError> {
+    let kept: HashSet<PathBuf> = catalogue
+        .bodies
+        .kept()
+        .map(|kept| body::body_path(bodies, kept.delivery))
         .collect();
     for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
         let path = file.map_err(JournalError::Io)?.path();

@@ -1,6 +1,7 @@
 //! Which part stands on which.
 
 use super::StartError;
+use super::backup::head_key;
 use super::upkeep::read_usage;
 use crate::access::authenticator::Authenticator;
 use crate::access::caller::RequiredScopes;
@@ -9,7 +10,6 @@ use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
 use crate::access::limits::Limits;
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::{KeyRing, Recorder, RecorderOptions};
-use crate::chain::HeadKey;
 use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, IndexUrl, MaskinportenSettings, ScopeSettings, Settings,
 };
@@ -62,7 +62,7 @@ impl Stores {
         let journal = match settings.journal_directory() {
             None => None,
             Some(directory) => {
-                let head_key = HeadKey::new(*key.derive("journal/head"));
+                let head_key = head_key(&key);
                 Some(Arc::new(
                     Journal::open(directory, &head_key, pseudonyms.fingerprint()).await?,
                 ))

@@ -59,13 +59,13 @@ impl Delivery {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
         self.check_level(set)?;
-        self.check_space()?;
+        let space = self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
         let arrangement = match order.operation {
             Operation::WholeSet => Arrangement::ByIdentity,
             Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
         };
-        let intake = Intake::new(&self.pseudonyms, arrangement, today, journal.scratch());
+        let intake = Intake::new(&self.pseudonyms, arrangement, today, space);
         let lines = Arc::clone(&intake.taken);
         let place = self.running.enter(set, delivery_id, order.operation, lines);
         let place = place.map_err(Conflict::Running)?;
@@ -127,6 +127,7 @@ impl Incoming {
     pub(super) async fn reject(mut self, summary: Summary) -> DeliveryRefusal {
         self.conclude();
         let (set, id) = (self.order.set, self.delivery_id);
+        super::count_rejects(set, &summary);
         let filed = async {
             let journal = self.delivery.journal()?;
             journal.end_delivery(set, id, true, summary).await?;

@@ -1,6 +1,7 @@
 //! What comes in, line by line: sealed, sorted in bounded memory, counted.
 
 use super::DeliveryError;
+use super::space::Space;
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
 use crate::journal::{Counts, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
@@ -8,7 +9,6 @@ use crate::pseudonym::Pseudonyms;
 use crate::spill::{Merged, Sorter};
 use chrono::{Datelike, NaiveDate};
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,6 +63,7 @@ pub(super) struct Intake {
     arrangement: Arrangement,
     today: NaiveDate,
     /// Gone when the input has ended.
+    space: Space,
     lines: Mutex<Option<Lines>>,
     /// Lines taken so far.
     pub(super) taken: Arc<AtomicU64>,
@@ -89,13 +90,14 @@ pub struct Block<'a> {
 }
 
 impl Intake {
-    /// `scratch` is where what does not fit into memory goes.
+    /// What does not fit into memory goes to the journal's disk, while there is space.
     pub(super) fn new(
         pseudonyms: &Arc<Pseudonyms>,
         arrangement: Arrangement,
         today: NaiveDate,
-        scratch: &Path,
+        space: Space,
     ) -> Self {
+        let scratch = space.journal.scratch();
         let lines = Lines {
             sorter: Sorter::new(scratch, SORT_BYTES),
             accounts: Sorter::new(scratch, SORT_ACCOUNTS_BYTES),
@@ -107,6 +109,7 @@ impl Intake {
             pseudonyms: Arc::clone(pseudonyms),
             arrangement,
             today,
+            space,
             lines: Mutex::new(Some(lines)),
             taken: Arc::default(),
         }
@@ -172,8 +175,9 @@ impl Block<'_> {
         self.ends.push(self.records.len());
     }
 
-    /// Adds the block to its delivery.
+    /// Adds the block to its delivery, unless the disk is nearly full.
     pub fn take(self) -> io::Result<()> {
+        self.intake.space.check_write()?;
         let mut lines = self.intake.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lines) = lines.as_mut() else {
             return Err(io::ErrorKind::InvalidInput.into());

@@ -89,14 +89,13 @@ impl Delivery {
     pub fn begin_batch(&self, bank: &BankCaller, today: NaiveDate) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
         self.check_level(set)?;
-        self.check_space()?;
-        let scratch = self.journal()?.scratch();
+        let space = self.space()?;
         Ok(IncomingBatch {
             set,
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: Intake::new(&self.pseudonyms, Arrangement::ByCustomer, today, scratch),
+            intake: Intake::new(&self.pseudonyms, Arrangement::ByCustomer, today, space),
         })
     }
 
