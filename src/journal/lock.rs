@@ -18,7 +18,12 @@ pub(super) struct BodiesLock {
 }
 
 impl BodiesLock {
-    /// For reading; waits for who removes. A directory in which nobody ever removed anything has no lock.
+    /// Makes the lock, so that whoever reads finds it.
+    pub(super) fn make(directory: &Path) -> Result<(), JournalError> {
+        open_or_make(directory).map(drop)
+    }
+
+    /// For reading; waits for who removes. A directory without a lock is nobody's to remove anything from.
     pub(super) fn shared(directory: &Path) -> Result<Self, JournalError> {
         let file = match File::open(directory.join(NAME)) {
             Ok(file) => file,
@@ -40,18 +45,22 @@ impl BodiesLock {
 
     /// For removing; `None` while somebody reads.
     pub(super) fn alone(directory: &Path) -> Result<Option<Self>, JournalError> {
-        let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let file = options.open(directory.join(NAME)).map_err(JournalError::Io)?;
+        let file = open_or_make(directory)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: Some(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(cause)) => Err(JournalError::Io(cause)),
         }
     }
+}
+
+fn open_or_make(directory: &Path) -> Result<File, JournalError> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.open(directory.join(NAME)).map_err(JournalError::Io)
 }

@@ -103,6 +103,7 @@ impl Journal {
             .mode(0o700)
             .create(&bodies);
         made.map_err(JournalError::Io)?;
+        lock::BodiesLock::make(directory)?;
         if recovery.torn_bytes > 0 {
             tracing::warn!(
                 torn_bytes = recovery.torn_bytes,
