@@ -4,6 +4,9 @@
 //! `set (4) | generation (4) | agreement (6) | first day (3)` → `version, role, flags (1) | last day (3)`.
 //! An account row is found by the account's key and holds
 //! `set (4) | generation (4) | customer (4) | first day (3)` → `version (1) | last day (3)`.
+//! What of that comes after the generation is the *tail* of a row: where a generation has tables of its own
+//! (the embedded engine), a row's key is `customer (16) | tail (9)`, and an account row's
+//! `account (10) | tail (7)`, to the same values.
 //! Days count from 1 January of year 1; the last day of what still runs is [`STILL_RUNNING`].
 
 use super::IndexError;
@@ -23,9 +26,12 @@ const ROLE_BITS: u8 = 0b0000_0011;
 const CREDITABLE_BIT: u8 = 0b0000_0100;
 const HOLDS_FUNDS_BIT: u8 = 0b0000_1000;
 
-pub const FIELD_BYTES: usize = 17;
+const GENERATION_BYTES: usize = 8;
+pub const TAIL_BYTES: usize = 9;
+pub const FIELD_BYTES: usize = GENERATION_BYTES + TAIL_BYTES;
 pub const VALUE_BYTES: usize = 4;
-pub const ACCOUNT_FIELD_BYTES: usize = 15;
+pub const ACCOUNT_TAIL_BYTES: usize = 7;
+pub const ACCOUNT_FIELD_BYTES: usize = GENERATION_BYTES + ACCOUNT_TAIL_BYTES;
 pub const ACCOUNT_VALUE_BYTES: usize = 4;
 
 /// A generation of a bank's set: the journal position of the whole set it began with, 0 before the first.
@@ -73,6 +79,8 @@ pub struct FoundAccount {
     pub interval: Interval,
 }
 
+pub type Tail = [u8; TAIL_BYTES];
+pub type AccountTail = [u8; ACCOUNT_TAIL_BYTES];
 pub type Field = [u8; FIELD_BYTES];
 pub type Value = [u8; VALUE_BYTES];
 pub type AccountField = [u8; ACCOUNT_FIELD_BYTES];
@@ -97,12 +105,30 @@ pub fn decode_set(bytes: [u8; 4]) -> Result<SetId, IndexError> {
     Ok(SetId { bank, register })
 }
 
+/// Names a generation of a set.
+pub fn encode_generation(set: SetId, generation: Generation) -> [u8; GENERATION_BYTES] {
+    let mut bytes = [0; GENERATION_BYTES];
+    bytes[..4].copy_from_slice(&encode_set(set));
+    bytes[4..].copy_from_slice(&generation.to_be_bytes());
+    bytes
+}
+
+pub fn decode_generation(bytes: [u8; GENERATION_BYTES]) -> Result<(SetId, Generation), IndexError> {
+    let [a, b, c, d, generation @ ..] = bytes;
+    Ok((decode_set([a, b, c, d])?, u32::from_be_bytes(generation)))
+}
+
+pub fn encode_tail(row: &Row) -> Tail {
+    let mut tail = [0; TAIL_BYTES];
+    tail[..6].copy_from_slice(&row.agreement.0);
+    tail[6..].copy_from_slice(&encode_day(row.relationship.interval().from()));
+    tail
+}
+
 pub fn encode_field(set: SetId, generation: Generation, row: &Row) -> Field {
     let mut field = [0; FIELD_BYTES];
-    field[..4].copy_from_slice(&encode_set(set));
-    field[4..8].copy_from_slice(&generation.to_be_bytes());
-    field[8..14].copy_from_slice(&row.agreement.0);
-    field[14..].copy_from_slice(&encode_day(row.relationship.interval().from()));
+    field[..GENERATION_BYTES].copy_from_slice(&encode_generation(set, generation));
+    field[GENERATION_BYTES..].copy_from_slice(&encode_tail(row));
     field
 }
 
@@ -133,8 +159,19 @@ pub fn encode_value(relationship: &Relationship) -> Value {
 }
 
 pub fn decode_row(field: &[u8], value: &[u8]) -> Result<FoundRow, IndexError> {
-    let field: &Field = field.try_into().map_err(|_| IndexError::Format("row key"))?;
+    let (generation, tail) = split_field::<TAIL_BYTES>(field).ok_or(IndexError::Format("row key"))?;
     let value: &Value = value.try_into().map_err(|_| IndexError::Format("row value"))?;
+    let (set, generation) = decode_generation(generation)?;
+    decode_row_of(set, generation, &tail, value)
+}
+
+/// Reads a row of a generation that is known.
+pub fn decode_row_of(
+    set: SetId,
+    generation: Generation,
+    tail: &Tail,
+    value: &Value,
+) -> Result<FoundRow, IndexError> {
     if value[0] >> 4 != FORMAT_VERSION {
         return Err(IndexError::Format("row version"));
     }
@@ -144,24 +181,35 @@ pub fn decode_row(field: &[u8], value: &[u8]) -> Result<FoundRow, IndexError> {
         2 => Role::Other,
         _ => Role::Unknown,
     };
-    let interval = decode_interval([field[14], field[15], field[16]], [value[1], value[2], value[3]])?;
+    let interval = decode_interval([tail[6], tail[7], tail[8]], [value[1], value[2], value[3]])?;
     let flags = (value[0] & CREDITABLE_BIT != 0, value[0] & HOLDS_FUNDS_BIT != 0);
     let mut agreement = [0; 6];
-    agreement.copy_from_slice(&field[8..14]);
+    agreement.copy_from_slice(&tail[..6]);
     Ok(FoundRow {
-        set: decode_set([field[0], field[1], field[2], field[3]])?,
-        generation: u32::from_be_bytes([field[4], field[5], field[6], field[7]]),
+        set,
+        generation,
         agreement: AgreementKey(agreement),
         relationship: Relationship::new(role, flags.0, flags.1, interval),
     })
 }
 
+/// The generation and the tail of a field.
+fn split_field<const TAIL: usize>(field: &[u8]) -> Option<([u8; GENERATION_BYTES], [u8; TAIL])> {
+    let (generation, tail) = field.split_first_chunk()?;
+    Some((*generation, tail.try_into().ok()?))
+}
+
+pub fn encode_account_tail(row: &Row) -> AccountTail {
+    let mut tail = [0; ACCOUNT_TAIL_BYTES];
+    tail[..4].copy_from_slice(&row.customer.0[..4]);
+    tail[4..].copy_from_slice(&encode_day(row.relationship.interval().from()));
+    tail
+}
+
 pub fn encode_account_field(set: SetId, generation: Generation, row: &Row) -> AccountField {
     let mut field = [0; ACCOUNT_FIELD_BYTES];
-    field[..4].copy_from_slice(&encode_set(set));
-    field[4..8].copy_from_slice(&generation.to_be_bytes());
-    field[8..12].copy_from_slice(&row.customer.0[..4]);
-    field[12..].copy_from_slice(&encode_day(row.relationship.interval().from()));
+    field[..GENERATION_BYTES].copy_from_slice(&encode_generation(set, generation));
+    field[GENERATION_BYTES..].copy_from_slice(&encode_account_tail(row));
     field
 }
 
@@ -171,17 +219,29 @@ pub fn encode_account_value(relationship: &Relationship) -> AccountValue {
 }
 
 pub fn decode_account(field: &[u8], value: &[u8]) -> Result<FoundAccount, IndexError> {
-    let field: &AccountField = field.try_into().map_err(|_| IndexError::Format("account key"))?;
+    let (generation, tail) =
+        split_field::<ACCOUNT_TAIL_BYTES>(field).ok_or(IndexError::Format("account key"))?;
     let value: &AccountValue = value
         .try_into()
         .map_err(|_| IndexError::Format("account value"))?;
+    let (set, generation) = decode_generation(generation)?;
+    decode_account_of(set, generation, &tail, value)
+}
+
+/// Reads an account row of a generation that is known.
+pub fn decode_account_of(
+    set: SetId,
+    generation: Generation,
+    tail: &AccountTail,
+    value: &AccountValue,
+) -> Result<FoundAccount, IndexError> {
     if value[0] != FORMAT_VERSION {
         return Err(IndexError::Format("account version"));
     }
     Ok(FoundAccount {
-        set: decode_set([field[0], field[1], field[2], field[3]])?,
-        generation: u32::from_be_bytes([field[4], field[5], field[6], field[7]]),
-        interval: decode_interval([field[12], field[13], field[14]], [value[1], value[2], value[3]])?,
+        set,
+        generation,
+        interval: decode_interval([tail[4], tail[5], tail[6]], [value[1], value[2], value[3]])?,
     })
 }
 

@@ -10,7 +10,7 @@ pub mod redis;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
-use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState};
+use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Row, RowWrite, SetState};
 use owner::Owner;
 use std::sync::Arc;
 
@@ -127,6 +127,34 @@ impl Index {
         }
     }
 
+    /// Begins to load a whole set into a generation: fastest on the embedded engine, which also removes what
+    /// a load that was cut off has left; on Redis the rows are written one by one.
+    pub async fn begin_load(
+        &self,
+        set: SetId,
+        generation: Generation,
+        expected: Expected,
+    ) -> Result<Load, IndexError> {
+        match self {
+            Self::Embedded(engine) => {
+                let load = embedded::Load::begin(Arc::clone(engine), set, generation, expected).await?;
+                Ok(Load::Embedded(Box::new(load)))
+            }
+            Self::Redis(engine) => Ok(Load::Redis(Arc::clone(engine), set, generation)),
+        }
+    }
+
+    /// Removes a generation that answers no more, where the engine can do so at once.
+    pub async fn remove_generation(&self, set: SetId, generation: Generation) -> Result<Removal, IndexError> {
+        match self {
+            Self::Embedded(engine) => {
+                engine.remove_generation(set, generation).await?;
+                Ok(Removal::Done)
+            }
+            Self::Redis(_) => Ok(Removal::RowByRow),
+        }
+    }
+
     /// The state as this instance knows it, without asking the store.
     pub fn state(&self) -> Arc<IndexState> {
         match self {
@@ -136,11 +164,12 @@ impl Index {
     }
 
     /// Says whose index this should be and what it has to hold; nothing is answered from another.
-    pub fn claim(&self, owner: Owner) {
+    pub fn claim(&self, owner: Owner) -> Result<(), IndexError> {
         match self {
-            Self::Embedded(engine) => engine.claim(owner),
+            Self::Embedded(engine) => engine.claim(owner)?,
             Self::Redis(engine) => engine.claim(owner),
         }
+        Ok(())
     }
 
     /// Checks that the store keeps what it is given, and says what to change if not.
@@ -188,6 +217,48 @@ impl Index {
         match self {
             Self::Embedded(engine) => engine.scan(visit),
             Self::Redis(engine) => engine.scan(visit).await,
+        }
+    }
+}
+
+/// How much a whole set holds, about: what it costs to be wrong is speed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Expected {
+    pub customers: u64,
+    pub accounts: u64,
+}
+
+/// Whether a generation is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    Done,
+    /// Its rows have to be deleted by those who know them.
+    RowByRow,
+}
+
+/// A whole set on its way into a generation. It may be switched to once the load is [finished](Self::finish).
+pub enum Load {
+    Embedded(Box<embedded::Load>),
+    Redis(Arc<redis::Redis>, SetId, Generation),
+}
+
+impl Load {
+    /// Takes rows; fastest in the order of customer, agreement and first day. The last of an identity stands.
+    pub async fn write(self, rows: Vec<Row>) -> Result<Self, IndexError> {
+        match self {
+            Self::Embedded(load) => Ok(Self::Embedded(Box::new(load.write(rows).await?))),
+            Self::Redis(engine, set, generation) => {
+                let writes: Vec<_> = rows.into_iter().map(RowWrite::Put).collect();
+                engine.write(set, generation, &writes, None).await?;
+                Ok(Self::Redis(engine, set, generation))
+            }
+        }
+    }
+
+    pub async fn finish(self) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(load) => load.finish().await,
+            Self::Redis(..) => Ok(()),
         }
     }
 }

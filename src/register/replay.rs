@@ -7,7 +7,7 @@ pub use resolution::{Effect, Resolution};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState};
-use crate::index::{Index, IndexError};
+use crate::index::{Expected, Index, IndexError, Load, Removal};
 use crate::journal::{
     Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
@@ -90,8 +90,16 @@ async fn load(
         let changes = journal.changes(changes.publication())?;
         remove_what_is_changed(index, set, generation, changes).await?;
     }
-    if let Some(whole) = whole {
-        write_changes(index, set, generation, journal.changes(whole.publication())?).await?;
+    let counts = whole.as_ref().map(|whole| whole.publication().summary.counts);
+    let counts = counts.unwrap_or_default();
+    let expected = Expected {
+        customers: counts.customers,
+        accounts: counts.accounts,
+    };
+    let load = index.begin_load(set, generation, expected).await?;
+    match whole {
+        Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
+        None => load.finish().await?,
     }
     for changes in &later {
         let changes = journal.changes(changes.publication())?;
@@ -127,6 +135,22 @@ fn parts_of(
         changes.push(journal.published_at(set, at)?);
     }
     Ok((whole, changes))
+}
+
+/// Loads the records of a whole set.
+async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(records).await?;
+        if chunk.is_empty() {
+            return Ok(load.finish().await?);
+        }
+        let rows = chunk.iter().map(|change| match change {
+            SetChange::Put(record) => Ok(row(record)),
+            _ => Err(JournalError::Corrupt("whole set")),
+        });
+        load = load.write(rows.collect::<Result<_, _>>()?).await?;
+        records = rest;
+    }
 }
 
 /// Removes what an attempt to load a generation that was cut off may have left of what changes are resolved
@@ -174,13 +198,17 @@ pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<()
     Ok(())
 }
 
-/// Removes the rows of a retired generation: those that the journal says it was made of.
+/// Removes a retired generation; row by row, those that the journal says it was made of, if there is no
+/// quicker way.
 pub async fn remove_generation(
     journal: &Journal,
     index: &Index,
     set: SetId,
     generation: Generation,
 ) -> Result<(), ReplayError> {
+    if index.remove_generation(set, generation).await? == Removal::Done {
+        return Ok(());
+    }
     for journalled in publications_in(journal, set, generation)? {
         let publication = journalled.publication();
         let mut changes = journal.changes(publication)?;

@@ -78,7 +78,7 @@ impl Stores {
             register_id,
             key: pseudonyms.fingerprint(),
             floor: floor.clone(),
-        });
+        })?;
         Ok(Self {
             index,
             journal,

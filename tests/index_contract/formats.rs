@@ -6,8 +6,10 @@ use kundeforhold::index::{Index, IndexError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::path::Path;
 
-const ROWS: TableDefinition<[u8; 33], [u8; 4]> = TableDefinition::new("relationships");
-const ACCOUNTS: TableDefinition<[u8; 25], [u8; 4]> = TableDefinition::new("accounts");
+/// Of generation 1 of `kar(0)`.
+const ROWS: TableDefinition<[u8; 25], [u8; 4]> = TableDefinition::new("relationships/123456785/KAR/1");
+const ACCOUNTS: TableDefinition<[u8; 17], [u8; 4]> = TableDefinition::new("accounts/123456785/KAR/1");
+const FORMAT: TableDefinition<(), u8> = TableDefinition::new("format");
 const SETS: TableDefinition<[u8; 4], &[u8]> = TableDefinition::new("sets");
 const MARKER: TableDefinition<(), &[u8]> = TableDefinition::new("marker");
 
@@ -94,6 +96,31 @@ async fn an_embedded_marker_of_another_version_or_length_is_refused_at_the_door(
     change_bytes(directory.path(), MARKER, |bytes| {
         bytes[..bytes.len() - 1].to_vec()
     });
+    assert_format(open_embedded(directory.path()).map(drop));
+}
+
+#[tokio::test]
+async fn an_embedded_file_of_another_arrangement_is_refused_at_the_door() {
+    let directory = closed_file().await;
+    let database = Database::open(index_file(directory.path())).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let version = transaction
+        .open_table(FORMAT)
+        .unwrap()
+        .insert((), 1)
+        .unwrap()
+        .unwrap()
+        .value();
+    assert_eq!(version, 2);
+    transaction.commit().unwrap();
+    drop(database);
+    assert_format(open_embedded(directory.path()).map(drop));
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::create(index_file(directory.path())).unwrap();
+    let transaction = database.begin_write().unwrap();
+    drop(transaction.open_table(SETS).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
     assert_format(open_embedded(directory.path()).map(drop));
 }
 

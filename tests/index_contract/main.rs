@@ -5,6 +5,7 @@ mod atomicity;
 mod bench;
 mod contract;
 mod formats;
+mod loads;
 mod redis_faults;
 #[path = "../support/redis.rs"]
 mod redis_server;
@@ -47,6 +48,9 @@ on_every_engine! {
     accounts::accounts_are_found_under_their_own_number_only,
     accounts::an_account_is_followed_from_bank_to_bank,
     accounts::a_deleted_row_takes_its_account_with_it,
+    loads::a_set_that_was_loaded_answers_as_if_it_were_written,
+    loads::the_sets_of_120_banks_are_each_found,
+    loads::what_was_written_is_found_while_sets_come_and_go,
     atomicity::a_switch_is_seen_wholly_or_not_at_all,
     atomicity::generations_come_and_go_under_lookups,
     atomicity::puts_and_deletes_of_a_customer_are_seen_together,
