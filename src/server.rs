@@ -19,7 +19,7 @@ use crate::index::IndexError;
 use crate::journal::JournalError;
 use crate::register::participants::ParticipantsFileError;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
-use disk::{keep_journal, tell_disk};
+use disk::{Upkeep, tell_disk};
 use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ports::{bind_management, bind_public};
@@ -126,8 +126,12 @@ impl Server {
         ));
         if let Some(journal) = &self.parts.delivery.journal {
             tasks.spawn(tell_disk(Arc::clone(journal), background.clone()));
-            let (delivery, every) = (self.parts.delivery.clone(), self.upkeep_every);
-            tasks.spawn(keep_journal(delivery, every, background.clone()));
+            let upkeep = Upkeep {
+                delivery: self.parts.delivery.clone(),
+                every: self.upkeep_every,
+                closed_years: self.parts.lookup.retention_closed_years,
+            };
+            tasks.spawn(upkeep.run(background.clone()));
         }
         tasks.spawn(publish_heads(
             self.parts.readiness.recorder.clone(),

@@ -1,7 +1,10 @@
 //! What keeps the journal's disk from filling up, and tells how full it is.
 
+use crate::domain::calendar::{oslo_day, years_before};
+use crate::domain::relationship::SetId;
 use crate::journal::{Freed, Journal};
 use crate::register::delivery::Delivery;
+use chrono::{NaiveDate, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -40,38 +43,76 @@ pub(super) async fn tell_disk(journal: Arc<Journal>, end: CancellationToken) {
     }
 }
 
-/// Looks after the journal now and then, until shutdown.
-pub(super) async fn keep_journal(delivery: Delivery, every: Duration, end: CancellationToken) {
-    let mut pause = every.min(FIRST_UPKEEP);
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = end.cancelled() => return,
-        }
-        tokio::select! {
-            () = compact(&delivery) => {}
-            () = end.cancelled() => return,
-        }
-        pause = every;
-    }
+/// Looks after what the journal and the index hold.
+pub(super) struct Upkeep {
+    pub(super) delivery: Delivery,
+    pub(super) every: Duration,
+    /// What ended longer ago is erased.
+    pub(super) closed_years: u32,
 }
 
-async fn compact(delivery: &Delivery) {
-    let Some(journal) = &delivery.journal else { return };
-    let mut all = Freed::default();
-    for set in journal.sets() {
-        match delivery.compact(set).await {
-            Ok(freed) => {
-                all.bodies += freed.bodies;
-                all.bytes += freed.bytes;
+impl Upkeep {
+    /// Runs until shutdown.
+    pub(super) async fn run(self, end: CancellationToken) {
+        let mut pause = self.every.min(FIRST_UPKEEP);
+        let mut erased_on = None;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = end.cancelled() => return,
             }
-            Err(cause) => {
-                tracing::warn!(%cause, %set, "replaced deliveries of a set could not be let go yet")
+            let work = async {
+                self.compact().await;
+                let today = oslo_day(Utc::now());
+                if erased_on != Some(today) && self.erase(years_before(today, self.closed_years)).await {
+                    erased_on = Some(today);
+                }
+            };
+            tokio::select! {
+                () = work => {}
+                () = end.cancelled() => return,
             }
+            pause = self.every;
         }
     }
-    if all.bodies > 0 {
-        let Freed { bodies, bytes } = all;
-        tracing::info!(bodies, bytes, "replaced deliveries were let go");
+
+    fn sets(&self) -> Vec<SetId> {
+        let journal = self.delivery.journal.as_ref();
+        journal.map_or_else(Vec::new, |journal| journal.sets())
+    }
+
+    async fn compact(&self) {
+        let mut all = Freed::default();
+        for set in self.sets() {
+            match self.delivery.compact(set).await {
+                Ok(freed) => {
+                    all.bodies += freed.bodies;
+                    all.bytes += freed.bytes;
+                }
+                Err(cause) => tracing::warn!(%cause, %set, "replaced deliveries could not be let go yet"),
+            }
+        }
+        if all.bodies > 0 {
+            let Freed { bodies, bytes } = all;
+            tracing::info!(bodies, bytes, "replaced deliveries were let go");
+        }
+    }
+
+    /// Erases what ended before a day; tells whether it went well for all sets.
+    async fn erase(&self, before: NaiveDate) -> bool {
+        let (mut rows, mut failures) = (0, 0);
+        for set in self.sets() {
+            match self.delivery.erase_closed(set, before).await {
+                Ok(erased) => rows += erased,
+                Err(cause) => {
+                    failures += 1;
+                    tracing::warn!(%cause, %set, "what ended long ago could not be erased yet");
+                }
+            }
+        }
+        if rows > 0 {
+            tracing::info!(rows, %before, "what ended long ago was erased from the index");
+        }
+        failures == 0
     }
 }

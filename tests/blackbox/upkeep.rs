@@ -3,13 +3,21 @@
 mod backup;
 mod compaction;
 mod disk;
+mod retention;
 
 use crate::harness::identifiers::people;
 
-/// One record a customer; `from` tells the sets apart.
-pub fn records(count: usize, from: &str) -> String {
-    let line = |customer: String| {
-        format!("{{\"customerID\":\"{customer}\",\"role\":\"owner\",\"fromDate\":\"{from}\"}}\n")
-    };
-    people().take(count).map(line).collect()
+/// In both registers.
+pub const BANK: &str = "210099093";
+
+pub fn line(customer: &str, from: &str, more: &str) -> String {
+    format!("{{\"customerID\":\"{customer}\",\"role\":\"owner\",\"fromDate\":\"{from}\"{more}}}\n")
+}
+
+/// One record a customer, enough for a file of its own in the journal.
+pub fn whole_set(from: &str) -> String {
+    people()
+        .take(3_000)
+        .map(|customer| line(&customer, from, ""))
+        .collect()
 }

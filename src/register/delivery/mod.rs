@@ -7,6 +7,7 @@ mod incoming;
 mod intake;
 mod kfr;
 mod refusal;
+mod retention;
 mod rollback;
 mod running;
 mod space;
