@@ -326,6 +326,19 @@ impl Chain {
         Entries::up_to(&self.directory, self.sealer.clone(), self.head().sequence)
     }
 
+    /// The entries after the first `sequence` that are durable now. What comes before the segment they begin in is
+    /// not read. Blocks while it reads.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed, or has no segment.
+    pub fn entries_after(
+        &self,
+        sequence: u64,
+    ) -> Result<impl Iterator<Item = Result<Entry, ReadError>>, ReadError> {
+        let entries = self.entries()?.without_first(sequence);
+        Ok(entries.skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.sequence <= sequence)))
+    }
+
     /// Makes what is queued durable, then ends the thread and frees the directory. Later appends are refused.
     /// Takes at most `close_timeout`.
     ///

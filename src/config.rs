@@ -2,6 +2,7 @@
 //!
 //! `config.default.toml` is the reference of all keys.
 
+mod keys;
 mod refusals;
 
 use crate::access::caller::Scope;
@@ -9,7 +10,7 @@ use crate::access::limits::LimitSettings;
 use crate::access::outbound::IssuerAddress;
 use crate::access::terms::Enforcement;
 use crate::domain::identifiers::{Check, IdentifierRules, SyntheticSeries};
-use crate::pseudonym::{KeyError, MasterKey};
+use crate::pseudonym::KeyError;
 use config::{Environment, File, FileFormat};
 use refusals::{describe, read_toml};
 use secrecy::{ExposeSecret, SecretString};
@@ -108,6 +109,7 @@ pub struct IndexSettings {
     pub url: Option<SecretString>,
     pub pseudonym_key_file: Option<PathBuf>,
     pub pseudonym_key: Option<SecretString>,
+    pub next_pseudonym_key_file: Option<PathBuf>,
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
     pub lookup_connections: usize,
@@ -254,29 +256,6 @@ impl Settings {
         self.participants_file
             .as_deref()
             .ok_or(ConfigError::Missing("participants_file"))
-    }
-
-    /// The secret behind the pseudonyms, from its file or from the environment.
-    pub fn master_key(&self) -> Result<MasterKey, ConfigError> {
-        match (&self.index.pseudonym_key, &self.index.pseudonym_key_file) {
-            (Some(key), _) => Ok(MasterKey::parse(key.expose_secret())?),
-            (None, Some(path)) => Ok(MasterKey::read(path)?),
-            (None, None) => Err(ConfigError::Missing(
-                "index.pseudonym_key_file (`kundeforhold key new FILE` makes one)",
-            )),
-        }
-    }
-
-    /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
-    /// one behind the pseudonyms.
-    pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
-        let audit = &self.audit;
-        let given = audit.keys.iter().map(|key| MasterKey::parse(key.expose_secret()));
-        let files = audit.key_files.iter().map(|path| MasterKey::read(path));
-        let mut keys = given.chain(files);
-        let in_use = keys.next().transpose()?;
-        let in_use = in_use.map_or_else(|| self.master_key(), Ok)?;
-        Ok((in_use, keys.collect::<Result<_, _>>()?))
     }
 
     /// `None`: this instance takes no deliveries.

@@ -6,6 +6,12 @@
 //! pseudorandom function of it; the index uses its first bytes as short one-way keys, so that a row of the
 //! index follows from a row of the journal without any secret.
 
+mod reseal;
+mod ring;
+
+pub use reseal::{NotOfThisKey, Reseal};
+pub use ring::{PseudonymRing, Sought};
+
 use crate::domain::identifiers::{AccountNumber, CustomerId};
 use crate::domain::relationship::{Agreement, AgreementId};
 use aes_siv::KeyInit;

@@ -3,6 +3,7 @@
 mod backup;
 mod disk;
 mod heads;
+mod next_key;
 mod ports;
 mod upkeep;
 mod wiring;
@@ -14,14 +15,17 @@ pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
 use crate::audit::RecorderError;
+use crate::chain::OpenError;
 use crate::config::{ConfigError, Settings};
 use crate::index::IndexError;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, JournalPlace};
 use crate::register::participants::ParticipantsFileError;
+use crate::register::rekey::Rekeying;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
 use disk::{Upkeep, tell_disk};
 use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
+use next_key::NextKeyWatch;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,6 +67,13 @@ pub enum StartError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
+impl StartError {
+    /// Another process holds the journal.
+    pub fn is_journal_in_use(&self) -> bool {
+        matches!(self, Self::Journal(JournalError::Open(OpenError::InUse(_))))
+    }
+}
+
 /// A service that listens.
 pub struct Server {
     pub parts: Parts,
@@ -71,6 +82,7 @@ pub struct Server {
     public: ActixServer,
     management: ActixServer,
     files: Vec<WatchedFile>,
+    next_key: NextKeyWatch,
     drain: Duration,
     head_every: Duration,
     audit_directory: PathBuf,
@@ -84,8 +96,11 @@ impl Server {
         let prometheus = crate::telemetry::collect_metrics()?;
         let parts = Parts::wire(settings).await?;
         let (public, address) = bind_public(settings, &parts)?;
-        let (management, management_address) = bind_management(settings, &parts, prometheus.clone())?;
+        let next_key = watched_next_key(settings, &parts);
+        let (management, management_address) =
+            bind_management(settings, &parts, prometheus.clone(), next_key.progress())?;
         Ok(Self {
+            next_key,
             files: watched_files(settings, &parts)?,
             parts,
             address,
@@ -113,6 +128,7 @@ impl Server {
         tasks.spawn(async move { keys.run(keys_end).await });
         tasks.spawn(self.parts.keeper.clone().run(background.clone()));
         tasks.spawn(self.parts.keeper.clone().sweep(background.clone()));
+        tasks.spawn(self.next_key.run(background.clone()));
         tasks.spawn(reload_files(self.files, reload, background.clone()));
         tasks.spawn(upkeep(
             self.parts.readiness.recorder.clone(),
@@ -125,7 +141,7 @@ impl Server {
             background.clone(),
         ));
         if let Some(journal) = &self.parts.delivery.journal {
-            tasks.spawn(tell_disk(Arc::clone(journal), background.clone()));
+            tasks.spawn(tell_disk(journal.clone(), background.clone()));
             let upkeep = Upkeep {
                 delivery: self.parts.delivery.clone(),
                 every: self.upkeep_every,
@@ -165,7 +181,7 @@ impl Server {
         }
         self.parts.readiness.recorder.close().await;
         if let Some(journal) = &self.parts.delivery.journal {
-            journal.close().await;
+            journal.load().close().await;
         }
         served
     }
@@ -179,6 +195,14 @@ fn watched_files(settings: &Settings, parts: &Parts) -> Result<Vec<WatchedFile>,
         .services_file()
         .map(|path| WatchedFile::terms(path, parts.lookup.terms.clone()));
     Ok(std::iter::once(participants).chain(terms).collect())
+}
+
+fn watched_next_key(settings: &Settings, parts: &Parts) -> NextKeyWatch {
+    let keeper = &parts.keeper;
+    let journal = keeper.journal.clone().zip(settings.journal_directory());
+    let rekeying =
+        journal.map(|(journal, place)| Rekeying::new(keeper.clone(), journal, JournalPlace::new(place)));
+    NextKeyWatch::new(settings, keeper.keys.clone(), keeper.index.clone(), rekeying)
 }
 
 async fn drain_and_stop(

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What takes too long for tests/run.sh: the same API conformance with many more examples, against a release build.
+# What takes too long for tests/run.sh: the same with many more examples, against a release build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --locked --release
@@ -10,3 +10,12 @@ AUDIT_ENTRIES=1000000 cargo test --locked --release --test audit a_million -- --
 
 echo "== record of use: 200 kills under load"
 AUDIT_KILLS=200 cargo test --locked --release --test blackbox audit::kills -- --nocapture
+
+echo "== another pseudonym key for 1,000,000 relationships, under lookups at full rate, killed half-way and resumed"
+REKEY_RELATIONSHIPS=500000 cargo test --locked --release --test blackbox rekey::pace -- --nocapture
+
+echo "== deliveries: 1,000 random histories, 500 kills, bombs up to the default bounds, 10 million bad lines"
+DELIVERY_SEQUENCES=1000 cargo test --locked --release --test blackbox deliveries::model -- --nocapture
+DELIVERY_KILLS=500 cargo test --locked --release --test blackbox deliveries::kills -- --nocapture
+DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
+    cargo test --locked --release --test blackbox deliveries::hostile -- --nocapture --test-threads=1

@@ -13,6 +13,7 @@ use kundeforhold::index::layout::{
     Marker, Row, RowWrite, SetState, encode_account_tail, encode_account_value, encode_tail, encode_value,
 };
 use kundeforhold::index::{Expected, Index};
+use kundeforhold::pseudonym::Sought;
 use population::{Population, ROWS_PER_CUSTOMER, mix};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::os::unix::fs::MetadataExt;
@@ -142,6 +143,7 @@ async fn load_index(index: &Index, population: Population) -> Duration {
         let began = Instant::now();
         load.finish().await.unwrap();
         let state = SetState {
+            key: [0; 8],
             generation: 1,
             position: 1,
             last_delivery: DateTime::UNIX_EPOCH,
@@ -164,7 +166,10 @@ async fn lookups(index: &Index, population: Population) -> f64 {
     let began = Instant::now();
     for n in 0..LOOKUPS {
         let customer = population.customer(mix(n) % population.customers());
-        let found = index.find_relationships(&customer).await.unwrap();
+        let found = index
+            .find_relationships(&Sought::new([([0; 8], customer)]))
+            .await
+            .unwrap();
         assert_eq!(found.len() as u64, ROWS_PER_CUSTOMER);
     }
     LOOKUPS as f64 / began.elapsed().as_secs_f64()
@@ -180,7 +185,19 @@ async fn change(index: &Index, population: Population) -> f64 {
     began.elapsed().as_secs_f64() * 1_000.0 / CHANGES as f64
 }
 
-/// The same of redb alone, its table opened once.
+/// Milliseconds to drop a generation, for which others wait.
+async fn drop_generation(index: &Index) -> f64 {
+    let state = SetState {
+        generation: 2,
+        ..SetState::clone(&index.state().sets[&set(0)])
+    };
+    index.write(set(0), 2, Vec::new(), Some(state)).await.unwrap();
+    let began = Instant::now();
+    index.remove_generation(set(0), 1).await.unwrap();
+    began.elapsed().as_secs_f64() * 1_000.0
+}
+
+/// Lookups a second of redb alone, its table opened once.
 fn bare_lookups(file: &Path, population: Population, cache_bytes: usize) -> f64 {
     let database = Database::builder()
         .set_cache_size(cache_bytes)
@@ -248,7 +265,7 @@ fn main() {
     ];
     let mut loads = [const { Vec::new() }; 3];
     let mut speeds = [const { Vec::new() }; 4];
-    let (mut reopened, mut changed) = (Vec::new(), Vec::new());
+    let (mut reopened, mut changed, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let file = |name: &str| directory.path().join(name);
@@ -268,6 +285,7 @@ fn main() {
         }
         speeds[3].push(bare_lookups(&file("bare"), populations[0], cache_bytes));
         changed.push(runtime.block_on(change(&indexes[1], populations[1])));
+        dropped.push(runtime.block_on(drop_generation(&indexes[0])));
         reopened.push(reopening(&files[1], cache_bytes));
     }
     println!("{rows} rows, medians of {rounds} rounds");
@@ -279,6 +297,7 @@ fn main() {
     println!("{:30} {ratio:>10.2}", "  of bare");
     println!("{:30} {:>10.2} s", "opened after a crash", median(reopened));
     println!("{:30} {:>10.2} ms", "a change, durable", median(changed));
+    println!("{:30} {:>10.0} ms", "all of a bank dropped", median(dropped));
     let [one, many, few, bare] = speeds.map(median);
     println!(
         "{:30} {few:>10.0} lookups/s",

@@ -38,6 +38,8 @@ pub struct Entries {
     directory: PathBuf,
     sealer: Sealer,
     limit: u64,
+    /// Nothing before the first segment left is read, so there is nothing that it could be held against.
+    begins_amid: bool,
     segments: std::vec::IntoIter<u64>,
     scan: Option<Scan>,
     stub: Stub,
@@ -57,6 +59,7 @@ impl Entries {
             directory: directory.to_owned(),
             sealer,
             limit,
+            begins_amid: false,
             segments: segments.into_iter(),
             scan: None,
             stub,
@@ -64,6 +67,19 @@ impl Entries {
             torn_bytes: 0,
             is_over: false,
         })
+    }
+
+    /// Leaves out the segments whose entries are all among the first `sequence`; the one after them is proved by
+    /// its keyed header only.
+    pub(super) fn without_first(mut self, sequence: u64) -> Self {
+        let mut firsts: Vec<u64> = self.segments.collect();
+        let needed = firsts
+            .partition_point(|first| *first <= sequence + 1)
+            .saturating_sub(1);
+        self.begins_amid = needed > 0;
+        firsts.drain(..needed);
+        self.segments = firsts.into_iter();
+        self
     }
 
     /// The last entry proved so far.
@@ -112,7 +128,9 @@ impl Entries {
             return Ok(None);
         };
         let scan = Scan::open(&self.directory, &self.sealer, first, self.segments.len() == 0)?;
-        require_continuation(first, &self.head, &scan.head())?;
+        if !std::mem::take(&mut self.begins_amid) {
+            require_continuation(first, &self.head, &scan.head())?;
+        }
         Ok(Some(scan))
     }
 }

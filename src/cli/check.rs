@@ -42,9 +42,10 @@ impl Check {
         }
         let stores = Stores::open(&settings).await?;
         stores.index.refresh().await?;
-        let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
+        let journal = stores.journal.as_ref().map(|journal| journal.load());
+        let with_records = participants::sets_with_records(journal.as_deref(), &stores.index);
         participants::check_none_dropped(&list, &with_records)?;
-        let sets = stores.journal.as_ref().map_or(0, |journal| journal.sets().len());
+        let sets = journal.as_ref().map_or(0, |journal| journal.sets().len());
         let level = stores.keeper().is_level();
         println!(
             "journal: {sets} sets; index: {}",
@@ -54,7 +55,7 @@ impl Check {
                 "to be built at start"
             }
         );
-        if let Some(journal) = &stores.journal {
+        if let Some(journal) = &journal {
             journal.close().await;
         }
         Ok(())

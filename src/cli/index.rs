@@ -42,7 +42,8 @@ impl IndexCommand {
         let journal = stores
             .journal
             .clone()
-            .ok_or(Failure("this instance has no journal".to_owned()))?;
+            .ok_or(Failure("this instance has no journal".to_owned()))?
+            .load();
         if rebuild {
             stores.keeper().rebuild().await?;
         }

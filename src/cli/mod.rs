@@ -15,6 +15,7 @@ mod key;
 mod openapi;
 mod progress;
 mod push;
+mod rekey;
 mod serve;
 mod signals;
 
@@ -49,6 +50,7 @@ enum Command {
     Restore(backup::Restore),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Rekey(rekey::Rekey),
     Openapi(openapi::Openapi),
     Healthcheck(healthcheck::Healthcheck),
 }
@@ -86,6 +88,7 @@ pub fn run() -> ExitCode {
             Command::Backup(command) => command.run(),
             Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
+            Command::Rekey(command) => command.run().await,
             Command::Openapi(command) => command.run(),
             Command::Healthcheck(command) => command.run().await,
         }

@@ -137,7 +137,10 @@ impl LineBlock {
     /// How many numbers its lines take. A block ends with a separator, or is the last.
     fn numbers(&self) -> u64 {
         let count = match self.separation {
-            Separation::Lines => self.bytes.iter().filter(|byte| **byte == b'\n').count(),
+            Separation::Lines => {
+                let without_end = self.bytes.last().is_some_and(|last| *last != b'\n');
+                self.bytes.iter().filter(|byte| **byte == b'\n').count() + usize::from(without_end)
+            }
             Separation::Items => self.pieces().filter(|item| !item.trim_ascii().is_empty()).count(),
         };
         count as u64
@@ -388,7 +391,7 @@ impl<'a, R: Read> Cutter<'a, R> {
             bytes,
         };
         self.next_number += block.numbers();
-        if self.next_number > self.limits.max_lines {
+        if self.next_number - 1 > self.limits.max_lines {
             return Err(BodyFault::TooManyLines);
         }
         Ok(Some(block))

@@ -108,7 +108,7 @@ async fn take_delivery<O: BankOperation>(
         Err(refusal) => Err(refusal),
         Ok(Taking::Repeat(repeat)) => {
             let sha256 = read_body(body, encoding, lines, limits, workers, |_| Ok(())).await?;
-            delivery.repeat(&repeat, sha256)
+            delivery.repeat(&repeat, sha256).await
         }
         Ok(Taking::New(incoming)) => {
             let rules = rules_of(bank.request());

@@ -3,12 +3,14 @@
 use crate::access::key_set::KeySet;
 use crate::audit::{PublishedHead, Recorder};
 use crate::register::keeper::Keeper;
+use crate::register::rekey::RekeyProgress;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, http::header::ContentType};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// Whether the service may be sent requests, and if not, why.
 #[derive(Clone)]
@@ -59,6 +61,7 @@ pub fn configure(config: &mut ServiceConfig) {
         config.route(path, web::get().to(is_ready));
     }
     config.route("/internal/audit/head", web::get().to(audit_head));
+    config.route("/internal/rekey", web::get().to(rekey));
     config.route("/metrics", web::get().to(metrics));
 }
 
@@ -83,6 +86,14 @@ async fn is_ready(readiness: Data<Readiness>) -> HttpResponse {
 /// For an outside party to keep: a log that lacks this entry was cut.
 async fn audit_head(readiness: Data<Readiness>) -> HttpResponse {
     HttpResponse::Ok().json(readiness.recorder.head())
+}
+
+/// How far a change of the pseudonym key is; `kundeforhold rekey` follows it. Not found where no journal is held.
+async fn rekey(progress: Data<Option<watch::Receiver<RekeyProgress>>>) -> HttpResponse {
+    match progress.as_ref() {
+        Some(progress) => HttpResponse::Ok().json(&*progress.borrow()),
+        None => HttpResponse::NotFound().finish(),
+    }
 }
 
 async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>) -> HttpResponse {

@@ -9,7 +9,11 @@ use crate::journal::{Reject, RejectCode};
 use crate::register::delivery::{Identity, Line};
 use chrono::NaiveDate;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use utoipa::ToSchema;
 
 /// A relationship record, one a line.
@@ -70,11 +74,31 @@ type Fault = (&'static str, String);
 #[serde(rename_all = "camelCase")]
 pub enum ChangeLine {
     /// The record stands, in place of one of the same identity.
+    #[serde(deserialize_with = "object")]
     Put(RecordLine),
     /// The record of this identity ends.
+    #[serde(deserialize_with = "object")]
     End(EndLine),
     /// The record of this identity goes.
+    #[serde(deserialize_with = "object")]
     Remove(IdentityLine),
+}
+
+/// A JSON object and nothing else; what is derived would take its fields as a bare list too.
+fn object<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Object(PhantomData))
 }
 
 /// Which record ends, and when.

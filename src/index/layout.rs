@@ -10,12 +10,12 @@
 //! Days count from 1 January of year 1; the last day of what still runs is [`STILL_RUNNING`].
 
 use super::IndexError;
-use super::owner::Owner;
+pub use super::side::{Side, decode_state_key, encode_state_key, position_of};
+pub use super::state::IndexState;
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey, KeyFingerprint};
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Version of all formats in this file. An index of another version is refused.
@@ -34,9 +34,9 @@ pub const ACCOUNT_TAIL_BYTES: usize = 7;
 pub const ACCOUNT_FIELD_BYTES: usize = GENERATION_BYTES + ACCOUNT_TAIL_BYTES;
 pub const ACCOUNT_VALUE_BYTES: usize = 4;
 
-/// A generation of a bank's set: the journal position of the whole set it began with, 0 before the first.
+/// A generation of a bank's set: the journal position of the whole set it began with, 0 before the first. Its
+/// highest bit is the [`Side`] it stands on.
 pub type Generation = u32;
-
 /// One row of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row {
@@ -280,6 +280,7 @@ pub struct Marker {
 }
 
 pub const MARKER_BYTES: usize = 1 + 16 + 8 + 8;
+pub const STAMP_BYTES: usize = 1 + 16 + 8;
 
 impl Marker {
     pub fn encode(&self) -> [u8; MARKER_BYTES] {
@@ -287,6 +288,14 @@ impl Marker {
         bytes[1..17].copy_from_slice(self.register_id.as_bytes());
         bytes[17..25].copy_from_slice(&self.key);
         bytes[25..].copy_from_slice(&self.build.to_be_bytes());
+        bytes
+    }
+
+    /// What stands beside the rows: the marker without its key, since the rows of a build may be of two keys.
+    pub fn stamp(&self) -> [u8; STAMP_BYTES] {
+        let mut bytes = [FORMAT_VERSION; STAMP_BYTES];
+        bytes[1..17].copy_from_slice(self.register_id.as_bytes());
+        bytes[17..].copy_from_slice(&self.build.to_be_bytes());
         bytes
     }
 
@@ -311,6 +320,8 @@ impl Marker {
 /// Where the index stands with one bank's set.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SetState {
+    /// The pseudonym key of its rows.
+    pub key: KeyFingerprint,
     /// The generation that answers.
     pub generation: Generation,
     /// The set's journal position up to which the generation is complete.
@@ -335,42 +346,6 @@ impl SetState {
             }
             _ => Err(IndexError::Format("set state version")),
         }
-    }
-}
-
-/// The table that decides which rows answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IndexState {
-    /// Absent while the index is empty or being rebuilt.
-    pub marker: Option<Marker>,
-    /// The index has the marker of another register or pseudonym key.
-    pub foreign: bool,
-    /// The index lacks something that was acknowledged.
-    pub behind: bool,
-    pub sets: HashMap<SetId, SetState>,
-}
-
-impl IndexState {
-    /// The state as its owner may answer by it. Every state is judged before any row is read by it.
-    pub fn judged_by(self, owner: &Owner) -> Self {
-        let foreign = self.marker.is_some_and(|marker| !owner.owns(&marker));
-        let behind = !owner.floor.is_held_by(&self.sets);
-        Self {
-            foreign,
-            behind,
-            ..self
-        }
-    }
-
-    /// The marker of an index that may be answered from; `None`: nothing can be answered.
-    pub fn answerable(&self) -> Option<Marker> {
-        self.marker.filter(|_| !self.foreign && !self.behind)
-    }
-
-    pub fn answers(&self, set: SetId, generation: Generation) -> bool {
-        self.sets
-            .get(&set)
-            .is_some_and(|state| state.generation == generation)
     }
 }
 

@@ -6,11 +6,13 @@ pub mod embedded;
 pub mod layout;
 pub mod owner;
 pub mod redis;
+mod side;
+mod state;
 
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
-use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
-use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Row, RowWrite, SetState};
+use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey, Sought};
+use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Row, RowWrite, SetState, Side};
 use owner::Owner;
 use std::sync::Arc;
 
@@ -43,7 +45,7 @@ impl Index {
     /// The current records of a customer at all banks, one round trip.
     pub async fn find_relationships(
         &self,
-        customer: &CustomerKey,
+        customer: &Sought<CustomerKey>,
     ) -> Result<Vec<HeldRelationship>, IndexError> {
         let held = |state: &IndexState, rows: Vec<FoundRow>| {
             rows.into_iter()
@@ -64,7 +66,7 @@ impl Index {
     pub async fn find_in_set(
         &self,
         set: SetId,
-        customer: &CustomerKey,
+        customer: &Sought<CustomerKey>,
     ) -> Result<Vec<HeldRelationship>, IndexError> {
         let held = |state: &IndexState, rows: Vec<FoundRow>| {
             rows.into_iter()
@@ -82,7 +84,7 @@ impl Index {
     }
 
     /// The current records that carry an account, one round trip.
-    pub async fn find_accounts(&self, account: &AccountKey) -> Result<Vec<HeldAccount>, IndexError> {
+    pub async fn find_accounts(&self, account: &Sought<AccountKey>) -> Result<Vec<HeldAccount>, IndexError> {
         let held = |state: &IndexState, rows: Vec<FoundAccount>| {
             rows.into_iter()
                 .filter(|row| state.answers(row.set, row.generation))
@@ -209,6 +211,23 @@ impl Index {
         match self {
             Self::Embedded(engine) => engine.complete(marker).await,
             Self::Redis(engine) => engine.complete(marker).await,
+        }
+    }
+
+    /// From now on the rows of the marker's key answer, of a store that is otherwise as it was: one atomic step.
+    /// Refused if the store is of another register or build, or was emptied.
+    pub async fn answer_by(&self, marker: Marker) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.answer_by(marker).await,
+            Self::Redis(engine) => engine.answer_by(marker).await,
+        }
+    }
+
+    /// Removes every row of a side, which must not be the one that answers, and then its states.
+    pub async fn remove_side(&self, side: Side) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(engine) => engine.remove_side(side).await,
+            Self::Redis(engine) => engine.remove_side(side).await,
         }
     }
 

@@ -2,23 +2,23 @@
 
 use super::layout::{Marker, SetState};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::KeyFingerprint;
+use crate::pseudonym::PseudonymRing;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Whose index an instance may answer from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Owner {
-    /// `None`: this instance has no journal, and answers from any register's that was made with its key.
+    /// `None`: this instance has no journal, and answers from any register's that was made with a key it has.
     pub register_id: Option<Uuid>,
-    pub key: KeyFingerprint,
+    pub keys: PseudonymRing,
     pub floor: Floor,
 }
 
 impl Owner {
     pub fn owns(&self, marker: &Marker) -> bool {
-        marker.key == self.key && self.register_id.is_none_or(|id| id == marker.register_id)
+        self.keys.has(marker.key) && self.register_id.is_none_or(|id| id == marker.register_id)
     }
 }
 

@@ -1,23 +1,24 @@
 //! The Redis engine: one node, shared by several instances.
 //!
-//! Keys: `{b}c…` a customer's hash, `{b}a…` a bucket of accounts, `{b}m` the marker of a slot group, where `b`
-//! is the first byte of the pseudonym in hexadecimal. A lookup reads a hash and the marker beside it in one
-//! round trip to one slot; if the marker is not the one the state was read with, the index was emptied or
+//! Keys: `{b}c…` a customer's hash, `{b}a…` a bucket of accounts, `{b}m` the stamp of a slot group's marker, where `b`
+//! is the first byte of the pseudonym in hexadecimal. A lookup reads a hash and the stamp beside it in one
+//! round trip to one slot; if the stamp is not that of the marker the state was read with, the index was emptied or
 //! rebuilt meanwhile. `{kf}sets` and `{kf}marker` hold the state, `{kf}building` the number of the build that
 //! began last.
 
 mod commands;
 mod links;
 mod rows;
+mod sides;
 
 use super::layout::{
-    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
-    decode_set, encode_set,
+    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, Side, decode_account,
+    decode_row, decode_state_key, encode_state_key,
 };
 use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::{AccountKey, CustomerKey};
+use crate::pseudonym::{AccountKey, CustomerKey, Sought};
 use arc_swap::ArcSwap;
 use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
@@ -204,13 +205,10 @@ impl Redis {
         pipeline.atomic().hgetall(STATE_KEY).get(MARKER_KEY);
         let (sets, marker): (Hash, Option<Vec<u8>>) = self.ask(&pipeline).await?;
         let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
-        let mut state = IndexState {
-            marker,
-            ..IndexState::default()
-        };
+        let mut state = IndexState::marked(marker);
         for (set, bytes) in sets {
             let set: [u8; 4] = set.try_into().map_err(|_| IndexError::Format("set"))?;
-            state.sets.insert(decode_set(set)?, SetState::decode(&bytes)?);
+            state.put(decode_state_key(set)?, SetState::decode(&bytes)?);
         }
         let state = Arc::new(match self.owner.get() {
             Some(owner) => state.judged_by(owner),
@@ -231,24 +229,29 @@ impl Redis {
     }
 
     /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
-    /// to read the state counts.
-    async fn read_hash(&self, group: u8, key: &[u8]) -> Result<(Arc<IndexState>, Hash), IndexError> {
-        tokio::time::timeout(self.lookup_timeout, self.read_hash_and_state(group, key))
+    /// to read the state counts. Where the hash is depends on the key whose rows answer.
+    async fn read_hash<K>(
+        &self,
+        sought: &Sought<K>,
+        place: impl Fn(&K) -> (u8, Vec<u8>),
+    ) -> Result<(Arc<IndexState>, Hash), IndexError> {
+        tokio::time::timeout(self.lookup_timeout, self.read_hash_and_state(sought, place))
             .await
             .unwrap_or(Err(IndexError::TimedOut))
     }
 
-    async fn read_hash_and_state(
+    async fn read_hash_and_state<K>(
         &self,
-        group: u8,
-        key: &[u8],
+        sought: &Sought<K>,
+        place: impl Fn(&K) -> (u8, Vec<u8>),
     ) -> Result<(Arc<IndexState>, Hash), IndexError> {
-        let mut pipeline = Pipeline::with_capacity(2);
-        // The hash first: were the store emptied before it, the marker after it would be gone too.
-        pipeline.hgetall(key).get(group_key(group, b'm', &[]));
         for attempt in 1..=READ_ATTEMPTS {
             let known = self.fresh_state().await?;
             let marker = known.state.answerable().ok_or(IndexError::NotBuilt)?;
+            let (group, key) = place(sought.under(marker.key).ok_or(IndexError::NotBuilt)?);
+            let mut pipeline = Pipeline::with_capacity(2);
+            // The hash first: were the store emptied before it, the stamp after it would be gone too.
+            pipeline.hgetall(key).get(group_key(group, b'm', &[]));
             let (rows, found): (Hash, Option<Vec<u8>>) = match self.ask(&pipeline).await {
                 Ok(answer) => answer,
                 // A connection that was lost on the way is tried once more.
@@ -258,7 +261,7 @@ impl Redis {
             if self.lookups.epoch() != known.epoch {
                 continue;
             }
-            if found.as_deref() == Some(&marker.encode()[..]) {
+            if found.as_deref() == Some(&marker.stamp()[..]) {
                 return Ok((Arc::clone(&known.state), rows));
             }
             self.refresh().await?;
@@ -268,10 +271,11 @@ impl Redis {
 
     pub async fn find_relationships<T>(
         &self,
-        customer: &CustomerKey,
+        customer: &Sought<CustomerKey>,
         held: impl Fn(&IndexState, Vec<FoundRow>) -> T,
     ) -> Result<T, IndexError> {
-        let (state, rows) = self.read_hash(customer.0[0], &customer_key(customer)).await?;
+        let place = |customer: &CustomerKey| (customer.0[0], customer_key(customer));
+        let (state, rows) = self.read_hash(customer, place).await?;
         let rows = rows
             .iter()
             .map(|(field, value)| decode_row(field, value))
@@ -281,11 +285,13 @@ impl Redis {
 
     pub async fn find_accounts<T>(
         &self,
-        account: &AccountKey,
+        account: &Sought<AccountKey>,
         held: impl Fn(&IndexState, Vec<FoundAccount>) -> T,
     ) -> Result<T, IndexError> {
-        let (bucket, rest) = account_bucket(account);
-        let (state, rows) = self.read_hash(account.0[0], &bucket).await?;
+        let place = |account: &AccountKey| (account.0[0], account_bucket(account).0);
+        let (state, rows) = self.read_hash(account, place).await?;
+        let answering = state.answerable().and_then(|marker| account.under(marker.key));
+        let (_, rest) = account_bucket(answering.ok_or(IndexError::NotBuilt)?);
         let rows = rows
             .iter()
             .filter_map(|(field, value)| Some((field.strip_prefix(&rest)?, value)))
@@ -335,9 +341,10 @@ impl Redis {
             send(&pipeline, &mut connection).await?;
         }
         if let Some(state) = then {
+            let state_key = encode_state_key(set, Side::of(state.generation));
             let mut pipeline = Pipeline::new();
             pipeline
-                .hset(STATE_KEY, encode_set(set).as_slice(), state.encode()?)
+                .hset(STATE_KEY, state_key.as_slice(), state.encode()?)
                 .ignore();
             pipeline.query_async::<()>(&mut connection).await?;
             self.refresh().await?;
@@ -395,7 +402,7 @@ impl Redis {
             .ignore();
         for group in 0..=u8::MAX {
             pipeline
-                .set(group_key(group, b'm', &[]), marker.encode().as_slice())
+                .set(group_key(group, b'm', &[]), marker.stamp().as_slice())
                 .ignore();
         }
         let unchanged: Option<()> = pipeline.query_async(&mut connection).await?;

@@ -34,6 +34,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 pub enum BackupError {
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error("there is no journal in {}", .0.display())]
+    NoJournal(PathBuf),
     #[error("the body of delivery {0} is missing")]
     BodyMissing(Uuid),
     #[error("the body of delivery {0} is not what was published")]

@@ -124,7 +124,9 @@ impl Catalogue {
                 .filed(set.bank, ended.delivery_id)
                 .map_or_else(Utc::now, |filed| filed.begun.received_at);
             self.end(set, ended.delivery_id, &ended.summary, at, locator);
-        } else if let Some(filed) = self.filed(set.bank, ended.delivery_id) {
+        } else if let Some(filed) = self.filed(set.bank, ended.delivery_id)
+            && matches!(filed.progress, Progress::Receiving)
+        {
             filed.progress = Progress::Ended(locator);
         }
         Ok(())
@@ -208,7 +210,8 @@ impl Catalogue {
         lineage
     }
 
-    /// About how many records of the set run: those of its whole set, and what was put and ended since.
+    /// About how many records of the set run: as of its last whole set or changes, and what calls added and ended
+    /// since.
     pub(super) fn running(&self, set: SetId) -> u64 {
         let lineage = self.lineage(set, self.listed(set).len() as u64);
         let whole = lineage
@@ -216,8 +219,10 @@ impl Catalogue {
             .and_then(|at| self.at(set, at))
             .map_or(0, |whole| whole.running);
         let changes = lineage.changes.iter().filter_map(|at| self.at(set, *at));
-        changes.fold(whole, |running, listed| {
-            (running + listed.stored).saturating_sub(listed.ended)
+        changes.fold(whole, |running, listed| match listed.kind {
+            // Calls are not held against what stands before they are journalled.
+            Kind::Calls => (running + listed.stored).saturating_sub(listed.ended),
+            Kind::Changes | Kind::WholeSet { .. } | Kind::Rollback { .. } => listed.running,
         })
     }
 

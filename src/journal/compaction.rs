@@ -51,24 +51,25 @@ impl Journal {
         };
         let mut freed = Freed::default();
         for together in unneeded.chunks(TOGETHER) {
-            let deliveries = together.iter().map(|file| file.delivery).collect();
-            self.append(Entry::LetGo(deliveries)).await?;
-            for file in together {
-                self.remove_body(file)?;
-                freed.bodies += 1;
-                freed.bytes += file.bytes;
-            }
+            let deliveries: Vec<Uuid> = together.iter().map(|file| file.delivery).collect();
+            self.append(Entry::LetGo(deliveries.clone())).await?;
+            self.remove_bodies(&deliveries)?;
+            freed.bodies += together.len() as u64;
+            freed.bytes += together.iter().map(|file| file.bytes).sum::<u64>();
         }
-        let synced = File::open(&self.bodies).and_then(|bodies| bodies.sync_all());
-        synced.map_err(JournalError::Io)?;
         Ok(LettingGo::Done(freed))
     }
 
-    fn remove_body(&self, file: &BodyFile) -> Result<(), JournalError> {
-        match std::fs::remove_file(body::body_path(&self.bodies, file.delivery)) {
-            Err(cause) if cause.kind() != ErrorKind::NotFound => Err(JournalError::Io(cause)),
-            _ => Ok(()),
+    /// Removes the files of bodies that were let go.
+    pub(super) fn remove_bodies(&self, deliveries: &[Uuid]) -> Result<(), JournalError> {
+        for delivery in deliveries {
+            match std::fs::remove_file(body::body_path(&self.bodies, *delivery)) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(JournalError::Io(cause)),
+                _ => {}
+            }
         }
+        let synced = File::open(&self.bodies).and_then(|bodies| bodies.sync_all());
+        synced.map_err(JournalError::Io)
     }
 }
 

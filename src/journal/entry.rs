@@ -18,6 +18,8 @@ pub(super) enum Entry {
     Born {
         register_id: Uuid,
         key: KeyFingerprint,
+        /// How often the register was given another key before.
+        rekeyings: u32,
     },
     /// A bank began a delivery that has a receipt. Without an end it was abandoned.
     Begun(Begun),
@@ -117,7 +119,7 @@ pub struct Summary {
     pub idempotency: Option<[u8; 32]>,
     /// The bank's own number of the delivery, `Delivery-Sequence`.
     pub sequence: Option<u64>,
-    /// Records of a whole set that ran on the day it was published.
+    /// Records of the set that ran on the day, of a whole set or once changes were made.
     pub running: u64,
     /// The first of the rejected lines.
     pub rejects: Vec<Reject>,

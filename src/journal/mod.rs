@@ -9,10 +9,13 @@ mod body;
 mod catalogue;
 mod change;
 mod compaction;
+mod copy;
 mod disk;
 mod entry;
+mod in_force;
 mod inventory;
 mod lock;
+mod place;
 mod receipt;
 mod restore;
 
@@ -21,13 +24,16 @@ pub use body::{Body, BodyWriter, Changes};
 pub use catalogue::{KeyUse, Lineage};
 pub use change::{SealedIdentity, SealedRecord, SetChange};
 pub use compaction::{Freed, LettingGo};
+pub use copy::{Copied, resealed_change};
 pub use entry::{Counts, Kind, Operation, Publication, Reject, RejectCode, Summary};
+pub use in_force::JournalInForce;
+pub use place::{JournalKey, JournalPlace};
 pub use receipt::{Receipt, ReceiptState};
 pub use restore::restore;
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::KeyFingerprint;
+use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
 use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use entry::{Begun, Ended, Entry};
@@ -55,12 +61,22 @@ pub enum JournalError {
     Read(#[from] ReadError),
     #[error("the journal cannot be read or written: {0}")]
     Io(std::io::Error),
+    #[error("the directory of the journal {path} cannot be used: {cause}")]
+    Directory { path: String, cause: std::io::Error },
     #[error("the journal holds a damaged or unknown {0}")]
     Corrupt(&'static str),
     #[error("the journal was written with another pseudonym key")]
     OtherKey,
     #[error("the body of delivery {0} was let go: nothing stood on it")]
     LetGo(Uuid),
+    #[error("the journal holds a pseudonym that it cannot hold: {0}")]
+    Pseudonym(#[from] NotOfThisKey),
+    #[error("the copy under another pseudonym key is of another journal")]
+    OtherJournal,
+    #[error("the journal of this directory was replaced by another process")]
+    Replaced,
+    #[error("what writes the copy under another pseudonym key panicked")]
+    Panicked,
 }
 
 /// Proof that a publication is durable. Only the journal makes it; switching the index and
@@ -76,12 +92,20 @@ impl Journalled {
     }
 }
 
+/// What a journal's first entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Birth {
+    register_id: Uuid,
+    key: KeyFingerprint,
+    rekeyings: u32,
+}
+
 /// The register's deliveries on this instance's disk.
 pub struct Journal {
     chain: Chain,
     directory: PathBuf,
     bodies: PathBuf,
-    register_id: Uuid,
+    birth: Birth,
     catalogue: RwLock<Catalogue>,
 }
 
@@ -91,6 +115,20 @@ impl Journal {
         directory: &Path,
         head_key: &HeadKey,
         key: KeyFingerprint,
+    ) -> Result<Self, JournalError> {
+        let new = || Birth {
+            register_id: Uuid::new_v4(),
+            key,
+            rekeyings: 0,
+        };
+        Self::open_or_begin(directory, head_key, key, new).await
+    }
+
+    async fn open_or_begin(
+        directory: &Path,
+        head_key: &HeadKey,
+        key: KeyFingerprint,
+        new: impl FnOnce() -> Birth,
     ) -> Result<Self, JournalError> {
         let bodies = bodies_in(directory);
         let options = Options {
@@ -110,7 +148,7 @@ impl Journal {
                 "the journal's unacknowledged end was torn and is cut off"
             );
         }
-        let mut register_id = None;
+        let mut birth = None;
         let mut catalogue = Catalogue::default();
         for found in chain.entries()? {
             let found = found?;
@@ -119,35 +157,64 @@ impl Journal {
                 Entry::Born {
                     key: written_with, ..
                 } if *written_with != key => return Err(JournalError::OtherKey),
-                Entry::Born { register_id: id, .. } => register_id = Some(*id),
+                Entry::Born {
+                    register_id,
+                    key,
+                    rekeyings,
+                } => {
+                    birth = Some(Birth {
+                        register_id: *register_id,
+                        key: *key,
+                        rekeyings: *rekeyings,
+                    });
+                }
                 Entry::Published(_) | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {}
             }
             catalogue.note(&entry, found.locator)?;
         }
         catalogue.abandon_all();
-        let register_id = match register_id {
-            Some(id) => id,
-            None => Self::begin(&chain, key).await?,
+        let birth = match birth {
+            Some(birth) => birth,
+            None => Self::begin(&chain, new()).await?,
         };
         remove_unneeded(&bodies, &catalogue)?;
         Ok(Self {
             directory: directory.to_owned(),
             chain,
             bodies,
-            register_id,
+            birth,
             catalogue: RwLock::new(catalogue),
         })
     }
 
-    async fn begin(chain: &Chain, key: KeyFingerprint) -> Result<Uuid, JournalError> {
-        let register_id = Uuid::new_v4();
-        chain.append(Entry::Born { register_id, key }.encode()?).await?;
-        Ok(register_id)
+    async fn begin(chain: &Chain, birth: Birth) -> Result<Birth, JournalError> {
+        let Birth {
+            register_id,
+            key,
+            rekeyings,
+        } = birth;
+        let born = Entry::Born {
+            register_id,
+            key,
+            rekeyings,
+        };
+        chain.append(born.encode()?).await?;
+        Ok(birth)
     }
 
     /// The id this register was born with: ties an index to it.
     pub fn register_id(&self) -> Uuid {
-        self.register_id
+        self.birth.register_id
+    }
+
+    /// The pseudonym key that it is written with.
+    pub fn key(&self) -> KeyFingerprint {
+        self.birth.key
+    }
+
+    /// How often the register was given another key before.
+    pub fn rekeyings(&self) -> u32 {
+        self.birth.rekeyings
     }
 
     /// Where the changes of a coming delivery are written.
@@ -216,8 +283,12 @@ impl Journal {
 
     async fn append(&self, entry: Entry) -> Result<(), JournalError> {
         let appended = self.chain.append(entry.encode()?).await?;
+        self.note(&entry, appended.locator)
+    }
+
+    fn note(&self, entry: &Entry, locator: Locator) -> Result<(), JournalError> {
         let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        catalogue.note(&entry, appended.locator)
+        catalogue.note(entry, locator)
     }
 
     /// The sets with publications.
@@ -317,13 +388,13 @@ impl Journal {
     /// The changes of a publication, in order. Those of one that was [let go](Self::let_go) are no empty list,
     /// but an error.
     pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
-        if self.is_let_go(publication.delivery_id) {
-            return Err(JournalError::LetGo(publication.delivery_id));
+        let delivery = publication.delivery_id;
+        let opened = Changes::open(&publication.body, &body::body_path(&self.bodies, delivery));
+        // Asked afterwards, since it may have gone this moment.
+        if self.is_let_go(delivery) {
+            return Err(JournalError::LetGo(delivery));
         }
-        Changes::open(
-            &publication.body,
-            &body::body_path(&self.bodies, publication.delivery_id),
-        )
+        opened
     }
 
     /// Flushes and ends the writer.

@@ -65,6 +65,12 @@ impl Journal {
         self.catalogue().receipts(bank)
     }
 
+    /// Whether a delivery has begun and not ended.
+    pub fn is_receiving(&self, bank: OrganizationNumber, delivery: Uuid) -> bool {
+        let filed = self.catalogue().receipt(bank, delivery);
+        filed.is_some_and(|(receipt, _)| receipt.state == ReceiptState::Receiving)
+    }
+
     /// A receipt; `None`: the bank has no such delivery.
     pub fn receipt(&self, bank: OrganizationNumber, delivery: Uuid) -> Result<Option<Receipt>, JournalError> {
         let Some((receipt, locator)) = self.catalogue().receipt(bank, delivery) else {

@@ -1,17 +1,17 @@
 //! Keeps the index level with the journal: at start, when a store comes back empty or behind, and by command.
 
 use super::delivery::SetLocks;
+use super::index_use::{IndexUse, Pause};
 use super::replay::{self, ReplayError};
 use crate::domain::relationship::SetId;
-use crate::index::layout::{Generation, IndexState, Marker};
+use crate::index::layout::{Generation, IndexState, Marker, Side};
 use crate::index::{Index, IndexError};
-use crate::journal::Journal;
-use crate::pseudonym::KeyFingerprint;
+use crate::journal::{Journal, JournalInForce};
+use crate::pseudonym::PseudonymRing;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio_util::sync::CancellationToken;
 
 /// How often the keeper looks at the index. Below the bound on the age of the state, so that lookups
@@ -21,24 +21,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Beyond the longest lookup, rows of a replaced generation stay this long: lookups that began before the
 /// switch have ended then.
-const RETIRE_SLACK: Duration = Duration::from_secs(2);
+pub(super) const RETIRE_SLACK: Duration = Duration::from_secs(2);
 /// How often a store that serves is asked whether it still keeps what it is given.
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
 /// How often replaced generations are looked for.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-
-/// Deliveries and rebuilds exclude each other: a rebuild never meets half a delivery.
-#[derive(Clone, Default)]
-pub struct IndexUse(Arc<RwLock<()>>);
-
-impl IndexUse {
-    /// Enters a delivery; refused at once while the index is being rebuilt.
-    pub fn deliver(&self) -> Result<OwnedRwLockReadGuard<()>, IndexError> {
-        Arc::clone(&self.0)
-            .try_read_owned()
-            .map_err(|_| IndexError::NotBuilt)
-    }
-}
 
 /// Whether the keeper has found all well at its last look: what readiness tells. That no lookup is answered
 /// from an index that lacks what was acknowledged is seen to by the index itself, state by state.
@@ -59,8 +46,8 @@ impl LevelGate {
 #[derive(Clone)]
 pub struct Keeper {
     pub index: Index,
-    pub journal: Option<Arc<Journal>>,
-    pub key: KeyFingerprint,
+    pub journal: Option<JournalInForce>,
+    pub keys: PseudonymRing,
     pub locks: SetLocks,
     pub index_use: IndexUse,
     pub gate: LevelGate,
@@ -76,6 +63,8 @@ enum Standing {
     Level,
     /// Empty, emptied, made with another build, or ahead of the journal: to be built anew.
     Rebuild,
+    /// Its answers come from rows of another key than the journal's: a change of key was not ended.
+    OtherKey,
     /// Somebody else's.
     Foreign,
 }
@@ -128,6 +117,12 @@ impl Keeper {
                 return Err(not_ours().into());
             }
             Standing::Rebuild => self.rebuild().await?,
+            Standing::OtherKey => {
+                self.open_if_level(&state);
+                if let Some(pause) = self.index_use.try_pause() {
+                    self.follow_key(&pause).await?;
+                }
+            }
             Standing::Level => {
                 self.open_if_level(&state);
                 self.catch_up(&state).await?;
@@ -153,22 +148,36 @@ impl Keeper {
         self.gate.set(state.answerable().is_some());
     }
 
+    fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.as_ref().map(JournalInForce::load)
+    }
+
     fn standing(&self, state: &IndexState) -> Standing {
-        if state.foreign {
-            return Standing::Foreign;
-        }
-        let Some(journal) = &self.journal else {
-            return match state.marker {
-                Some(marker) if marker.key != self.key => Standing::Foreign,
-                Some(_) => Standing::Level,
-                None => Standing::Rebuild,
-            };
-        };
         let Some(marker) = state.marker else {
             return Standing::Rebuild;
         };
-        if marker.register_id != journal.register_id() || marker.key != self.key {
+        let Some(journal) = self.journal() else {
+            return if state.foreign {
+                Standing::Foreign
+            } else {
+                Standing::Level
+            };
+        };
+        if marker.register_id != journal.register_id() {
             return Standing::Foreign;
+        }
+        if marker.key != journal.key() {
+            // Rows of two keys cannot stand on one side.
+            let side = Side::after_rekeyings(journal.rekeyings());
+            let is_in_the_way = state
+                .sets
+                .values()
+                .any(|known| Side::of(known.generation) == side);
+            return if is_in_the_way {
+                Standing::Rebuild
+            } else {
+                Standing::OtherKey
+            };
         }
         let ahead = state
             .sets
@@ -177,17 +186,34 @@ impl Keeper {
         if ahead { Standing::Rebuild } else { Standing::Level }
     }
 
+    /// Lets the rows of the journal's key answer, after it has brought them level. The index follows the journal
+    /// in this, whatever came between.
+    pub(super) async fn follow_key(&self, _nobody_delivers: &Pause) -> Result<(), ReplayError> {
+        let state = self.index.refresh().await?;
+        let (Some(journal), Some(marker)) = (self.journal(), state.marker) else {
+            return Err(IndexError::NotBuilt.into());
+        };
+        for set in journal.sets() {
+            replay::catch_up(&journal, &self.index, set).await?;
+        }
+        let key = journal.key();
+        self.index.answer_by(Marker { key, ..marker }).await?;
+        // No instance may go on answering by the former rows once a delivery is told to be in the new ones.
+        self.index.settle().await;
+        Ok(())
+    }
+
     async fn catch_up(&self, state: &IndexState) -> Result<(), ReplayError> {
-        let Some(journal) = &self.journal else {
+        let Some(journal) = self.journal() else {
             return Ok(());
         };
         for set in journal.sets() {
             let behind = state.sets.get(&set).map_or(0, |known| known.position) < journal.position(set);
             // A set that is being delivered to is looked at again next time.
             if behind
-                && let (Some(_lock), Ok(_delivering)) = (self.locks.try_lock(set), self.index_use.deliver())
+                && let (Some(_lock), Ok(_delivering)) = (self.locks.try_lock(set), self.index_use.mend())
             {
-                replay::catch_up(journal, &self.index, set).await?;
+                replay::catch_up(&journal, &self.index, set).await?;
             }
         }
         Ok(())
@@ -229,11 +255,11 @@ impl Keeper {
     }
 
     async fn remove_retired(&self, set: SetId, generation: Generation) -> Result<(), ReplayError> {
-        let Some(journal) = &self.journal else {
+        let Some(journal) = self.journal() else {
             return Ok(());
         };
-        replay::remove_generation(journal, &self.index, set, generation).await?;
-        let _delivering = self.index_use.deliver()?;
+        replay::remove_generation(&journal, &self.index, set, generation).await?;
+        let _mending = self.index_use.mend()?;
         let _lock = self.locks.lock(set).await;
         let Some(mut known) = self.index.state().sets.get(&set).cloned() else {
             return Ok(());
@@ -247,25 +273,26 @@ impl Keeper {
 
     /// Throws the index away and builds it from the journal; lookups are refused meanwhile.
     pub async fn rebuild(&self) -> Result<(), ReplayError> {
-        let Some(journal) = &self.journal else {
+        let Some(journal) = self.journal() else {
             return Err(IndexError::NotBuilt.into());
         };
         // Somebody else's is not thrown away; what cannot be read as anybody's may be damaged, and is mended.
-        if self.index.refresh().await.is_ok_and(|state| state.foreign) {
+        let state = self.index.refresh().await;
+        if state.is_ok_and(|state| self.standing(&state) == Standing::Foreign) {
             return Err(not_ours().into());
         }
         self.gate.set(false);
-        let _nobody_delivers = self.index_use.0.write().await;
+        let _nobody_delivers = self.index_use.build().await;
         let started = Instant::now();
         self.index.clear().await?;
         for set in journal.sets() {
-            replay::catch_up(journal, &self.index, set).await?;
+            replay::catch_up(&journal, &self.index, set).await?;
         }
         let build = uuid::Uuid::new_v4().as_u64_pair().0;
         self.index
             .complete(Marker {
                 register_id: journal.register_id(),
-                key: self.key,
+                key: journal.key(),
                 build,
             })
             .await?;
@@ -281,12 +308,12 @@ impl Keeper {
     pub fn is_level(&self) -> bool {
         let state = self.index.state();
         let Some(marker) = state.marker else { return false };
-        let Some(journal) = &self.journal else {
-            return marker.key == self.key;
+        let Some(journal) = self.journal() else {
+            return !state.foreign;
         };
         let level = |set| state.sets.get(&set).map_or(0, |known| known.position) == journal.position(set);
         marker.register_id == journal.register_id()
-            && marker.key == self.key
+            && marker.key == journal.key()
             && journal.sets().into_iter().all(level)
     }
 }

@@ -24,7 +24,7 @@ use crate::domain::participants::{Coverage, Participants, coverage};
 use crate::domain::relationship::SetId;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
-use crate::pseudonym::Pseudonyms;
+use crate::pseudonym::PseudonymRing;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -168,7 +168,7 @@ pub struct AccountAnswer {
 #[derive(Clone)]
 pub struct Lookup {
     pub index: Index,
-    pub pseudonyms: Arc<Pseudonyms>,
+    pub keys: PseudonymRing,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
     pub limits: Arc<Limits>,
@@ -213,12 +213,12 @@ impl Lookup {
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
-        let key = self.pseudonyms.customer(&question.customer).customer_key();
-        self.admit(call, arrival, Some(&key))?;
+        let customer = self.keys.customer(&question.customer);
+        self.admit(call, arrival, customer.first())?;
         let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
         let held = self
-            .ask("customerRelationships", self.index.find_relationships(&key))
+            .ask("customerRelationships", self.index.find_relationships(&customer))
             .await?;
         let participants = self.participants.load();
         let found = overview(
@@ -268,9 +268,9 @@ impl Lookup {
     ) -> Result<AccountAnswer, Refusal> {
         self.admit(call, arrival, None)?;
         self.judge(call, caller, Wanted::Account, arrival)?;
-        let key = self.pseudonyms.account(&question.account).account_key();
+        let account = self.keys.account(&question.account);
         let held = self
-            .ask("accountServicingProvider", self.index.find_accounts(&key))
+            .ask("accountServicingProvider", self.index.find_accounts(&account))
             .await?;
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, arrival, None);

@@ -6,10 +6,10 @@ mod resolution;
 pub use resolution::{Effect, Resolution};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
-use crate::index::layout::{Generation, Row, RowWrite, SetState};
+use crate::index::layout::{Generation, Row, RowWrite, SetState, Side, position_of};
 use crate::index::{Expected, Index, IndexError, Load, Removal};
 use crate::journal::{
-    Changes, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
+    Changes, Counts, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
 use std::collections::BTreeSet;
@@ -37,13 +37,16 @@ pub async fn apply(
     journalled: &Journalled,
 ) -> Result<(), ReplayError> {
     let publication = journalled.publication();
-    let present = index.state().sets.get(&set).cloned();
+    let present = index.state().under(journal.key(), set).cloned();
     let mut retired = present
         .as_ref()
         .map_or_else(Vec::new, |state| state.retired.clone());
-    let current = present.as_ref().map_or(0, |state| state.generation);
+    let current = match &present {
+        Some(state) => state.generation,
+        None => generation_at(journal, 0)?,
+    };
     let generation = if publication.kind.is_base() {
-        let generation = generation_of(publication)?;
+        let generation = generation_at(journal, publication.position)?;
         load(journal, index, set, generation, publication).await?;
         if present.is_some() && generation != current {
             retired.push(current);
@@ -53,6 +56,7 @@ pub async fn apply(
         current
     };
     let state = SetState {
+        key: journal.key(),
         generation,
         position: publication.position,
         last_delivery: publication.published_at,
@@ -64,7 +68,12 @@ pub async fn apply(
         resolve_all(index, set, generation, journal.changes(publication)?).await?
     };
     index.write(set, generation, last, Some(state)).await?;
-    if generation != current || present.is_none() {
+    let answers = index
+        .state()
+        .sets
+        .get(&set)
+        .is_some_and(|state| state.key == journal.key());
+    if answers && (generation != current || present.is_none()) {
         // Other instances have to learn of the generation before anybody is told that it answers.
         index.settle().await;
     }
@@ -86,18 +95,12 @@ async fn load(
         Kind::WholeSet { .. } | Kind::Changes | Kind::Calls => publication.position,
     };
     let (whole, later) = parts_of(journal, set, position)?;
+    let load = begin_load(index, set, generation, whole.as_ref()).await?;
     for changes in &later {
         let changes = journal.changes(changes.publication())?;
         remove_what_is_changed(index, set, generation, changes).await?;
     }
-    let counts = whole.as_ref().map(|whole| whole.publication().summary.counts);
-    let counts = counts.unwrap_or_default();
-    let expected = Expected {
-        customers: counts.customers,
-        accounts: counts.accounts,
-    };
-    let load = index.begin_load(set, generation, expected).await?;
-    match whole {
+    match &whole {
         Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
         None => load.finish().await?,
     }
@@ -106,6 +109,36 @@ async fn load(
         write_changes(index, set, generation, changes).await?;
     }
     Ok(())
+}
+
+async fn begin_load(
+    index: &Index,
+    set: SetId,
+    generation: Generation,
+    whole: Option<&Journalled>,
+) -> Result<Load, IndexError> {
+    let counts = whole.map_or_else(Counts::default, |whole| whole.publication().summary.counts);
+    let expected = Expected {
+        customers: counts.customers,
+        accounts: counts.accounts,
+    };
+    index.begin_load(set, generation, expected).await
+}
+
+/// Loads the records of a whole set.
+async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
+    loop {
+        let (chunk, rest) = next_chunk(records).await?;
+        if chunk.is_empty() {
+            return Ok(load.finish().await?);
+        }
+        let rows = chunk.iter().map(|change| match change {
+            SetChange::Put(record) => Ok(row(record)),
+            _ => Err(JournalError::Corrupt("whole set")),
+        });
+        load = load.write(rows.collect::<Result<_, _>>()?).await?;
+        records = rest;
+    }
 }
 
 /// What a set is made of at a position: a whole set, and what changed it, oldest first. KFR calls carried into
@@ -135,22 +168,6 @@ fn parts_of(
         changes.push(journal.published_at(set, at)?);
     }
     Ok((whole, changes))
-}
-
-/// Loads the records of a whole set.
-async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
-    loop {
-        let (chunk, rest) = next_chunk(records).await?;
-        if chunk.is_empty() {
-            return Ok(load.finish().await?);
-        }
-        let rows = chunk.iter().map(|change| match change {
-            SetChange::Put(record) => Ok(row(record)),
-            _ => Err(JournalError::Corrupt("whole set")),
-        });
-        load = load.write(rows.collect::<Result<_, _>>()?).await?;
-        records = rest;
-    }
 }
 
 /// All publications that a set is made of at a position.
@@ -194,13 +211,18 @@ async fn remove_what_is_changed(
     }
 }
 
-fn generation_of(publication: &Publication) -> Result<Generation, ReplayError> {
-    Generation::try_from(publication.position).map_err(|_| ReplayError::TooManyPublications)
+/// The generation that begins with a position of a journal, on the side of the journal's key.
+pub fn generation_at(journal: &Journal, position: u64) -> Result<Generation, ReplayError> {
+    let side = Side::after_rekeyings(journal.rekeyings());
+    side.generation(position).ok_or(ReplayError::TooManyPublications)
 }
 
 /// Applies everything the index has not seen of a set. What makes it anew makes what came before it needless.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
-    let position = index.state().sets.get(&set).map_or(0, |state| state.position);
+    let position = index
+        .state()
+        .under(journal.key(), set)
+        .map_or(0, |state| state.position);
     let last_base = journal.bases(set).last().copied().unwrap_or(0);
     for journalled in journal.published_in(set, last_base.max(position + 1)..=u64::MAX)? {
         apply(journal, index, set, &journalled).await?;
@@ -248,7 +270,7 @@ fn publications_in(
     set: SetId,
     generation: Generation,
 ) -> Result<Vec<Journalled>, ReplayError> {
-    let base = u64::from(generation);
+    let base = position_of(generation);
     let next = journal.bases(set).into_iter().find(|position| *position > base);
     let (whole, mut publications) = parts_of(journal, set, base)?;
     publications.extend(whole);

@@ -2,7 +2,7 @@
 
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::relationship::SetId;
-use crate::journal::{Freed, Journal};
+use crate::journal::{Freed, JournalInForce};
 use crate::register::delivery::Delivery;
 use chrono::{NaiveDate, Utc};
 use std::sync::Arc;
@@ -15,8 +15,9 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 const FIRST_UPKEEP: Duration = Duration::from_secs(60);
 
 /// Tells the journal's room and what its sets hold, until shutdown.
-pub(super) async fn tell_disk(journal: Arc<Journal>, end: CancellationToken) {
+pub(super) async fn tell_disk(journal: JournalInForce, end: CancellationToken) {
     loop {
+        let journal = journal.load();
         let told = Arc::clone(&journal);
         let measured = tokio::task::spawn_blocking(move || (told.used_bytes(), told.free_bytes())).await;
         if let Ok((used, free)) = measured {
@@ -78,7 +79,7 @@ impl Upkeep {
 
     fn sets(&self) -> Vec<SetId> {
         let journal = self.delivery.journal.as_ref();
-        journal.map_or_else(Vec::new, |journal| journal.sets())
+        journal.map_or_else(Vec::new, |journal| journal.load().sets())
     }
 
     async fn compact(&self) {

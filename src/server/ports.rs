@@ -6,6 +6,7 @@ use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::management;
 use crate::http::middleware::{self, HeaderLimit};
 use crate::http::routes;
+use crate::register::rekey::RekeyProgress;
 use actix_web::dev::Server as ActixServer;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, PayloadConfig};
@@ -13,6 +14,7 @@ use actix_web::{App, HttpServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The port of agencies and banks.
 pub(super) fn bind_public(
@@ -73,13 +75,16 @@ pub(super) fn bind_management(
     settings: &Settings,
     parts: &Parts,
     prometheus: PrometheusHandle,
+    rekey: Option<watch::Receiver<RekeyProgress>>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let (readiness, prometheus) = (Data::new(parts.readiness.clone()), Data::new(prometheus));
+    let rekey = Data::new(rekey);
     let address = settings.server.management_listen;
     let factory = move || {
         App::new()
             .app_data(readiness.clone())
             .app_data(prometheus.clone())
+            .app_data(rekey.clone())
             .configure(management::configure)
     };
     let server = HttpServer::new(factory)

@@ -1,7 +1,6 @@
 //! Which part stands on which.
 
 use super::StartError;
-use super::backup::head_key;
 use super::upkeep::read_usage;
 use crate::access::authenticator::Authenticator;
 use crate::access::caller::RequiredScopes;
@@ -19,12 +18,14 @@ use crate::index::embedded::Embedded;
 use crate::index::owner::{Floor, Owner};
 use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
-use crate::journal::Journal;
-use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::journal::{JournalInForce, JournalKey, JournalPlace};
+use crate::pseudonym::PseudonymRing;
 use crate::register::delivery::{Delivery, DeliveryBounds, RunningDeliveries, SetLocks, Workers};
-use crate::register::keeper::{IndexUse, Keeper, LevelGate};
+use crate::register::index_use::IndexUse;
+use crate::register::keeper::{Keeper, LevelGate};
 use crate::register::lookup::Lookup;
 use crate::register::participants::{self, ParticipantsInForce};
+use crate::register::rekey::Rekeying;
 use actix_web::web::Data;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -47,9 +48,8 @@ pub struct Parts {
 /// The stores that journal and index are in: all that commands without HTTP need.
 pub struct Stores {
     pub index: Index,
-    pub journal: Option<Arc<Journal>>,
-    pub key: MasterKey,
-    pub pseudonyms: Arc<Pseudonyms>,
+    pub journal: Option<JournalInForce>,
+    pub keys: PseudonymRing,
     longest_lookup: Duration,
     floor: Floor,
 }
@@ -57,36 +57,41 @@ pub struct Stores {
 impl Stores {
     /// Opens what the settings name.
     pub async fn open(settings: &Settings) -> Result<Self, StartError> {
-        let key = settings.master_key()?;
-        let pseudonyms = Arc::new(Pseudonyms::new(&key));
+        let mut keys = vec![JournalKey::new(&settings.master_key()?)];
+        keys.extend(settings.next_master_key()?.as_ref().map(JournalKey::new));
         let journal = match settings.journal_directory() {
             None => None,
-            Some(directory) => {
-                let head_key = head_key(&key);
-                Some(Arc::new(
-                    Journal::open(directory, &head_key, pseudonyms.fingerprint()).await?,
-                ))
-            }
+            Some(directory) => Some(JournalPlace::new(directory).open(&keys).await?),
         };
         let index = open_index(settings).await?;
-        let journalled = journal.iter().flat_map(|journal: &Arc<Journal>| {
-            journal.sets().into_iter().map(|set| (set, journal.position(set)))
+        let keys = PseudonymRing::new(keys.into_iter().map(|key| key.pseudonyms));
+        let journalled = journal.iter().flat_map(|journal| {
+            let position = |set| (set, journal.position(set));
+            journal.sets().into_iter().map(position)
         });
         let floor = Floor::new(journalled);
-        let register_id = journal.as_ref().map(|journal| journal.register_id());
         index.claim(Owner {
-            register_id,
-            key: pseudonyms.fingerprint(),
+            register_id: journal.as_ref().map(|journal| journal.register_id()),
+            keys: keys.clone(),
             floor: floor.clone(),
         })?;
         Ok(Self {
             index,
-            journal,
-            key,
-            pseudonyms,
+            journal: journal.map(JournalInForce::new),
+            keys,
             longest_lookup: settings.index.timeout()?,
             floor,
         })
+    }
+
+    /// What changes the pseudonym key; `None`: there is no journal here.
+    pub fn rekeying(&self, settings: &Settings) -> Option<Rekeying> {
+        let (journal, directory) = self.journal.clone().zip(settings.journal_directory())?;
+        Some(Rekeying::new(
+            self.keeper(),
+            journal,
+            JournalPlace::new(directory),
+        ))
     }
 
     /// What keeps the index level with the journal.
@@ -94,7 +99,7 @@ impl Stores {
         Keeper {
             index: self.index.clone(),
             journal: self.journal.clone(),
-            key: self.pseudonyms.fingerprint(),
+            keys: self.keys.clone(),
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
             gate: LevelGate::default(),
@@ -141,7 +146,8 @@ impl Parts {
         if let Err(cause) = stores.index.refresh().await {
             tracing::warn!(%cause, "the index cannot be read yet");
         }
-        let with_records = participants::sets_with_records(stores.journal.as_deref(), &stores.index);
+        let journal = stores.journal.as_ref().map(JournalInForce::load);
+        let with_records = participants::sets_with_records(journal.as_deref(), &stores.index);
         participants::check_none_dropped(&participants, &with_records)?;
         let participants = ParticipantsInForce::new(participants);
         let recorder = open_recorder(settings)?;
@@ -156,7 +162,7 @@ impl Parts {
         };
         let lookup = Lookup {
             index: stores.index.clone(),
-            pseudonyms: Arc::clone(&stores.pseudonyms),
+            keys: stores.keys.clone(),
             participants: participants.clone(),
             recorder: recorder.clone(),
             limits: Arc::new(Limits::new(
@@ -172,7 +178,7 @@ impl Parts {
             floor: stores.floor,
             index: stores.index,
             journal: stores.journal,
-            pseudonyms: stores.pseudonyms,
+            keys: stores.keys,
             participants,
             locks: keeper.locks.clone(),
             index_use: keeper.index_use.clone(),

@@ -3,5 +3,5 @@
 pub mod disk;
 mod heads;
 mod kills;
-mod load;
+pub mod load;
 mod recorded;

@@ -2,11 +2,13 @@
 
 mod audit;
 mod commands;
+mod deliveries;
 mod errors;
 mod harness;
 mod kfr;
 mod limits;
 mod lookups;
+mod rekey;
 mod resilience;
 mod secrecy;
 mod smoke;

@@ -137,7 +137,7 @@ async fn the_two_registers_of_a_bank_are_replaced_separately() {
                 "{engine:?}"
             );
         }
-        put(&service, GRANSKAUEN, "?REGISTER=KAR", "").await;
+        put(&service, GRANSKAUEN, "?REGISTER=KAR&confirmShrink=true", "").await;
         assert_eq!(service.listed(&who[0]).await, json!([]), "{engine:?}");
         assert_eq!(
             service.listed(&who[1]).await.as_array().unwrap().len(),
@@ -160,7 +160,7 @@ async fn an_empty_set_is_a_set() {
         let customer = people().next().unwrap();
         put(&service, BLABAERLIA, "", &line(&customer, "owner", "")).await;
         for empty in ["", "\n", "\r\n\r\n  \n"] {
-            let receipt = put(&service, BLABAERLIA, "", empty).await;
+            let receipt = put(&service, BLABAERLIA, "?confirmShrink=true", empty).await;
             assert_eq!(
                 (&receipt["read"], &receipt["stored"]),
                 (&json!(0), &json!(0)),

@@ -1,6 +1,6 @@
 //! Accounts, many of which share a bucket in Redis.
 
-use crate::bench::{Bench, kar, kfr, puts, row, state};
+use crate::bench::{Bench, kar, kfr, puts, row, sought_account, state};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::index::layout::{Row, RowWrite};
 use kundeforhold::pseudonym::AccountKey;
@@ -29,13 +29,20 @@ pub async fn accounts_are_found_under_their_own_number_only(bench: Bench) {
     let rows: Vec<Row> = (0..accounts.len()).map(row_of).collect();
     bench.load(kar(0), 1, &rows).await;
     for (at, account) in accounts.iter().enumerate() {
-        let found = bench.index.find_accounts(&AccountKey(*account)).await.unwrap();
+        let found = bench
+            .index
+            .find_accounts(&sought_account(AccountKey(*account)))
+            .await
+            .unwrap();
         assert_eq!(found.len(), 1, "{account:?}");
         assert_eq!(found[0].interval, rows[at].relationship.interval());
         assert_eq!(found[0].bank, kar(0).bank);
     }
     let absent = AccountKey([1, 9, 0x3f, 0, 0, 0, 0, 0, 1, 0]);
-    assert_eq!(bench.index.find_accounts(&absent).await.unwrap(), []);
+    assert_eq!(
+        bench.index.find_accounts(&sought_account(absent)).await.unwrap(),
+        []
+    );
 }
 
 pub async fn an_account_is_followed_from_bank_to_bank(bench: Bench) {
@@ -60,7 +67,11 @@ pub async fn an_account_is_followed_from_bank_to_bank(bench: Bench) {
         .write(kar(1), 8, puts(&[with_account(first, shared)]), None)
         .await
         .unwrap();
-    let found = bench.index.find_accounts(&AccountKey(shared)).await.unwrap();
+    let found = bench
+        .index
+        .find_accounts(&sought_account(AccountKey(shared)))
+        .await
+        .unwrap();
     let found: BTreeSet<_> = found.iter().map(|held| (held.bank, held.interval)).collect();
     let days = |agreement| row(0, agreement, Role::Owner).relationship.interval();
     let expected = [
@@ -85,7 +96,7 @@ pub async fn a_deleted_row_takes_its_account_with_it(bench: Bench) {
     assert_eq!(
         bench
             .index
-            .find_accounts(&AccountKey([7; 10]))
+            .find_accounts(&sought_account(AccountKey([7; 10])))
             .await
             .unwrap()
             .len(),
@@ -96,6 +107,13 @@ pub async fn a_deleted_row_takes_its_account_with_it(bench: Bench) {
         .write(kar(0), 1, vec![RowWrite::Delete(shared[1])], Some(state(1)))
         .await
         .unwrap();
-    assert_eq!(bench.index.find_accounts(&AccountKey([7; 10])).await.unwrap(), []);
+    assert_eq!(
+        bench
+            .index
+            .find_accounts(&sought_account(AccountKey([7; 10])))
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(bench.scanned().await, Vec::<String>::new());
 }

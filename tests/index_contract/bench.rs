@@ -9,7 +9,7 @@ use kundeforhold::index::embedded::Embedded;
 use kundeforhold::index::layout::{Generation, Marker, Row, RowWrite, SetState};
 use kundeforhold::index::redis::{Redis, RedisOptions};
 use kundeforhold::index::{Index, IndexError, ScannedRow};
-use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
+use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey, KeyFingerprint, Sought};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ use uuid::Uuid;
 /// Longest wait for one lookup.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 const CACHE_BYTES: usize = 16 << 20;
+pub const KEY: KeyFingerprint = *b"same key";
 
 pub enum Store {
     Embedded(TempDir),
@@ -105,12 +106,7 @@ impl Bench {
     }
 
     pub async fn found(&self, customer: u64) -> Vec<HeldRelationship> {
-        sorted(
-            self.index
-                .find_relationships(&customer_key(customer))
-                .await
-                .unwrap(),
-        )
+        sorted(self.index.find_relationships(&sought(customer)).await.unwrap())
     }
 
     /// Every row of every generation, sorted.
@@ -150,13 +146,23 @@ pub fn kfr(at: usize) -> SetId {
 pub fn marker(build: u64) -> Marker {
     Marker {
         register_id: Uuid::from_u128(7),
-        key: *b"same key",
+        key: KEY,
         build,
     }
 }
 
+/// A customer under the key of every marker here.
+pub fn sought(customer: u64) -> Sought<CustomerKey> {
+    Sought::new([(KEY, customer_key(customer))])
+}
+
+pub fn sought_account(account: AccountKey) -> Sought<AccountKey> {
+    Sought::new([(KEY, account)])
+}
+
 pub fn state(generation: Generation) -> SetState {
     SetState {
+        key: KEY,
         generation,
         position: u64::from(generation),
         last_delivery: DateTime::UNIX_EPOCH,
@@ -244,14 +250,23 @@ impl Readers {
         customer: u64,
         name: impl Fn(Answer) -> &'static str + Clone + Send + 'static,
     ) -> Self {
+        Self::of(index, sought(customer), name)
+    }
+
+    /// Of a customer under whichever key answers.
+    pub fn of(
+        index: &Index,
+        customer: Sought<CustomerKey>,
+        name: impl Fn(Answer) -> &'static str + Clone + Send + 'static,
+    ) -> Self {
         let (stop, found) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let read = || {
-            let (index, name) = (index.clone(), name.clone());
+            let (index, name, customer) = (index.clone(), name.clone(), customer.clone());
             let (stop, found): (Arc<AtomicBool>, Arc<Mutex<BTreeSet<_>>>) =
                 (Arc::clone(&stop), Arc::clone(&found));
             async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = index.find_relationships(&customer_key(customer)).await;
+                    let answer = index.find_relationships(&customer).await;
                     found.lock().unwrap().insert(name(answer.map(sorted)));
                     tokio::task::yield_now().await;
                 }

@@ -1,7 +1,8 @@
 //! What lookups, deliveries and rebuilds rely on.
 
 use crate::bench::{
-    Bench, account_key, customer_key, deletes, held, kar, kfr, marker, puts, row, rows, sorted, state,
+    Bench, account_key, customer_key, deletes, held, kar, kfr, marker, puts, row, rows, sorted, sought,
+    sought_account, state,
 };
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::index::IndexError;
@@ -15,12 +16,31 @@ pub async fn rows_are_invisible_until_their_generation_answers(bench: Bench) {
     bench.load(kar(0), 4, &[]).await;
     bench.index.write(kar(0), 9, puts(&coming), None).await.unwrap();
     assert_eq!(bench.found(1).await, held(kar(0), &former));
-    assert_eq!(bench.index.find_accounts(&account_key(1, 6)).await.unwrap(), []);
+    assert_eq!(
+        bench
+            .index
+            .find_accounts(&sought_account(account_key(1, 6)))
+            .await
+            .unwrap(),
+        []
+    );
     bench.load(kar(0), 9, &[]).await;
     assert_eq!(bench.found(1).await, held(kar(0), &coming));
-    assert_eq!(bench.index.find_accounts(&account_key(1, 0)).await.unwrap(), []);
     assert_eq!(
-        bench.index.find_accounts(&account_key(1, 6)).await.unwrap().len(),
+        bench
+            .index
+            .find_accounts(&sought_account(account_key(1, 0)))
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        bench
+            .index
+            .find_accounts(&sought_account(account_key(1, 6)))
+            .await
+            .unwrap()
+            .len(),
         1
     );
     assert_eq!(bench.found(2).await, [], "a customer of no bank");
@@ -35,12 +55,9 @@ pub async fn sets_are_switched_one_by_one(bench: Bench) {
     bench.load(kar(0), 2, &[]).await;
     let expected = [held(kfr(0), &kfr_rows), held(kar(2), &kar_rows)].concat();
     assert_eq!(bench.found(1).await, sorted(expected));
-    let in_kfr = bench.index.find_in_set(kfr(0), &customer_key(1)).await.unwrap();
+    let in_kfr = bench.index.find_in_set(kfr(0), &sought(1)).await.unwrap();
     assert_eq!(in_kfr, held(kfr(0), &kfr_rows));
-    assert_eq!(
-        bench.index.find_in_set(kar(0), &customer_key(1)).await.unwrap(),
-        []
-    );
+    assert_eq!(bench.index.find_in_set(kar(0), &sought(1)).await.unwrap(), []);
 }
 
 pub async fn writes_sent_twice_change_nothing(bench: Bench) {
@@ -96,7 +113,7 @@ pub async fn removing_a_retired_generation_leaves_the_current_one(bench: Bench) 
         assert_eq!(
             bench
                 .index
-                .find_accounts(&account_key(1, shared))
+                .find_accounts(&sought_account(account_key(1, shared)))
                 .await
                 .unwrap()
                 .len(),
@@ -107,7 +124,7 @@ pub async fn removing_a_retired_generation_leaves_the_current_one(bench: Bench) 
 
 /// Every kind of lookup, and what it answered.
 async fn lookups(bench: &Bench) -> [Result<usize, IndexError>; 3] {
-    let (index, customer) = (&bench.index, customer_key(1));
+    let (index, customer) = (&bench.index, sought(1));
     [
         index.find_relationships(&customer).await.map(|found| found.len()),
         index
@@ -115,7 +132,7 @@ async fn lookups(bench: &Bench) -> [Result<usize, IndexError>; 3] {
             .await
             .map(|found| found.len()),
         index
-            .find_accounts(&account_key(1, 0))
+            .find_accounts(&sought_account(account_key(1, 0)))
             .await
             .map(|found| found.len()),
     ]
@@ -262,7 +279,7 @@ pub async fn another_instance_follows_a_switch_once_it_has_settled(bench: Bench)
         let rows = rows(1, 0..u64::from(generation), Role::Owner);
         bench.load(kar(0), generation, &rows).await;
         bench.index.settle().await;
-        let found = other.find_relationships(&customer_key(1)).await.unwrap();
+        let found = other.find_relationships(&sought(1)).await.unwrap();
         assert_eq!(sorted(found), held(kar(0), &rows));
     }
 }

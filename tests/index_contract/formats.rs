@@ -1,6 +1,9 @@
 //! Rows, states and markers of a format that this version does not know are refused, never guessed.
 
-use crate::bench::{Bench, Store, account_key, connect, customer_key, index_file, kar, open_embedded, rows};
+use crate::bench::{
+    Bench, Store, account_key, connect, customer_key, index_file, kar, open_embedded, rows, sought,
+    sought_account,
+};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::index::{Index, IndexError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -68,13 +71,13 @@ async fn an_embedded_row_of_another_version_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let index = open_embedded(directory.path()).unwrap();
-    assert_format(index.find_relationships(&customer_key(1)).await);
-    assert_format(index.find_in_set(kar(0), &customer_key(1)).await);
-    assert_format(index.find_accounts(&account_key(1, 0)).await);
+    assert_format(index.find_relationships(&sought(1)).await);
+    assert_format(index.find_in_set(kar(0), &sought(1)).await);
+    assert_format(index.find_accounts(&sought_account(account_key(1, 0))).await);
     assert_format(index.rows_of(kar(0), 1, &[customer_key(1)]).await);
     assert_format(index.scan(&mut |_| {}).await);
     assert_eq!(
-        index.find_relationships(&customer_key(2)).await.unwrap(),
+        index.find_relationships(&sought(2)).await.unwrap(),
         [],
         "other rows answer"
     );
@@ -164,13 +167,13 @@ async fn a_redis_row_of_another_version_is_refused() {
         change_first_field(&mut connection, &keys[0]);
     }
     let index = Index::Redis(connect(&server));
-    assert_format(index.find_relationships(&customer_key(1)).await);
-    assert_format(index.find_in_set(kar(0), &customer_key(1)).await);
-    assert_format(index.find_accounts(&account_key(1, 0)).await);
+    assert_format(index.find_relationships(&sought(1)).await);
+    assert_format(index.find_in_set(kar(0), &sought(1)).await);
+    assert_format(index.find_accounts(&sought_account(account_key(1, 0))).await);
     assert_format(index.rows_of(kar(0), 1, &[customer_key(1)]).await);
     assert_format(index.scan(&mut |_| {}).await);
     assert_eq!(
-        index.find_relationships(&customer_key(2)).await.unwrap(),
+        index.find_relationships(&sought(2)).await.unwrap(),
         [],
         "other rows answer"
     );
@@ -194,12 +197,12 @@ async fn a_redis_set_state_of_another_version_is_refused_by_every_lookup() {
         unreachable!()
     };
     let index = Index::Redis(connect(&server));
-    assert_eq!(index.find_relationships(&customer_key(1)).await.unwrap().len(), 1);
+    assert_eq!(index.find_relationships(&sought(1)).await.unwrap().len(), 1);
     change_first_field(&mut server.connection(), b"{kf}sets");
     index.settle().await;
     assert_format(index.refresh().await);
-    assert_format(index.find_relationships(&customer_key(1)).await);
-    assert_format(index.find_accounts(&account_key(1, 0)).await);
+    assert_format(index.find_relationships(&sought(1)).await);
+    assert_format(index.find_accounts(&sought_account(account_key(1, 0))).await);
 }
 
 #[tokio::test]
@@ -211,7 +214,7 @@ async fn a_redis_marker_of_another_version_or_length_is_refused_by_every_lookup(
             unreachable!()
         };
         let index = Index::Redis(connect(&server));
-        assert_eq!(index.find_relationships(&customer_key(1)).await.unwrap().len(), 1);
+        assert_eq!(index.find_relationships(&sought(1)).await.unwrap().len(), 1);
         let mut connection = server.connection();
         let bytes: Vec<u8> = redis::cmd("GET")
             .arg("{kf}marker")
@@ -224,8 +227,8 @@ async fn a_redis_marker_of_another_version_or_length_is_refused_by_every_lookup(
             .unwrap();
         index.settle().await;
         assert_format(index.refresh().await);
-        assert_format(index.find_relationships(&customer_key(1)).await);
-        assert_format(index.find_accounts(&account_key(1, 0)).await);
+        assert_format(index.find_relationships(&sought(1)).await);
+        assert_format(index.find_accounts(&sought_account(account_key(1, 0))).await);
     }
 }
 
@@ -244,7 +247,7 @@ async fn a_redis_group_that_is_marked_otherwise_is_not_built() {
         .exec(&mut server.connection())
         .unwrap();
     assert_eq!(
-        index.find_relationships(&customer_key(1)).await,
+        index.find_relationships(&sought(1)).await,
         Err(IndexError::NotBuilt)
     );
 }

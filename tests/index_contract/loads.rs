@@ -1,12 +1,14 @@
 //! Whole sets on their way in, and on their way out.
 
 use crate::bench::{
-    Bench, Readers, account_key, customer_key, deletes, held, kar, kfr, puts, row, rows, sorted, state,
+    Bench, KEY, Readers, account_key, customer_key, deletes, held, kar, kfr, puts, row, rows, sorted,
+    sought_account, state,
 };
 use kundeforhold::domain::identifiers::OrganizationNumber;
 use kundeforhold::domain::relationship::{Register, Role, SetId};
 use kundeforhold::index::layout::{Generation, Row, RowWrite, SetState};
 use kundeforhold::index::{Expected, Index, IndexError, Removal};
+use kundeforhold::pseudonym::Sought;
 
 const BANKS: usize = 120;
 
@@ -53,7 +55,7 @@ pub async fn a_set_that_was_loaded_answers_as_if_it_were_written(bench: Bench) {
         assert_eq!(bench.found(customer).await, expected);
         let by_account = bench
             .index
-            .find_accounts(&account_key(customer, 1))
+            .find_accounts(&sought_account(account_key(customer, 1)))
             .await
             .unwrap();
         assert_eq!(by_account.len(), 1);
@@ -145,7 +147,11 @@ pub async fn the_sets_of_120_banks_are_each_found(bench: Bench) {
     }
     for (set, rows) in &sets {
         for row in rows {
-            let found = bench.index.find_accounts(&row.account.unwrap()).await.unwrap();
+            let found = bench
+                .index
+                .find_accounts(&sought_account(row.account.unwrap()))
+                .await
+                .unwrap();
             assert!(found.iter().any(|held| held.bank == set.bank), "{set}");
         }
     }
@@ -172,7 +178,11 @@ pub async fn what_was_written_is_found_while_sets_come_and_go(bench: Bench) {
         next += several;
         bench.index.write(kfr(0), 0, puts(&rows), None).await.unwrap();
         for row in rows.iter().step_by(101) {
-            let found = bench.index.find_relationships(&row.customer).await.unwrap();
+            let found = bench
+                .index
+                .find_relationships(&Sought::new([(KEY, row.customer)]))
+                .await
+                .unwrap();
             assert_eq!(sorted(found), held(kfr(0), &[*row]));
         }
         written.extend(rows);
@@ -181,9 +191,17 @@ pub async fn what_was_written_is_found_while_sets_come_and_go(bench: Bench) {
     bench.index.settle().await;
     let bench = bench.reopened();
     for row in &written {
-        let found = bench.index.find_relationships(&row.customer).await.unwrap();
+        let found = bench
+            .index
+            .find_relationships(&Sought::new([(KEY, row.customer)]))
+            .await
+            .unwrap();
         assert_eq!(sorted(found), held(kfr(0), &[*row]));
-        let found = bench.index.find_accounts(&row.account.unwrap()).await.unwrap();
+        let found = bench
+            .index
+            .find_accounts(&sought_account(row.account.unwrap()))
+            .await
+            .unwrap();
         assert_eq!(found.len(), 1);
     }
     for customer in 0..5_000 {

@@ -5,6 +5,7 @@ mod atomicity;
 mod bench;
 mod contract;
 mod formats;
+mod keys;
 mod loads;
 mod redis_faults;
 #[path = "../support/redis.rs"]
@@ -56,4 +57,7 @@ on_every_engine! {
     atomicity::puts_and_deletes_of_a_customer_are_seen_together,
     atomicity::thousands_of_rows_of_a_customer_are_put_together,
     atomicity::thousands_of_rows_of_a_customer_are_exchanged_together,
+    keys::another_key_answers_by_one_switch,
+    keys::a_side_is_removed_and_the_other_stays,
+    keys::another_key_cannot_answer_from_a_store_that_was_emptied_or_built_anew,
 }

@@ -1,8 +1,8 @@
 //! A Redis that is emptied, killed, frozen or badly set up: an error, never an empty answer.
 
 use crate::bench::{
-    Answer, Bench, LOOKUP_TIMEOUT, Readers, Store, account_key, connect, customer_key, held, kar, marker,
-    puts, rows, state,
+    Answer, Bench, LOOKUP_TIMEOUT, Readers, Store, account_key, connect, held, kar, marker, puts, rows,
+    sought, sought_account, state,
 };
 use crate::redis_server::RedisServer;
 use kundeforhold::domain::overview::HeldRelationship;
@@ -47,15 +47,15 @@ async fn a_store_emptied_in_the_middle_of_lookups_is_refused_until_it_is_complet
         redis::cmd("FLUSHALL").exec(&mut server.connection()).unwrap();
         for index in [&index, &another] {
             assert_eq!(
-                index.find_relationships(&customer_key(1)).await,
+                index.find_relationships(&sought(1)).await,
                 Err(IndexError::NotBuilt)
             );
             assert_eq!(
-                index.find_accounts(&account_key(1, 1)).await,
+                index.find_accounts(&sought_account(account_key(1, 1))).await,
                 Err(IndexError::NotBuilt)
             );
             assert_eq!(
-                index.find_in_set(kar(0), &customer_key(1)).await,
+                index.find_in_set(kar(0), &sought(1)).await,
                 Err(IndexError::NotBuilt)
             );
         }
@@ -69,17 +69,14 @@ async fn a_store_emptied_in_the_middle_of_lookups_is_refused_until_it_is_complet
         }
         index.write(kar(0), 1, Vec::new(), Some(state(1))).await.unwrap();
         assert_eq!(
-            index.find_relationships(&customer_key(1)).await,
+            index.find_relationships(&sought(1)).await,
             Err(IndexError::NotBuilt)
         );
         index.complete(marker(build)).await.unwrap();
         for readers in &readers {
             readers.see("whole").await;
         }
-        assert_eq!(
-            index.find_relationships(&customer_key(1)).await.unwrap().len(),
-            30
-        );
+        assert_eq!(index.find_relationships(&sought(1)).await.unwrap().len(), 30);
     }
     for readers in readers {
         assert_eq!(readers.stop().await, ["not built", "whole"]);
@@ -92,7 +89,7 @@ async fn a_killed_redis_is_an_error_in_time_and_one_that_comes_back_empty_is_not
     server.kill();
     for _ in 0..20 {
         let asked = Instant::now();
-        let answer = index.find_relationships(&customer_key(1)).await;
+        let answer = index.find_relationships(&sought(1)).await;
         assert!(
             matches!(answer, Err(IndexError::TimedOut | IndexError::Unavailable(_))),
             "{answer:?}"
@@ -103,7 +100,7 @@ async fn a_killed_redis_is_an_error_in_time_and_one_that_comes_back_empty_is_not
     server.start_again();
     let restarted = Instant::now();
     loop {
-        match index.find_relationships(&customer_key(1)).await {
+        match index.find_relationships(&sought(1)).await {
             Err(IndexError::NotBuilt) => break,
             Err(IndexError::TimedOut | IndexError::Unavailable(_)) => {
                 assert!(
@@ -118,11 +115,11 @@ async fn a_killed_redis_is_an_error_in_time_and_one_that_comes_back_empty_is_not
     let rows = puts(&rows(1, 0..30, Role::Owner));
     index.write(kar(0), 1, rows, Some(state(1))).await.unwrap();
     assert_eq!(
-        index.find_relationships(&customer_key(1)).await,
+        index.find_relationships(&sought(1)).await,
         Err(IndexError::NotBuilt)
     );
     index.complete(marker(2)).await.unwrap();
-    let found = index.find_relationships(&customer_key(1)).await.unwrap();
+    let found = index.find_relationships(&sought(1)).await.unwrap();
     assert_eq!(crate::bench::sorted(found), expected);
 }
 
@@ -137,7 +134,7 @@ async fn a_frozen_redis_keeps_no_lookup_waiting_beyond_its_time_however_many_the
             let index = index.clone();
             tokio::spawn(async move {
                 let asked = Instant::now();
-                (index.find_relationships(&customer_key(1)).await, asked.elapsed())
+                (index.find_relationships(&sought(1)).await, asked.elapsed())
             })
         });
         for lookup in lookups.collect::<Vec<_>>() {
@@ -152,7 +149,7 @@ async fn a_frozen_redis_keeps_no_lookup_waiting_beyond_its_time_however_many_the
     server.thaw();
     let thawed = Instant::now();
     let found = loop {
-        match index.find_relationships(&customer_key(1)).await {
+        match index.find_relationships(&sought(1)).await {
             Ok(found) => break found,
             Err(cause) => assert!(thawed.elapsed() < Duration::from_secs(10), "{cause}"),
         }
@@ -189,7 +186,7 @@ async fn a_redis_that_is_not_there_is_an_error_in_time() {
         engine.check_fitness().await,
         Err(IndexError::TimedOut | IndexError::Unavailable(_))
     ));
-    let answer = Index::Redis(engine).find_relationships(&customer_key(1)).await;
+    let answer = Index::Redis(engine).find_relationships(&sought(1)).await;
     assert!(
         matches!(answer, Err(IndexError::TimedOut | IndexError::Unavailable(_))),
         "{answer:?}"

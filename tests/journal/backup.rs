@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn owners(count: u64, from: u64) -> Vec<SetChange> {
@@ -271,4 +272,27 @@ async fn a_backup_made_while_deliveries_come_in_holds_all_that_came_before_it() 
     }
     end.store(true, Ordering::Relaxed);
     assert!(delivering.await.unwrap() > 3);
+}
+
+/// `BACKUP_RELATIONSHIPS=1000000 cargo test --release --test journal backup -- --nocapture` prints how long it takes.
+#[tokio::test]
+async fn a_large_journal_is_restored_in_time() {
+    let count = std::env::var("BACKUP_RELATIONSHIPS").map_or(10_000, |count| count.parse().unwrap());
+    let (directory, journal) = new_journal().await;
+    publish_whole(&journal, kar(0), &owners(count, 1)).await;
+    let started = Instant::now();
+    let (bytes, outcome) = backed_up(directory.path()).unwrap();
+    let backed_up_in = started.elapsed();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    restored(&bytes, &elsewhere.path().join("journal")).unwrap();
+    let restored_in = started.elapsed();
+    println!(
+        "{count} relationships, {:.1} MB in a backup of {:.1} MB: backed up in {:.2} s, restored in {:.2} s",
+        outcome.bytes as f64 / 1e6,
+        bytes.len() as f64 / 1e6,
+        backed_up_in.as_secs_f64(),
+        restored_in.as_secs_f64()
+    );
+    assert!(restored_in < Duration::from_secs(20));
 }

@@ -82,11 +82,15 @@ pub fn day(number: u64) -> NaiveDate {
 }
 
 pub fn customer(number: u64) -> Sealed {
+    PSEUDONYMS.customer(&customer_id(number))
+}
+
+pub fn customer_id(number: u64) -> CustomerId {
     let rules = IdentifierRules {
         check: Check::Format,
         ..IdentifierRules::SYNTHETIC
     };
-    PSEUDONYMS.customer(&CustomerId::parse(&format!("{number:011}"), &rules).unwrap())
+    CustomerId::parse(&format!("{number:011}"), &rules).unwrap()
 }
 
 /// 0 is the customer level, odd numbers are accounts, other even ones references.

@@ -3,6 +3,7 @@
 mod backup;
 mod bench;
 mod compaction;
+mod copy;
 mod random;
 mod replay;
 mod resolution;

@@ -114,10 +114,12 @@ fn read_sequence(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<u64> {
 }
 
 fn read_encoding(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Encoding {
+    // One that is sent twice is none that is known.
     let text = |name| {
-        headers
-            .get(name)
-            .map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase())
+        let mut values = headers.get_all(name);
+        let first = values.next()?.to_str().unwrap_or("?");
+        let only = if values.next().is_none() { first } else { "?" };
+        Some(only.trim().to_ascii_lowercase())
     };
     let media = text(header::CONTENT_TYPE);
     let media = media

@@ -34,9 +34,10 @@ pub struct ReceiptBody {
     rejected: u64,
     customers: u64,
     accounts: u64,
-    /// Of the decoded body.
-    #[schema(pattern = "^[0-9a-f]{64}$")]
-    sha256: String,
+    /// Of the decoded body, once it was read to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{64}$")]
+    sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     delivery_sequence: Option<u64>,
@@ -75,11 +76,21 @@ impl From<&Receipt> for ReceiptBody {
             rejected,
             customers,
             accounts,
-            sha256: summary.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: body_hash(receipt),
             delivery_sequence: summary.sequence,
             discarded_deliveries: summary.discarded.clone(),
         }
     }
+}
+
+/// A rollback has no body, and that of others may not be there yet, or never.
+fn body_hash(receipt: &Receipt) -> Option<String> {
+    let incomplete = matches!(receipt.state, ReceiptState::Receiving | ReceiptState::Abandoned);
+    if incomplete || receipt.operation == Operation::Rollback {
+        return None;
+    }
+    let bytes = receipt.summary.sha256.iter();
+    Some(bytes.map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn state_name(state: ReceiptState) -> &'static str {

@@ -9,7 +9,7 @@ use super::tables::{
 use super::{Embedded, Step, blocking, failed};
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
-    ACCOUNT_VALUE_BYTES, Generation, Row, SetState, encode_account_value, encode_value,
+    ACCOUNT_VALUE_BYTES, Generation, Row, SetState, Side, encode_account_value, encode_value,
 };
 use crate::index::{Expected, IndexError};
 use crate::spill::{Merged, Sorter};
@@ -23,7 +23,7 @@ const TRANSACTION_ROWS: usize = 50_000;
 /// Every so many transactions of rows one is durable, so that none has much to wait for.
 const DURABLE_EVERY: u64 = 8;
 /// Of the sorter of account rows.
-const SORTER_BYTES: usize = 64 << 20;
+const SORTER_BYTES: usize = 32 << 20;
 /// Room in a filter beyond what is expected: for what changes later.
 const SPARE: u64 = 16;
 
@@ -53,7 +53,7 @@ impl Load {
         let begun = Arc::clone(&engine);
         let begin = move || {
             begun.step(Durability::None, |step| {
-                for unnamed in unnamed_generations(step, set) {
+                for unnamed in unnamed_generations(step, set, Side::of(generation)) {
                     step.remove(set, unnamed)?;
                 }
                 if !step.generations.contains_key(&(set, generation)) {
@@ -163,14 +163,17 @@ impl Load {
     }
 }
 
-/// The generations of a set that no state names.
-fn unnamed_generations(step: &Step, set: SetId) -> Vec<Generation> {
-    let known = step.state.sets.get(&set);
+/// The generations of a set on a side that no state names. The other side is another load's.
+fn unnamed_generations(step: &Step, set: SetId, side: Side) -> Vec<Generation> {
+    let states = [step.state.sets.get(&set), step.state.others.get(&set)];
     let named = |generation: &Generation| {
         let names = |known: &SetState| known.generation == *generation || known.retired.contains(generation);
-        known.is_some_and(names)
+        states.into_iter().flatten().any(names)
     };
-    let generations = step.generations.keys().filter(|(of, _)| *of == set);
+    let generations = step
+        .generations
+        .keys()
+        .filter(|(of, generation)| *of == set && Side::of(*generation) == side);
     let generations = generations.map(|(_, generation)| *generation);
     generations.filter(|generation| !named(generation)).collect()
 }

@@ -11,11 +11,13 @@ mod view;
 
 pub use load::Load;
 
-use super::layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, encode_set};
+use super::layout::{
+    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, Side, encode_state_key,
+};
 use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::{AccountKey, CustomerKey};
+use crate::pseudonym::{AccountKey, CustomerKey, Sought};
 use arc_swap::ArcSwap;
 use generations::{Filters, Generations};
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
@@ -104,20 +106,26 @@ impl Embedded {
 
     pub fn find_relationships<T>(
         &self,
-        customer: &CustomerKey,
+        customer: &Sought<CustomerKey>,
         held: impl Fn(&IndexState, Vec<FoundRow>) -> T,
     ) -> Result<T, IndexError> {
         let view = self.view.load();
-        Ok(held(&view.state, view.relationships(customer)?))
+        Ok(held(
+            &view.state,
+            view.relationships(answering(&view.state, customer)?)?,
+        ))
     }
 
     pub fn find_accounts<T>(
         &self,
-        account: &AccountKey,
+        account: &Sought<AccountKey>,
         held: impl Fn(&IndexState, Vec<FoundAccount>) -> T,
     ) -> Result<T, IndexError> {
         let view = self.view.load();
-        Ok(held(&view.state, view.accounts(account)?))
+        Ok(held(
+            &view.state,
+            view.accounts(answering(&view.state, account)?)?,
+        ))
     }
 
     pub fn rows_of(
@@ -188,6 +196,33 @@ impl Embedded {
         .await
     }
 
+    pub async fn answer_by(self: &Arc<Self>, marker: Marker) -> Result<(), IndexError> {
+        self.transact(move |step| {
+            let present = step
+                .state
+                .marker
+                .filter(|present| present.stamp() == marker.stamp());
+            present.ok_or(IndexError::NotBuilt)?;
+            let mut table = step.transaction.open_table(MARKER).map_err(failed)?;
+            table.insert((), marker.encode().as_slice()).map_err(failed)?;
+            step.state = std::mem::take(&mut step.state).marked_anew(marker);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops the tables of a side, generation by generation, so that deliveries come in between.
+    pub async fn remove_side(self: &Arc<Self>, side: Side) -> Result<(), IndexError> {
+        let snapshot = self.database.begin_read().map_err(failed)?;
+        let mut generations = generations::list(&snapshot)?;
+        drop(snapshot);
+        generations.retain(|(_, generation)| Side::of(*generation) == side);
+        for (set, generation) in generations {
+            self.remove_generation(set, generation).await?;
+        }
+        self.transact(move |step| step.forget_side(side)).await
+    }
+
     pub fn scan(&self, visit: &mut (dyn FnMut(ScannedRow) + Send)) -> Result<(), IndexError> {
         let transaction = self.database.begin_read().map_err(failed)?;
         for (set, generation) in generations::list(&transaction)? {
@@ -214,7 +249,8 @@ impl Embedded {
         let mut generations = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = self.database.begin_write().map_err(failed)?;
         transaction.set_durability(durability).map_err(failed)?;
-        // Without it a file that a killed process leaves is read through before it opens: seconds a gigabyte.
+        // Without it the whole file that a killed process leaves is read before it opens: a second a gigabyte from
+        // memory, far more from a disk.
         transaction.set_quick_repair(true);
         let mut step = Step {
             transaction: &transaction,
@@ -271,9 +307,20 @@ impl Step<'_> {
             return Err(IndexError::NotBuilt);
         }
         let mut sets = self.transaction.open_table(SETS).map_err(failed)?;
-        sets.insert(encode_set(set), known.encode()?.as_slice())
-            .map_err(failed)?;
-        self.state.sets.insert(set, known);
+        let key = encode_state_key(set, Side::of(known.generation));
+        sets.insert(key, known.encode()?.as_slice()).map_err(failed)?;
+        self.state.put(set, known);
+        Ok(())
+    }
+
+    /// Removes the states of a side that does not answer.
+    fn forget_side(&mut self, side: Side) -> Result<(), IndexError> {
+        let mut sets = self.transaction.open_table(SETS).map_err(failed)?;
+        let stands_there = |known: &SetState| Side::of(known.generation) == side;
+        for (set, _) in self.state.others.iter().filter(|(_, known)| stands_there(known)) {
+            sets.remove(encode_state_key(*set, side)).map_err(failed)?;
+        }
+        self.state.others.retain(|_, known| !stands_there(known));
         Ok(())
     }
 
@@ -285,6 +332,12 @@ impl Step<'_> {
         self.generations.remove(&(set, generation));
         generations::drop_generation(self.transaction, set, generation)
     }
+}
+
+/// What is looked for, by the key whose rows answer.
+fn answering<'a, K>(state: &IndexState, sought: &'a Sought<K>) -> Result<&'a K, IndexError> {
+    let marker = state.answerable().ok_or(IndexError::NotBuilt)?;
+    sought.under(marker.key).ok_or(IndexError::NotBuilt)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -6,7 +6,7 @@ use crate::domain::relationship::SetId;
 use crate::index::IndexError;
 use crate::index::layout::{
     ACCOUNT_TAIL_BYTES, ACCOUNT_VALUE_BYTES, AccountTail, Generation, IndexState, Marker, Row, RowWrite,
-    SetState, TAIL_BYTES, Tail, VALUE_BYTES, decode_set, encode_account_tail, encode_account_value,
+    SetState, TAIL_BYTES, Tail, VALUE_BYTES, decode_state_key, encode_account_tail, encode_account_value,
     encode_tail, encode_value,
 };
 use crate::pseudonym::{AccountKey, CustomerKey};
@@ -135,15 +135,11 @@ pub fn read_state(transaction: &ReadTransaction) -> Result<IndexState, IndexErro
         .get(())
         .map_err(failed)?
         .map(|bytes| Marker::decode(bytes.value()));
-    let mut state = IndexState {
-        marker: marker.transpose()?,
-        ..IndexState::default()
-    };
+    let mut state = IndexState::marked(marker.transpose()?);
     let sets = transaction.open_table(SETS).map_err(failed)?;
     for entry in sets.iter().map_err(failed)? {
         let (set, bytes) = entry.map_err(failed)?;
-        let (set, known) = (decode_set(set.value())?, SetState::decode(bytes.value())?);
-        state.sets.insert(set, known);
+        state.put(decode_state_key(set.value())?, SetState::decode(bytes.value())?);
     }
     Ok(state)
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
-    Field, Generation, RowWrite, Value, decode_account, decode_row, encode_account_field,
+    Field, Generation, RowWrite, Side, Value, decode_account, decode_row, encode_account_field,
     encode_account_value, encode_field, encode_value,
 };
 use crate::index::{IndexError, ScannedRow};
@@ -103,6 +103,17 @@ fn write_customer(customer: &CustomerKey, fields: FieldWrites, plain: &mut Pipel
     both.atomic().hdel(&key, deletes).ignore();
     both.hset_multiple(key, &puts).ignore();
     Some(both)
+}
+
+/// The side that a field stands on, by the generation in it.
+pub(super) fn side_of_field(key: &[u8], field: &[u8]) -> Option<Side> {
+    // Fields of accounts begin with what the bucket leaves open of the account.
+    let row = match key.get(4) {
+        Some(b'a') => field.get(8..)?,
+        _ => field,
+    };
+    let generation = row.get(4..8)?.try_into().ok()?;
+    Some(Side::of(u32::from_be_bytes(generation)))
 }
 
 pub(super) fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {

@@ -3,9 +3,11 @@
 use super::incoming::Incoming;
 use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
+use crate::domain::relationship::SetId;
 use crate::index::layout::Generation;
 use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Reject, RejectCode, SetChange, Summary};
-use crate::register::replay::{Effect, resolve};
+use crate::pseudonym::AccountKey;
+use crate::register::replay::{Effect, Resolution};
 use crate::spill::Merged;
 use std::collections::BTreeSet;
 
@@ -27,13 +29,13 @@ impl Delivery {
             .await?
     }
 
-    async fn take_changes(&self, mut incoming: Incoming, sha256: [u8; 32]) -> Taken {
+    async fn take_changes(&self, incoming: Incoming, sha256: [u8; 32]) -> Taken {
         let set = incoming.set();
-        let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
+        let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
         self.check_sequence(&incoming)?;
-        let lines = incoming.intake.end()?;
+        let lines = self.end_input(&incoming.intake)?;
         let body = self.journal()?.begin_body(incoming.delivery_id);
         let (mut summary, body) = self.write_changes(&incoming, lines, body).await?;
         // The rows were read without their marker; if it is gone now, they were not the truth.
@@ -53,7 +55,6 @@ impl Delivery {
             summary,
             body: body.finish().map_err(DeliveryError::Journal)?,
         };
-        incoming.conclude();
         self.publish(set, delivery, &guard).await?;
         self.receipt_of(&incoming)
     }
@@ -78,59 +79,73 @@ impl Delivery {
         let state = self.index.state();
         let generation = state.sets.get(&set).map_or(0, |state| state.generation);
         let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
-        let mut ahead = None;
+        summary.running = self.journal()?.running(set);
+        let (today, mut ahead) = (incoming.intake.today, None);
         loop {
             let (chunk, rest, next) = self.workers.run(move || next_customers(sorted, ahead)).await??;
             (sorted, ahead) = (rest, next);
             if chunk.is_empty() {
                 return Ok((summary, body));
             }
-            self.write_chunk(set, generation, &chunk, &mut summary, &mut body)
-                .await?;
+            let mut standing = self.standing(set, generation, &chunk).await?;
+            let before = standing.running_on(today);
+            chunk.iter().for_each(|(_, change)| standing.apply(change));
+            summary.running = (summary.running + standing.running_on(today)).saturating_sub(before);
+            write_chunk(&chunk, standing.effects(), &mut summary, &mut body)?;
         }
     }
 
-    async fn write_chunk(
+    /// What stands of the customers of changes, those that are only put included: they may stand already.
+    async fn standing(
         &self,
-        set: crate::domain::relationship::SetId,
+        set: SetId,
         generation: Generation,
         chunk: &[Numbered],
-        summary: &mut Summary,
-        body: &mut BodyWriter,
-    ) -> Result<(), DeliveryError> {
-        let changes: Vec<SetChange> = chunk.iter().map(|(_, change)| change.clone()).collect();
-        let resolution = resolve(&self.index, set, generation, &changes).await?;
-        let counts = &mut summary.counts;
-        for ((line, change), effect) in chunk.iter().zip(resolution.effects()) {
-            match refuse(*line, *effect) {
-                Some(reject) => {
-                    counts.rejected += 1;
-                    summary.rejects.push(reject);
-                    continue;
-                }
-                None => body.push(change)?,
-            }
-            match effect {
-                Effect::Stored | Effect::Registered | Effect::AlreadyRunning => counts.stored += 1,
-                Effect::Ended | Effect::Deregistered => counts.ended += 1,
-                Effect::Removed => counts.removed += 1,
-                Effect::NoSuchEnd | Effect::NotThere | Effect::NothingRuns | Effect::EndsBeforeItBegan => {}
-            }
+    ) -> Result<Resolution, DeliveryError> {
+        let customers = chunk.iter().map(|(_, change)| change.customer().customer_key());
+        let customers: Vec<_> = customers.collect::<BTreeSet<_>>().into_iter().collect();
+        let rows = self.index.rows_of(set, generation, &customers).await?;
+        Ok(Resolution::new(customers.into_iter().zip(rows)))
+    }
+}
+
+/// Writes and counts the changes that can be made; the others are rejected.
+fn write_chunk(
+    chunk: &[Numbered],
+    effects: &[Effect],
+    summary: &mut Summary,
+    body: &mut BodyWriter,
+) -> Result<(), DeliveryError> {
+    let (mut customers, mut accounts) = (BTreeSet::new(), BTreeSet::new());
+    let counts = &mut summary.counts;
+    for ((line, change), effect) in chunk.iter().zip(effects) {
+        if let Some(reject) = refuse(*line, *effect) {
+            counts.rejected += 1;
+            summary.rejects.push(reject);
+            continue;
         }
-        summary.rejects.sort_by_key(|reject| reject.line);
-        summary.rejects.truncate(DETAILED_REJECTS);
-        let customers: BTreeSet<_> = changes
-            .iter()
-            .map(|change| change.customer().customer_key())
-            .collect();
-        counts.customers += customers.len() as u64;
-        let accounts = changes.iter().filter_map(|change| match change {
-            SetChange::Put(record) => record.agreement.account_key(),
-            SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.account_key(),
-            SetChange::Register { .. } | SetChange::Deregister { .. } => None,
-        });
-        counts.accounts += accounts.collect::<BTreeSet<_>>().len() as u64;
-        Ok(())
+        body.push(change)?;
+        customers.insert(change.customer().customer_key());
+        accounts.extend(account_of(change));
+        match effect {
+            Effect::Stored | Effect::Registered | Effect::AlreadyRunning => counts.stored += 1,
+            Effect::Ended | Effect::Deregistered => counts.ended += 1,
+            Effect::Removed => counts.removed += 1,
+            Effect::NoSuchEnd | Effect::NotThere | Effect::NothingRuns | Effect::EndsBeforeItBegan => {}
+        }
+    }
+    counts.customers += customers.len() as u64;
+    counts.accounts += accounts.len() as u64;
+    summary.rejects.sort_by_key(|reject| reject.line);
+    summary.rejects.truncate(DETAILED_REJECTS);
+    Ok(())
+}
+
+fn account_of(change: &SetChange) -> Option<AccountKey> {
+    match change {
+        SetChange::Put(record) => record.agreement.account_key(),
+        SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.account_key(),
+        SetChange::Register { .. } | SetChange::Deregister { .. } => None,
     }
 }
 

@@ -10,13 +10,15 @@ impl Delivery {
     /// now while a delivery to the set is under way, rows of its former states are still to be removed, or the
     /// bodies are being copied.
     pub async fn compact(&self, set: SetId) -> Result<Freed, DeliveryError> {
-        let _index = self.index_use.deliver()?;
+        let _index = self.index_use.mend()?;
         let _only_publisher = self.locks.lock(set).await;
         let state = self.index.refresh().await?;
         self.check_level(set)?;
         let has_retired = state.sets.get(&set).is_none_or(|known| !known.retired.is_empty());
+        // Of another pseudonym key.
+        let has_others = state.others.contains_key(&set);
         let is_delivered_to = self.running.list().iter().any(|(running, _)| *running == set);
-        if has_retired || is_delivered_to {
+        if has_retired || has_others || is_delivered_to {
             return Ok(Freed::default());
         }
         let rollback_since = Utc::now() - TimeDelta::days(self.bounds.rollback_days);

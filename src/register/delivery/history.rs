@@ -42,7 +42,7 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<(SetId, HeldRelationship)>, DeliveryError> {
-        let key = self.pseudonyms.customer(&customer).customer_key();
+        let key = self.keys.customer(&customer);
         let mut records = Vec::new();
         for register in [Register::Kar, Register::Kfr] {
             let set = SetId {

@@ -48,25 +48,33 @@ pub struct Incoming {
     pub(super) delivery: Delivery,
     _place: Place,
     pub(super) intake: Intake,
-    concluded: bool,
 }
 
 impl Delivery {
     /// Begins to take a delivery.
     pub async fn begin(&self, order: Order, today: NaiveDate) -> Result<Taking, DeliveryRefusal> {
+        let _filing = self.index_use.file().await;
         let (set, journal) = (order.set, self.journal()?);
         if let Some(first) = self.first_of(&order)? {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
-        self.check_level(set)?;
+        self.check_built()?;
         let space = self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
         let arrangement = match order.operation {
             Operation::WholeSet => Arrangement::ByIdentity,
             Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
         };
-        let intake = Intake::new(&self.pseudonyms, arrangement, today, space);
+        let intake = Intake::new(
+            Arc::clone(&journal),
+            self.pseudonyms(&journal)?,
+            arrangement,
+            today,
+            space,
+        );
         let lines = Arc::clone(&intake.taken);
+        // Before any KFR call can meet a delivery under way.
+        let carries_after = journal.position(set);
         let place = self.running.enter(set, delivery_id, order.operation, lines);
         let place = place.map_err(Conflict::Running)?;
         journal
@@ -74,14 +82,13 @@ impl Delivery {
             .await
             .map_err(DeliveryError::Journal)?;
         Ok(Taking::New(Box::new(Incoming {
-            carries_after: journal.position(set),
+            carries_after,
             order,
             delivery_id,
             received_at,
             delivery: self.clone(),
             _place: place,
             intake,
-            concluded: false,
         })))
     }
 
@@ -95,14 +102,20 @@ impl Delivery {
     }
 
     /// The first receipt, if the body that came with its key again is the same.
-    pub fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
+    pub async fn repeat(&self, repeat: &Repeat, sha256: [u8; 32]) -> Result<Receipt, DeliveryRefusal> {
         if repeat.first.sha256 != sha256 {
             return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
         }
         let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id)?;
         match receipt.state {
             ReceiptState::Rejected => Err(DeliveryRefusal::Rejected(Box::new(receipt))),
-            _ => Ok(receipt),
+            _ => {
+                // It may be journalled, and not in the index yet.
+                let level = tokio::time::timeout(self.publish_timeout, self.locks.lock(repeat.set)).await;
+                let _guard = level.map_err(|_| DeliveryError::TimedOut)?;
+                self.check_level(repeat.set)?;
+                Ok(receipt)
+            }
         }
     }
 }
@@ -118,14 +131,8 @@ impl Incoming {
         self.intake.block()
     }
 
-    /// The delivery has its receipt; dropping it files nothing more.
-    pub(super) fn conclude(&mut self) {
-        self.concluded = true;
-    }
-
     /// Files the receipt of a delivery with too many bad lines, and gives it.
-    pub(super) async fn reject(mut self, summary: Summary) -> DeliveryRefusal {
-        self.conclude();
+    pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
         let (set, id) = (self.order.set, self.delivery_id);
         super::count_rejects(set, &summary);
         let filed = async {
@@ -144,12 +151,15 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         let (set, id) = (self.order.set, self.delivery_id);
-        if self.concluded {
+        // What was published or rejected has its receipt.
+        let journal = self.delivery.journal();
+        if !journal.is_ok_and(|journal| journal.is_receiving(set.bank, id)) {
             return;
         }
         let delivery = self.delivery.clone();
         let publications = self.delivery.publications.clone();
         let file = async move {
+            let _filing = delivery.index_use.file().await;
             let Ok(journal) = delivery.journal() else { return };
             if let Err(cause) = journal.end_delivery(set, id, false, Summary::default()).await {
                 tracing::warn!(%cause, %set, "the receipt of an abandoned delivery could not be filed");

@@ -1,11 +1,12 @@
 //! What comes in, line by line: sealed, sorted in bounded memory, counted.
 
 use super::DeliveryError;
+use super::reseal::resealed;
 use super::space::Space;
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
-use crate::journal::{Counts, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
-use crate::pseudonym::Pseudonyms;
+use crate::journal::{Counts, Journal, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
+use crate::pseudonym::{Pseudonyms, Reseal};
 use crate::spill::{Merged, Sorter};
 use chrono::{Datelike, NaiveDate};
 use std::io;
@@ -15,9 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Rejected lines that are told one by one; all are counted.
 pub(super) const DETAILED_REJECTS: usize = 1_000;
 /// Memory of a delivery for sorting its lines.
-const SORT_BYTES: usize = 64 << 20;
+pub(super) const SORT_BYTES: usize = 32 << 20;
 /// Memory of a whole set for counting its accounts.
-const SORT_ACCOUNTS_BYTES: usize = 16 << 20;
+const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
 pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
 const LINE_BYTES: usize = 8;
@@ -59,9 +60,11 @@ pub(super) enum Arrangement {
 
 /// Takes the lines of a delivery. Several threads may fill [blocks](Block) at once.
 pub(super) struct Intake {
-    pseudonyms: Arc<Pseudonyms>,
+    /// The journal in force when it began, and its pseudonyms.
+    pub(super) journal: Arc<Journal>,
+    pub(super) pseudonyms: Arc<Pseudonyms>,
     arrangement: Arrangement,
-    today: NaiveDate,
+    pub(super) today: NaiveDate,
     /// Gone when the input has ended.
     space: Space,
     lines: Mutex<Option<Lines>>,
@@ -73,6 +76,8 @@ pub(super) struct Intake {
 pub(super) struct Lines {
     sorter: Sorter,
     accounts: Sorter,
+    /// To the key of the journal that is in force by now, if that is another.
+    pub(super) reseal: Option<(Reseal, Arc<Journal>)>,
     read: u64,
     rejected: u64,
     rejects: Vec<Reject>,
@@ -92,21 +97,24 @@ pub struct Block<'a> {
 impl Intake {
     /// What does not fit into memory goes to the journal's disk, while there is space.
     pub(super) fn new(
-        pseudonyms: &Arc<Pseudonyms>,
+        journal: Arc<Journal>,
+        pseudonyms: Arc<Pseudonyms>,
         arrangement: Arrangement,
         today: NaiveDate,
         space: Space,
     ) -> Self {
-        let scratch = space.journal.scratch();
+        let scratch = journal.scratch();
         let lines = Lines {
             sorter: Sorter::new(scratch, SORT_BYTES),
             accounts: Sorter::new(scratch, SORT_ACCOUNTS_BYTES),
+            reseal: None,
             read: 0,
             rejected: 0,
             rejects: Vec::new(),
         };
         Self {
-            pseudonyms: Arc::clone(pseudonyms),
+            journal,
+            pseudonyms,
             arrangement,
             today,
             space,
@@ -203,7 +211,7 @@ impl Block<'_> {
     }
 }
 
-fn agreement_key(change: &SetChange) -> [u8; 6] {
+pub(super) fn agreement_key(change: &SetChange) -> [u8; 6] {
     match change {
         SetChange::Put(record) => record.agreement.key().0,
         SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.key().0,
@@ -255,6 +263,10 @@ impl Lines {
             rejects: self.rejects,
             ..Summary::default()
         };
-        Ok((self.sorter.finish()?, self.accounts.finish()?, summary))
+        let sorter = match self.reseal {
+            Some((reseal, journal)) => resealed(self.sorter, &reseal, journal.scratch())?,
+            None => self.sorter,
+        };
+        Ok((sorter.finish()?, self.accounts.finish()?, summary))
     }
 }

@@ -6,6 +6,7 @@ use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, Role, SetId};
 use crate::journal::{self, BodyWriter, Counts, JournalError, Kind, SetChange, Summary};
+use crate::pseudonym::Pseudonyms;
 use crate::register::replay::{Effect, resolve};
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
@@ -52,16 +53,13 @@ impl Delivery {
         customer: CustomerId,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let customer = self.pseudonyms.customer(&customer);
-        self.change_one(
-            bank,
-            SetChange::Register {
-                customer,
-                from: today,
-                on: today,
-                role: bank.kfr_role,
-            },
-        )
+        let role = bank.kfr_role;
+        self.change_one(bank, move |pseudonyms| SetChange::Register {
+            customer: pseudonyms.customer(&customer),
+            from: today,
+            on: today,
+            role,
+        })
         .await
     }
 
@@ -73,29 +71,27 @@ impl Delivery {
         to: NaiveDate,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let customer = self.pseudonyms.customer(&customer);
-        self.change_one(
-            bank,
-            SetChange::Deregister {
-                customer,
-                to,
-                on: today,
-            },
-        )
+        self.change_one(bank, move |pseudonyms| SetChange::Deregister {
+            customer: pseudonyms.customer(&customer),
+            to,
+            on: today,
+        })
         .await
     }
 
     /// Begins to take a batch.
     pub fn begin_batch(&self, bank: &BankCaller, today: NaiveDate) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
-        self.check_level(set)?;
+        self.check_built()?;
         let space = self.space()?;
+        let journal = self.journal()?;
+        let pseudonyms = self.pseudonyms(&journal)?;
         Ok(IncomingBatch {
             set,
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: Intake::new(&self.pseudonyms, Arrangement::ByCustomer, today, space),
+            intake: Intake::new(journal, pseudonyms, Arrangement::ByCustomer, today, space),
         })
     }
 
@@ -108,8 +104,11 @@ impl Delivery {
     ) -> Result<Result<Counts, Summary>, DeliveryError> {
         let (delivery, set) = (self.clone(), batch.set);
         self.in_own_task(async move {
-            let _index = delivery.index_use.deliver()?;
-            let (lines, body) = (batch.intake.end()?, delivery.journal()?.begin_body(batch.id));
+            let _index = delivery.index_use.deliver_set().await?;
+            let (lines, body) = (
+                delivery.end_input(&batch.intake)?,
+                delivery.journal()?.begin_body(batch.id),
+            );
             let (mut summary, body) = delivery.workers.run(move || write_batch(lines, body)).await??;
             if summary.counts.rejected > 0 || summary.counts.read == 0 {
                 return Ok(Err(summary));
@@ -138,21 +137,30 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<HeldRelationship>, DeliveryError> {
-        let key = self.pseudonyms.customer(&customer).customer_key();
+        let key = self.keys.customer(&customer);
         let found =
             tokio::time::timeout(self.publish_timeout, self.index.find_in_set(kfr_set(bank), &key)).await;
         Ok(found.map_err(|_| DeliveryError::TimedOut)??)
     }
 
-    async fn change_one(&self, bank: &BankCaller, change: SetChange) -> Result<KfrEffect, DeliveryError> {
+    async fn change_one(
+        &self,
+        bank: &BankCaller,
+        change: impl FnOnce(&Pseudonyms) -> SetChange + Send + 'static,
+    ) -> Result<KfrEffect, DeliveryError> {
         let (delivery, set) = (self.clone(), kfr_set(bank));
         self.in_own_task(async move { delivery.decide_and_publish(set, change).await })
             .await
     }
 
-    /// Looks at what stands, and publishes only what changes it.
-    async fn decide_and_publish(&self, set: SetId, change: SetChange) -> Result<KfrEffect, DeliveryError> {
-        let _index = self.index_use.deliver()?;
+    /// Looks at what stands, and publishes only what changes it, or a whole set under way.
+    async fn decide_and_publish(
+        &self,
+        set: SetId,
+        change: impl FnOnce(&Pseudonyms) -> SetChange,
+    ) -> Result<KfrEffect, DeliveryError> {
+        let _index = self.index_use.deliver_calls().await?;
+        let change = change(&*self.pseudonyms(&*self.journal()?)?);
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
         let generation = self
@@ -166,6 +174,8 @@ impl Delivery {
         self.index.refresh().await?;
         self.check_level(set)?;
         let effect = match resolution.effects().first() {
+            // A whole set that is being taken may lack it, and has to hold it.
+            Some(Effect::AlreadyRunning) if self.running.replaces(set) => KfrEffect::AlreadyRunning,
             Some(Effect::AlreadyRunning) => return Ok(KfrEffect::AlreadyRunning),
             Some(Effect::NothingRuns) | None => return Ok(KfrEffect::NothingRuns),
             Some(Effect::Deregistered) => KfrEffect::Ended,

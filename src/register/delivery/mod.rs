@@ -7,6 +7,7 @@ mod incoming;
 mod intake;
 mod kfr;
 mod refusal;
+mod reseal;
 mod retention;
 mod rollback;
 mod running;
@@ -21,7 +22,7 @@ pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
 pub use running::{Running, RunningDeliveries};
 pub use workers::Workers;
 
-use super::keeper::IndexUse;
+use super::index_use::IndexUse;
 use super::participants::{ParticipantsInForce, sets_with_records};
 use super::replay;
 use crate::domain::identifiers::OrganizationNumber;
@@ -29,8 +30,8 @@ use crate::domain::participants::Participant;
 use crate::domain::relationship::{Register, SetId};
 use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
-use crate::journal::{Journal, JournalError, Journalled, Receipt, Summary};
-use crate::pseudonym::Pseudonyms;
+use crate::journal::{Journal, JournalError, JournalInForce, Journalled, Receipt, Summary};
+use crate::pseudonym::{PseudonymRing, Pseudonyms};
 use chrono::NaiveDate;
 use space::Space;
 use std::collections::{BTreeSet, HashMap};
@@ -117,8 +118,9 @@ impl SetLocks {
 pub struct Delivery {
     pub index: Index,
     /// `None`: this instance only answers lookups.
-    pub journal: Option<Arc<Journal>>,
-    pub pseudonyms: Arc<Pseudonyms>,
+    pub journal: Option<JournalInForce>,
+    /// The journal says under which of them is written.
+    pub keys: PseudonymRing,
     pub participants: ParticipantsInForce,
     pub locks: SetLocks,
     pub index_use: IndexUse,
@@ -161,19 +163,35 @@ impl Delivery {
 
     /// The sets that a participants list may not drop.
     pub fn sets_with_records(&self) -> BTreeSet<SetId> {
-        sets_with_records(self.journal.as_deref(), &self.index)
+        let journal = self.journal.as_ref().map(JournalInForce::load);
+        sets_with_records(journal.as_deref(), &self.index)
     }
 
-    fn journal(&self) -> Result<&Arc<Journal>, DeliveryError> {
-        self.journal.as_ref().ok_or(DeliveryError::NoJournal)
+    /// The journal in force: one and the same for as long as a delivery is being published.
+    fn journal(&self) -> Result<Arc<Journal>, DeliveryError> {
+        let journal = self.journal.as_ref().ok_or(DeliveryError::NoJournal)?;
+        Ok(journal.load())
+    }
+
+    /// The pseudonyms that a journal is written with.
+    fn pseudonyms(&self, journal: &Journal) -> Result<Arc<Pseudonyms>, DeliveryError> {
+        let pseudonyms = self.keys.under(journal.key());
+        Ok(pseudonyms.ok_or(JournalError::OtherKey)?)
+    }
+
+    /// There is an index to write to. Whether it stands where the journal stands is seen to by the one who
+    /// publishes: until then other deliveries may be on their way from one to the other.
+    fn check_built(&self) -> Result<(), DeliveryError> {
+        self.index.state().answerable().ok_or(IndexError::NotBuilt)?;
+        Ok(())
     }
 
     /// The index can be written for a set: it is whole, and stands where the journal stands.
     fn check_level(&self, set: SetId) -> Result<(), DeliveryError> {
-        let state = self.index.state();
-        state.answerable().ok_or(IndexError::NotBuilt)?;
+        let (state, journal) = (self.index.state(), self.journal()?);
+        let marker = state.answerable().ok_or(IndexError::NotBuilt)?;
         let position = state.sets.get(&set).map_or(0, |state| state.position);
-        if position == self.journal()?.position(set) {
+        if position == journal.position(set) && marker.key == journal.key() {
             Ok(())
         } else {
             Err(DeliveryError::Behind)
@@ -183,7 +201,7 @@ impl Delivery {
     /// The room for a delivery, if there is any now.
     fn space(&self) -> Result<Space, DeliveryError> {
         let space = Space {
-            journal: Arc::clone(self.journal()?),
+            journal: self.journal()?,
             min_free_bytes: self.bounds.min_free_bytes,
         };
         space.check()?;
@@ -224,7 +242,7 @@ impl Delivery {
     ) -> Result<Journalled, DeliveryError> {
         let journal = self.journal()?;
         let journalled = journal.publish(set, delivery).await?;
-        replay::apply(journal, &self.index, set, &journalled).await?;
+        replay::apply(&journal, &self.index, set, &journalled).await?;
         self.floor.raise(set, journalled.publication().position);
         metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string())
             .increment(1);

@@ -28,7 +28,7 @@ impl Delivery {
             return Ok(0);
         };
         let mut erased = 0;
-        for journalled in replay::made_of(journal, set, known.position)? {
+        for journalled in replay::made_of(&journal, set, known.position)? {
             let mut changes = journal.changes(journalled.publication())?;
             loop {
                 let (chunk, rest) = replay::next_chunk(changes).await?;
@@ -53,7 +53,7 @@ impl Delivery {
         closed: &[((CustomerKey, AgreementKey), Option<AccountKey>)],
         before: NaiveDate,
     ) -> Result<u64, DeliveryError> {
-        let _index = self.index_use.deliver()?;
+        let _index = self.index_use.mend()?;
         let _only_publisher = self.locks.lock(set).await;
         let state = self.index.state();
         if state.answerable().is_none() || !state.answers(set, generation) {

@@ -26,7 +26,7 @@ impl Delivery {
     }
 
     async fn undo(&self, set: SetId, whole_set: Uuid, discard_later: bool) -> Taken {
-        let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
+        let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let (rollback_id, received_at) = (Uuid::now_v7(), Utc::now());
         let _place = self
             .running

@@ -50,6 +50,13 @@ impl RunningDeliveries {
         Ok(Place { all, set })
     }
 
+    /// Whether a whole set is being taken for a set.
+    pub fn replaces(&self, set: SetId) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&set)
+            .is_some_and(|running| running.operation == Operation::WholeSet)
+    }
+
     /// Those under way, by set.
     pub fn list(&self) -> Vec<(SetId, Running)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

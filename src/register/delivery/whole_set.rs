@@ -23,10 +23,10 @@ impl Delivery {
             .await?
     }
 
-    async fn take_whole_set(&self, mut incoming: Incoming, sha256: [u8; 32]) -> Taken {
+    async fn take_whole_set(&self, incoming: Incoming, sha256: [u8; 32]) -> Taken {
         let set = incoming.set();
-        let _index = self.index_use.deliver().map_err(DeliveryError::Index)?;
-        let lines = incoming.intake.end()?;
+        let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
+        let lines = self.end_input(&incoming.intake)?;
         let (body, space) = (self.journal()?.begin_body(incoming.delivery_id), self.space()?);
         let (mut summary, body) = self.workers.run(move || write_set(lines, body, &space)).await??;
         summary.sha256 = sha256;
@@ -52,7 +52,6 @@ impl Delivery {
             summary,
             body,
         };
-        incoming.conclude();
         self.publish(set, delivery, &guard).await?;
         self.receipt_of(&incoming)
     }
@@ -60,8 +59,8 @@ impl Delivery {
     /// A set that lost most of its records is more likely a slip than the truth.
     fn check_shrink(&self, incoming: &Incoming, running: u64) -> Result<(), DeliveryRefusal> {
         let present = self.journal()?.running(incoming.set());
-        let least = present.saturating_mul(self.bounds.shrink_percent) / 100;
-        if running < least && !incoming.order.confirm_shrink {
+        let least = present.saturating_mul(self.bounds.shrink_percent);
+        if running.saturating_mul(100) < least && !incoming.order.confirm_shrink {
             return Err(Conflict::Shrink { present, running }.into());
         }
         Ok(())

@@ -167,6 +167,12 @@ impl Resolution {
         running.map(|(_, relationship)| *relationship).collect()
     }
 
+    /// How many records run on a day, of all customers at hand.
+    pub fn running_on(&self, day: NaiveDate) -> u64 {
+        let records = self.standing.values().flat_map(BTreeMap::values);
+        records.filter(|record| record.interval().runs_on(day)).count() as u64
+    }
+
     fn put(&mut self, row: Row) {
         let from = row.relationship.interval().from();
         self.standing

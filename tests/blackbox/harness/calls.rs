@@ -49,6 +49,11 @@ impl Service {
             .header("CorrelationID", CORRELATION)
     }
 
+    /// A call of `/v2` on the bank's own path, which goes on with `tail`.
+    pub fn v2(&self, method: Method, bank: &str, tail: &str) -> RequestBuilder {
+        self.bank_call(method, bank, &format!("/v2/financialInstitutions/{bank}/{tail}"))
+    }
+
     /// `PUT …/relationships`, its body still to be given.
     pub fn put(&self, bank: &str, query: &str) -> RequestBuilder {
         let path = format!("/v2/financialInstitutions/{bank}/relationships{query}");

@@ -105,6 +105,13 @@ impl Service {
         self.directory.path().join("kundeforhold.toml")
     }
 
+    /// The directory of the journal of the present pseudonym key.
+    pub fn journal_in_force(&self) -> PathBuf {
+        let journals = self.directory.path().join("journal");
+        let current = std::fs::read_to_string(journals.join("current")).unwrap();
+        journals.join(current.split_whitespace().last().unwrap())
+    }
+
     /// Everything the service has logged.
     pub fn log(&self) -> String {
         let path = self.directory.path().join("log.jsonl");

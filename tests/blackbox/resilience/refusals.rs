@@ -44,7 +44,7 @@ async fn starts_again(mut service: Service) {
 }
 
 fn journal_segment(service: &Service) -> PathBuf {
-    let files = std::fs::read_dir(service.directory.path().join("journal")).unwrap();
+    let files = std::fs::read_dir(service.journal_in_force()).unwrap();
     let mut segments: Vec<PathBuf> = files
         .map(|file| file.unwrap().path())
         .filter(|p| p.is_file() && p.metadata().unwrap().len() > 0)
@@ -89,7 +89,7 @@ async fn a_damaged_body_is_not_served() {
             200
         );
         service.terminate();
-        let bodies = service.directory.path().join("journal/bodies");
+        let bodies = service.journal_in_force().join("bodies");
         let body = std::fs::read_dir(bodies).unwrap().next().unwrap().unwrap().path();
         let sound = std::fs::read(&body).unwrap();
         let mut damaged = sound.clone();

@@ -1,6 +1,6 @@
 //! Whole sets that were replaced go from the journal when they can no longer be rolled back to.
 
-use super::{BANK, whole_set};
+use super::{BANK, journal, whole_set};
 use crate::commands::{done, run};
 use crate::harness::identifiers::people;
 use crate::harness::{ENGINES, Engine, Service};
@@ -8,8 +8,9 @@ use serde_json::Value;
 use std::time::Duration;
 
 fn bodies(service: &Service) -> usize {
-    let directory = service.directory.path().join("journal/bodies");
-    std::fs::read_dir(directory).unwrap().count()
+    std::fs::read_dir(journal(service).join("bodies"))
+        .unwrap()
+        .count()
 }
 
 async fn deliveries(service: &Service) -> Value {

@@ -1,0 +1,54 @@
+//! Bodies, lines and numbers of lines: to the bound, and one beyond.
+
+use super::{BLABAERLIA, newest, owners, published, put, send};
+use crate::harness::identifiers::people;
+use crate::harness::{ENGINES, Service};
+use reqwest::Method;
+use serde_json::json;
+
+const BOUNDS: &str = "[delivery]\nmax_lines = 10\nmax_line_bytes = 200\nmax_body_bytes = 1500\n";
+
+#[tokio::test]
+async fn what_is_at_a_bound_is_taken_and_what_is_beyond_is_too_large() {
+    for engine in ENGINES {
+        let service = Service::start_with(engine, BOUNDS).await;
+        let who: Vec<String> = people().take(11).collect();
+        let one = owners(&who[..1]);
+        let of_length = |length: usize| format!("{}{}", " ".repeat(length - one.len() + 1), one);
+        let body_of = |length: usize| {
+            let lines = of_length(150).repeat(9);
+            format!("{lines}{}", " ".repeat(length - lines.len()))
+        };
+        for (taken, refused) in [
+            (owners(&who[..10]), owners(&who)),
+            (
+                owners(&who[..10]).trim_end().to_owned(),
+                owners(&who).trim_end().to_owned(),
+            ),
+            ("\n".repeat(10), "\n".repeat(11)),
+            (of_length(200), of_length(201)),
+            (
+                of_length(200).trim_end().to_owned(),
+                of_length(201).trim_end().to_owned(),
+            ),
+            (body_of(1_500), body_of(1_501)),
+        ] {
+            let length = taken.len();
+            published(put(&service, BLABAERLIA, "?confirmShrink=true", taken).await);
+            let (status, body) = put(&service, BLABAERLIA, "?confirmShrink=true", refused).await;
+            assert_eq!(
+                (status, &body["errorCode"]),
+                (413, &json!("KFR-013")),
+                "{engine:?} {length}: {body}"
+            );
+            newest(&service, BLABAERLIA, "abandoned").await;
+        }
+        // What it decodes to counts too.
+        let packed = super::encodings::gzip(body_of(1_501).as_bytes());
+        assert!(packed.len() < 1_000);
+        let request = service
+            .v2(Method::PUT, BLABAERLIA, "relationships")
+            .header("Content-Encoding", "gzip");
+        assert_eq!(send(request.body(packed)).await.0, 413, "{engine:?}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Random histories.
+
+use proptest::prelude::*;
+
+pub const CUSTOMERS: usize = 4;
+pub const SETS: usize = 4;
+/// Those that take KFR calls.
+pub const KFR_SETS: std::ops::Range<usize> = 2..4;
+/// Days ago on which things begin and end.
+const SPAN: std::ops::Range<u64> = 0..12;
+
+#[derive(Debug, Clone)]
+pub enum Step {
+    WholeSet {
+        set: usize,
+        records: Vec<Record>,
+        /// KFR calls that are made while it is received.
+        during: Vec<Call>,
+    },
+    Changes {
+        set: usize,
+        changes: Vec<Change>,
+        /// One line may be bad.
+        lenient: bool,
+    },
+    Call {
+        set: usize,
+        call: Call,
+    },
+    /// Customers, and the days ago on which they began.
+    Batch {
+        set: usize,
+        customers: Vec<(usize, u64)>,
+    },
+    RollBack {
+        set: usize,
+    },
+    Restart,
+    Kill,
+}
+
+#[derive(Debug, Clone)]
+pub enum Call {
+    Add { customer: usize },
+    End { customer: usize, days_ago: u64 },
+}
+
+impl Call {
+    pub fn customer(&self) -> usize {
+        match self {
+            Self::Add { customer } | Self::End { customer, .. } => *customer,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Change {
+    Put(Record),
+    /// The record of this identity ends so many days after it began.
+    End(Identity, u64),
+    Remove(Identity),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Agreement {
+    None,
+    /// One of the set's accounts.
+    Account(usize),
+    Reference(usize),
+}
+
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub customer: usize,
+    pub agreement: Agreement,
+    /// Days ago.
+    pub from: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub identity: Identity,
+    pub role: &'static str,
+    pub creditable: Option<bool>,
+    pub holds_funds: Option<bool>,
+    /// Days from its first to its last.
+    pub length: Option<u64>,
+}
+
+fn identity() -> impl Strategy<Value = Identity> {
+    let agreement = prop_oneof![
+        3 => Just(Agreement::None),
+        2 => (0..super::ACCOUNTS).prop_map(Agreement::Account),
+        1 => (0..2_usize).prop_map(Agreement::Reference),
+    ];
+    // Few first days, so that identities meet again.
+    (0..CUSTOMERS, agreement, prop::sample::select(vec![0, 1, 5, 11])).prop_map(
+        |(customer, agreement, from)| Identity {
+            customer,
+            agreement,
+            from,
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let roles = prop::sample::select(vec!["owner", "secondaryOwner", "other", "unknown"]);
+    let flag = || prop::option::of(any::<bool>());
+    (identity(), roles, flag(), flag(), prop::option::of(SPAN)).prop_map(
+        |(identity, role, creditable, holds_funds, length)| Record {
+            identity,
+            role,
+            creditable,
+            holds_funds,
+            length,
+        },
+    )
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    prop_oneof![
+        2 => (0..CUSTOMERS).prop_map(|customer| Call::Add { customer }),
+        1 => (0..CUSTOMERS, SPAN).prop_map(|(customer, days_ago)| Call::End { customer, days_ago }),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => record().prop_map(Change::Put),
+        2 => (identity(), SPAN).prop_map(|(identity, length)| Change::End(identity, length)),
+        2 => identity().prop_map(Change::Remove),
+    ]
+}
+
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let several = |most| prop::collection::vec(record(), 0..most);
+    let step = prop_oneof![
+        4 => (0..SETS, several(10), prop::collection::vec(call(), 0..4))
+            .prop_map(|(set, records, during)| Step::WholeSet { set, records, during }),
+        5 => (0..SETS, prop::collection::vec(change(), 0..6), any::<bool>())
+            .prop_map(|(set, changes, lenient)| Step::Changes { set, changes, lenient }),
+        4 => (KFR_SETS, call()).prop_map(|(set, call)| Step::Call { set, call }),
+        2 => (KFR_SETS, prop::collection::vec((0..CUSTOMERS, SPAN), 1..4))
+            .prop_map(|(set, customers)| Step::Batch { set, customers }),
+        3 => (0..SETS).prop_map(|set| Step::RollBack { set }),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Kill),
+    ];
+    prop::collection::vec(step, 8..16)
+}

@@ -1,0 +1,288 @@
+//! The journal under another key: the same but for its pseudonyms, wherever the copying was cut off.
+
+use crate::bench::{
+    Follower, PSEUDONYMS, customer, deregister, head_key, kar, kfr, new_journal, open_with, pseudonyms,
+    publish, publish_whole, put, read_changes, register, relationship,
+};
+use chrono::DateTime;
+use kundeforhold::chain::HeadKey;
+use kundeforhold::domain::relationship::Role;
+use kundeforhold::journal::{
+    Journal, JournalError, Kind, Operation, SealedIdentity, SetChange, Summary, resealed_change,
+};
+use kundeforhold::pseudonym::{Pseudonyms, Reseal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use uuid::Uuid;
+
+const NEXT_SECRET: u8 = 77;
+
+fn reseal() -> Reseal {
+    Reseal {
+        from: Arc::new(pseudonyms(5)),
+        to: Arc::new(pseudonyms(NEXT_SECRET)),
+    }
+}
+
+fn next_head_key() -> HeadKey {
+    HeadKey::new([8; 32])
+}
+
+async fn open_copy(directory: &Path, original: &Journal) -> Result<Arc<Journal>, JournalError> {
+    let copy = Journal::open_copy(directory, &next_head_key(), &reseal(), original).await;
+    copy.map(Arc::new)
+}
+
+async fn copy_to_the_end(copy: &Arc<Journal>, original: &Arc<Journal>) {
+    while copy.copy_on(original, &reseal()).await.unwrap().entries > 0 {}
+}
+
+fn owner(number: u64, agreement: u64) -> SetChange {
+    put(number, agreement, relationship(Role::Owner, number % 50, None))
+}
+
+/// Sets small and large, calls and changes, a rollback, and deliveries that came to nothing.
+async fn fill(journal: &Journal) {
+    publish(
+        journal,
+        kfr(0),
+        Kind::Calls,
+        &[register(1, 0, 3), register(2, 3, 3)],
+    )
+    .await;
+    publish_whole(
+        journal,
+        kar(0),
+        &(0..40).map(|n| owner(n, n % 3)).collect::<Vec<_>>(),
+    )
+    .await;
+    let (rejected, abandoned) = (Uuid::now_v7(), Uuid::now_v7());
+    for (delivery, is_rejected) in [(rejected, true), (abandoned, false)] {
+        let at = DateTime::UNIX_EPOCH;
+        let begun = journal.begin_delivery(kar(1), delivery, Operation::WholeSet, at);
+        begun.await.unwrap();
+        let ended = journal.end_delivery(kar(1), delivery, is_rejected, Summary::default());
+        ended.await.unwrap();
+    }
+    publish(journal, kfr(0), Kind::Calls, &[deregister(1, 4, 5)]).await;
+    publish_whole(
+        journal,
+        kfr(0),
+        &(0..2_500).rev().map(|n| owner(n, 2)).collect::<Vec<_>>(),
+    )
+    .await;
+    let identity = |number, agreement| SealedIdentity {
+        customer: customer(number),
+        agreement: PSEUDONYMS.agreement(&crate::bench::agreement(agreement)),
+        from: crate::bench::day(number % 50),
+    };
+    let changes = [
+        SetChange::End {
+            identity: identity(3, 0),
+            to: crate::bench::day(60),
+        },
+        SetChange::Remove(identity(4, 1)),
+        owner(90, 1),
+    ];
+    publish(journal, kar(0), Kind::Changes, &changes).await;
+    publish_whole(journal, kar(0), &[owner(7, 1)]).await;
+    publish(journal, kar(0), Kind::Rollback { to: 2 }, &[]).await;
+    publish(journal, kfr(1), Kind::Calls, &[]).await;
+}
+
+/// What a change says under the next key, to be compared without regard to order.
+fn told(changes: Vec<SetChange>, reseal: Option<&Reseal>) -> Vec<Vec<u8>> {
+    let told = changes.into_iter().map(|change| {
+        let change = match reseal {
+            Some(reseal) => resealed_change(change, reseal).unwrap(),
+            None => change,
+        };
+        let mut bytes = Vec::new();
+        change.encode(&mut bytes);
+        bytes
+    });
+    told.collect()
+}
+
+fn assert_same(copy: &Journal, original: &Journal) {
+    assert_eq!(copy.register_id(), original.register_id());
+    assert_eq!(copy.entries(), original.entries());
+    let (mut sets, mut expected) = (copy.sets(), original.sets());
+    sets.sort();
+    expected.sort();
+    assert_eq!(sets, expected);
+    for set in sets {
+        assert_eq!(copy.receipts(set.bank), original.receipts(set.bank));
+        for delivery in copy.receipts(set.bank) {
+            assert_eq!(
+                copy.receipt(set.bank, delivery).unwrap(),
+                original.receipt(set.bank, delivery).unwrap()
+            );
+        }
+        let published = copy.published_after(set, 0).unwrap();
+        let expected = original.published_after(set, 0).unwrap();
+        assert_eq!(published.len(), expected.len());
+        for (journalled, expected) in published.iter().zip(&expected) {
+            let (found, wanted) = (journalled.publication(), expected.publication());
+            assert_eq!(
+                (found.position, found.delivery_id, found.kind, &found.summary),
+                (wanted.position, wanted.delivery_id, wanted.kind, &wanted.summary)
+            );
+            assert_eq!(
+                (found.received_at, found.published_at),
+                (wanted.received_at, wanted.published_at)
+            );
+            let changes = read_changes(copy, journalled).unwrap();
+            let customers: Vec<_> = changes
+                .iter()
+                .map(|change| change.customer().customer_key())
+                .collect();
+            let mut found_changes = told(changes, None);
+            let mut wanted_changes = told(read_changes(original, expected).unwrap(), Some(&reseal()));
+            if matches!(found.kind, Kind::WholeSet { .. }) {
+                assert!(customers.is_sorted(), "a whole set is in the order of the index");
+                found_changes.sort();
+                wanted_changes.sort();
+            }
+            assert_eq!(found_changes, wanted_changes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_the_same_journal_under_another_key() {
+    let (_directory, original) = new_journal().await;
+    fill(&original).await;
+    let (original, directory) = (Arc::new(original), tempfile::tempdir().unwrap());
+    let copy = open_copy(directory.path(), &original).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    assert_same(&copy, &original);
+    assert_eq!((original.rekeyings(), copy.rekeyings()), (0, 1));
+    assert_eq!(copy.key(), pseudonyms(NEXT_SECRET).fingerprint());
+
+    // What is published later is copied later, and the copy opens as any journal.
+    publish(&original, kfr(0), Kind::Calls, &[register(5, 6, 6)]).await;
+    copy_to_the_end(&copy, &original).await;
+    copy.close().await;
+    drop(copy);
+    let key = pseudonyms(NEXT_SECRET).fingerprint();
+    let copy = open_with(directory.path(), &next_head_key(), key).await.unwrap();
+    assert_same(&copy, &original);
+}
+
+#[tokio::test]
+async fn an_index_built_from_the_copy_holds_the_same_under_the_other_key() {
+    let (_directory, original) = new_journal().await;
+    fill(&original).await;
+    let (original, directory) = (Arc::new(original), tempfile::tempdir().unwrap());
+    let copy = open_copy(directory.path(), &original).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    let (present, next) = (
+        Follower::built_from(&original).await,
+        Follower::built_from(&copy).await,
+    );
+    let same = |one: &Pseudonyms, number| one.customer(&crate::bench::customer_id(number)).customer_key();
+    for set in original.sets() {
+        let generation = |follower: &Follower| follower.index.state().sets[&set].generation;
+        for number in (0..50).chain([90]) {
+            let asked = [same(&pseudonyms(5), number)];
+            let wanted = present.index.rows_of(set, generation(&present), &asked).await;
+            let asked = [same(&pseudonyms(NEXT_SECRET), number)];
+            let found = next.index.rows_of(set, generation(&next), &asked).await;
+            let relationships = |rows: Vec<Vec<(_, kundeforhold::domain::relationship::Relationship)>>| {
+                let mut found: Vec<_> = rows.into_iter().flatten().map(|(_, found)| found).collect();
+                found.sort();
+                found
+            };
+            assert_eq!(
+                relationships(found.unwrap()),
+                relationships(wanted.unwrap()),
+                "{set}: {number}"
+            );
+        }
+    }
+}
+
+fn last_segment(directory: &Path) -> PathBuf {
+    let files = std::fs::read_dir(directory).unwrap();
+    let mut segments: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    segments.sort();
+    segments.pop().unwrap()
+}
+
+#[tokio::test]
+async fn a_copy_that_was_cut_off_anywhere_goes_on_where_it_ends() {
+    let (_directory, original) = new_journal().await;
+    fill(&original).await;
+    let (original, directory) = (Arc::new(original), tempfile::tempdir().unwrap());
+    let copy = open_copy(directory.path(), &original).await.unwrap();
+    copy.close().await;
+    drop(copy);
+    let begun = std::fs::metadata(last_segment(directory.path())).unwrap().len();
+    let mut cut = begun;
+    loop {
+        let copy = open_copy(directory.path(), &original).await.unwrap();
+        copy_to_the_end(&copy, &original).await;
+        assert_same(&copy, &original);
+        copy.close().await;
+        drop(copy);
+        let segment = last_segment(directory.path());
+        let whole = std::fs::metadata(&segment).unwrap().len();
+        cut += (whole - begun) / 20 + 1;
+        if cut >= whole {
+            return;
+        }
+        let file = std::fs::File::options().write(true).open(segment).unwrap();
+        file.set_len(cut).unwrap();
+        std::fs::write(
+            directory.path().join(format!("bodies/{}.body", Uuid::now_v7())),
+            b"half",
+        )
+        .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_copy_of_another_journal_is_refused() {
+    let (_directory, original) = new_journal().await;
+    fill(&original).await;
+    let (_other_directory, other) = new_journal().await;
+    let directory = tempfile::tempdir().unwrap();
+    let copy = open_copy(directory.path(), &other).await.unwrap();
+    copy.close().await;
+    drop(copy);
+    let refused = open_copy(directory.path(), &original).await;
+    assert!(matches!(refused, Err(JournalError::OtherJournal)));
+    let same_key = Journal::open_copy(directory.path(), &head_key(), &reseal(), &original).await;
+    assert!(same_key.is_err());
+}
+
+#[tokio::test]
+async fn what_the_original_let_go_before_or_meanwhile_is_let_go_in_the_copy() {
+    let (_directory, original) = new_journal().await;
+    let original = Arc::new(original);
+    let large = |from: u64| -> Vec<SetChange> { (0..2_000).map(|n| owner(n, from)).collect() };
+    let since = chrono::Utc::now() + chrono::TimeDelta::days(1);
+    let mut published = Vec::new();
+    for from in 0..2 {
+        published.push(publish_whole(&original, kar(0), &large(from)).await);
+    }
+    original.let_go(kar(0), since).await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let copy = open_copy(place.path(), &original).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    published.push(publish_whole(&original, kar(0), &large(2)).await);
+    original.let_go(kar(0), since).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    assert_eq!(copy.entries(), original.entries());
+    let gone = |journal: &Journal| -> Vec<bool> {
+        let ids = published.iter().map(|at| at.publication().delivery_id);
+        ids.map(|id| journal.is_let_go(id)).collect()
+    };
+    assert_eq!(gone(&original), [true, true, false]);
+    assert_eq!(gone(&copy), [true, true, false]);
+    assert_eq!(std::fs::read_dir(place.path().join("bodies")).unwrap().count(), 1);
+    let last = copy.published_at(kar(0), 3).unwrap();
+    assert_eq!(read_changes(&copy, &last).unwrap().len(), 2_000);
+}
