@@ -98,6 +98,15 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Number of the last durable record of use"
     );
     metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
+    metrics::describe_counter!(
+        "kundeforhold_contested_accounts_total",
+        "Account lookups that found two banks at once"
+    );
+    describe_deliveries();
+    Ok(handle)
+}
+
+fn describe_deliveries() {
     metrics::describe_gauge!(
         "kundeforhold_last_delivery_timestamp_seconds",
         metrics::Unit::Seconds,
@@ -129,9 +138,4 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         metrics::Unit::Bytes,
         "Room that is left on the journal's disk"
     );
-    metrics::describe_counter!(
-        "kundeforhold_contested_accounts_total",
-        "Account lookups that found two banks at once"
-    );
-    Ok(handle)
 }

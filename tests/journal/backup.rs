@@ -100,13 +100,13 @@ async fn a_restored_journal_makes_the_same_index() {
 #[tokio::test]
 async fn a_backup_of_many_segments_is_restored_byte_for_byte() {
     let (directory, journal) = new_journal().await;
-    // About 60 KB an entry, so that there are two segments.
+    // About 50 KB an entry, so that there are two segments.
     let calls: Vec<_> = (0..1_600).map(|n| register(n, 0, 3)).collect();
-    for _ in 0..1_200 {
+    for _ in 0..1_600 {
         publish(&journal, kfr(0), Kind::Calls, &calls).await;
     }
     let (bytes, outcome) = backed_up(directory.path()).unwrap();
-    assert_eq!(outcome.entries, 1_201);
+    assert_eq!(outcome.entries, 1_601);
     journal.close().await;
     drop(journal);
     let elsewhere = tempfile::tempdir().unwrap();
@@ -134,7 +134,7 @@ async fn a_backup_of_many_segments_is_restored_byte_for_byte() {
             here.display()
         );
     }
-    assert_eq!(open(&place).await.unwrap().position(kfr(0)), 1_200);
+    assert_eq!(open(&place).await.unwrap().position(kfr(0)), 1_600);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Agreements that are looked at together, while the set is held.
 const TOGETHER: usize = 1_000;
-/// Between two of these, so that others come in.
+/// Between two of these, and between two pieces of the journal, so that others come in.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Agreements of customers that may have rows to erase, with the account to unlink.
@@ -40,6 +40,7 @@ impl Delivery {
                     erased += self.erase(set, known.generation, together, before).await?;
                     tokio::time::sleep(PAUSE).await;
                 }
+                tokio::time::sleep(PAUSE).await;
                 changes = rest;
             }
         }
