@@ -7,9 +7,10 @@ use super::lock::BodiesLock;
 use super::{Journal, JournalError, body};
 use crate::domain::relationship::SetId;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// Deliveries named in one entry.
@@ -124,4 +125,20 @@ impl Catalogue {
         }
         (parts, whole)
     }
+}
+
+/// Removes bodies whose delivery was never published, or was let go: a crash left them.
+pub(super) fn remove_unneeded(bodies: &Path, catalogue: &Catalogue) -> Result<(), JournalError> {
+    let kept: HashSet<PathBuf> = catalogue
+        .bodies
+        .kept()
+        .map(|kept| body::body_path(bodies, kept.delivery))
+        .collect();
+    for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
+        let path = file.map_err(JournalError::Io)?.path();
+        if !kept.contains(&path) {
+            std::fs::remove_file(path).map_err(JournalError::Io)?;
+        }
+    }
+    Ok(())
 }

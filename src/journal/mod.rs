@@ -37,7 +37,6 @@ use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
 use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use entry::{Begun, Ended, Entry};
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -177,7 +176,7 @@ impl Journal {
             Some(birth) => birth,
             None => Self::begin(&chain, new()).await?,
         };
-        remove_unneeded(&bodies, &catalogue)?;
+        compaction::remove_unneeded(&bodies, &catalogue)?;
         Ok(Self {
             directory: directory.to_owned(),
             chain,
@@ -422,20 +421,4 @@ pub struct Delivery {
 /// Where the bodies of a journal are.
 fn bodies_in(directory: &Path) -> PathBuf {
     directory.join("bodies")
-}
-
-/// Removes bodies whose delivery was never published, or was let go: a crash left them.
-fn remove_unneeded(bodies: &Path, catalogue: &Catalogue) -> Result<(), JournalError> {
-    let kept: HashSet<PathBuf> = catalogue
-        .bodies
-        .kept()
-        .map(|kept| body::body_path(bodies, kept.delivery))
-        .collect();
-    for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
-        let path = file.map_err(JournalError::Io)?.path();
-        if !kept.contains(&path) {
-            std::fs::remove_file(path).map_err(JournalError::Io)?;
-        }
-    }
-    Ok(())
 }

@@ -296,3 +296,46 @@ async fn a_large_journal_is_restored_in_time() {
     );
     assert!(restored_in < Duration::from_secs(20));
 }
+
+/// What the contents and their MAC take.
+const CONTENTS_BYTES: usize = 64 + 32;
+/// What comes before the compressed part.
+const START_BYTES: usize = 9;
+
+fn unpacked(backup: &[u8]) -> Vec<u8> {
+    zstd::decode_all(&backup[START_BYTES..]).unwrap()
+}
+
+fn packed(inside: &[u8]) -> Vec<u8> {
+    [b"KFBACKUP\x01".to_vec(), zstd::encode_all(inside, 1).unwrap()].concat()
+}
+
+/// Whoever can change a backup can make its checksums right again.
+#[tokio::test]
+async fn a_backup_that_was_changed_and_packed_anew_is_refused() {
+    let (directory, journal) = with_deliveries().await;
+    let earlier = unpacked(&backed_up(directory.path()).unwrap().0);
+    publish(&journal, kfr(0), Kind::Calls, &[register(7, 4, 5)]).await;
+    let later = unpacked(&backed_up(directory.path()).unwrap().0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place = elsewhere.path().join("journal");
+    restored(&packed(&later), &place).unwrap();
+    fs::remove_dir_all(&place).unwrap();
+    let without_the_last = [&later[..CONTENTS_BYTES], &earlier[CONTENTS_BYTES..]].concat();
+    let refused = restored(&packed(&without_the_last), &place);
+    assert!(matches!(refused, Err(BackupError::Damaged(_))), "{refused:?}");
+    for at in (0..later.len())
+        .step_by(977)
+        .chain([40, 60, 70, CONTENTS_BYTES + 3, later.len() - 1])
+    {
+        let mut changed = later.clone();
+        changed[at] ^= 1;
+        assert!(restored(&packed(&changed), &place).is_err(), "byte {at}");
+        assert_nothing_left(elsewhere.path());
+    }
+    let longer = [&later[..], b"x"].concat();
+    assert!(matches!(
+        restored(&packed(&longer), &place),
+        Err(BackupError::Damaged(_))
+    ));
+}
