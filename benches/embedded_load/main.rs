@@ -3,19 +3,19 @@
 //!
 //! `cargo bench --bench embedded_load -- [ROWS (1000000)] [ROUNDS (3)] [CACHE MEGABYTES (128)]`
 
+mod bare;
 mod population;
 
+use bare::{BARE_ROWS, load_bare};
 use chrono::DateTime;
 use kundeforhold::domain::identifiers::OrganizationNumber;
 use kundeforhold::domain::relationship::{Register, SetId};
 use kundeforhold::index::embedded::Embedded;
-use kundeforhold::index::layout::{
-    Marker, Row, RowWrite, SetState, encode_account_tail, encode_account_value, encode_tail, encode_value,
-};
+use kundeforhold::index::layout::{Marker, Row, RowWrite, SetState};
 use kundeforhold::index::{Expected, Index};
 use kundeforhold::pseudonym::Sought;
 use population::{Population, ROWS_PER_CUSTOMER, mix};
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,13 +25,11 @@ use uuid::Uuid;
 /// Changes of one row, each durable.
 const CHANGES: u64 = 200;
 const BANKS: u64 = 120;
+/// As replay hands them over.
+const CHUNK_ROWS: usize = 20_000;
 /// Of the index that lookups are compared with.
 const FEW_ROWS: u64 = 100_000;
-const BARE_TRANSACTION_ROWS: usize = 200_000;
 const LOOKUPS: u64 = 400_000;
-
-const BARE_ROWS: TableDefinition<[u8; 25], [u8; 4]> = TableDefinition::new("rows");
-const BARE_ACCOUNTS: TableDefinition<[u8; 17], [u8; 4]> = TableDefinition::new("accounts");
 
 fn set(bank: u64) -> SetId {
     let numbers = (100_000_000..).filter_map(|n: u32| OrganizationNumber::parse(&n.to_string()).ok());
@@ -68,74 +66,32 @@ fn measured(file: &Path, load: impl FnOnce() -> Duration) -> Loaded {
     }
 }
 
-fn load_bare(file: &Path, population: Population, cache_bytes: usize) -> Duration {
-    let database = Database::builder()
-        .set_cache_size(cache_bytes)
-        .create(file)
-        .unwrap();
-    let mut took = Duration::ZERO;
-    let by_customer: Vec<u64> = (0..population.rows).collect();
-    for numbers in by_customer.chunks(BARE_TRANSACTION_ROWS) {
-        let key = |row: &Row| {
-            [&row.customer.0[..], &encode_tail(row)]
-                .concat()
-                .try_into()
-                .unwrap()
-        };
-        let rows = numbers.iter().map(|n| population.row(*n));
-        let rows: Vec<_> = rows
-            .map(|row| (key(&row), encode_value(&row.relationship)))
-            .collect();
-        took += insert(&database, BARE_ROWS, &rows);
-    }
-    let mut by_account = by_customer;
-    by_account.sort_by_cached_key(|n| population.row(*n).account);
-    for numbers in by_account.chunks(BARE_TRANSACTION_ROWS) {
-        let key = |row: &Row| {
-            let key = [&row.account.unwrap().0[..], &encode_account_tail(row)].concat();
-            key.try_into().unwrap()
-        };
-        let rows = numbers.iter().map(|n| population.row(*n));
-        let rows: Vec<_> = rows
-            .map(|row| (key(&row), encode_account_value(&row.relationship)))
-            .collect();
-        took += insert(&database, BARE_ACCOUNTS, &rows);
-    }
-    took
-}
-
-fn insert<const N: usize>(
-    database: &Database,
-    table: TableDefinition<[u8; N], [u8; 4]>,
-    rows: &[([u8; N], [u8; 4])],
-) -> Duration {
-    let began = Instant::now();
-    let transaction = database.begin_write().unwrap();
-    {
-        let mut table = transaction.open_table(table).unwrap();
-        for (key, value) in rows {
-            table.insert(*key, *value).unwrap();
-        }
-    }
-    transaction.commit().unwrap();
-    began.elapsed()
-}
-
 fn open(file: &Path, cache_bytes: usize) -> Index {
     Index::Embedded(Arc::new(Embedded::open(file, cache_bytes).unwrap()))
 }
 
-async fn load_index(index: &Index, population: Population) -> Duration {
+/// The rows of a bank in order, in chunks; a customer has all rows at one bank.
+fn chunks(population: Population, bank: u64, banks: u64) -> impl Iterator<Item = Vec<Row>> {
+    let customers = (bank..population.customers()).step_by(banks as usize);
+    let numbers = customers.flat_map(|n| n * ROWS_PER_CUSTOMER..(n + 1) * ROWS_PER_CUSTOMER);
+    let mut rows = numbers.map(move |n| population.row(n));
+    std::iter::from_fn(move || {
+        let chunk: Vec<Row> = rows.by_ref().take(CHUNK_ROWS).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+async fn load_index(index: &Index, population: Population, banks: u64) -> Duration {
     let mut took = Duration::ZERO;
-    for bank in 0..population.banks {
+    for bank in 0..banks {
         let expected = Expected {
-            customers: population.customers() / population.banks,
-            accounts: population.rows / population.banks,
+            customers: population.customers() / banks,
+            accounts: population.rows / banks,
         };
         let began = Instant::now();
         let mut load = index.begin_load(set(bank), 1, expected).await.unwrap();
         took += began.elapsed();
-        for rows in population.chunks(bank) {
+        for rows in chunks(population, bank, banks) {
             let began = Instant::now();
             load = load.write(rows).await.unwrap();
             took += began.elapsed();
@@ -259,9 +215,9 @@ fn main() {
         .build()
         .unwrap();
     let populations = [
-        Population::new(rows, 1),
-        Population::new(rows, BANKS),
-        Population::new(FEW_ROWS, 1),
+        Population::new(rows),
+        Population::new(rows),
+        Population::new(FEW_ROWS),
     ];
     let mut loads = [const { Vec::new() }; 3];
     let mut speeds = [const { Vec::new() }; 4];
@@ -274,7 +230,7 @@ fn main() {
         let files = ["one", "many", "few"].map(file);
         let indexes = [0, 1, 2].map(|at| open(&files[at], cache_bytes));
         for at in 0..3 {
-            let load = || runtime.block_on(load_index(&indexes[at], populations[at]));
+            let load = || runtime.block_on(load_index(&indexes[at], populations[at], [1, BANKS, 1][at]));
             let loaded = measured(&files[at], load);
             if at < 2 {
                 loads[at].push(loaded);

@@ -6,13 +6,10 @@ use kundeforhold::index::layout::Row;
 use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey};
 
 pub const ROWS_PER_CUSTOMER: u64 = 2;
-/// As replay hands them over.
-const CHUNK_ROWS: usize = 20_000;
-/// A population of customers, spread over banks, each with all rows at one bank.
+/// A population of customers.
 #[derive(Clone, Copy)]
 pub struct Population {
     pub rows: u64,
-    pub banks: u64,
     /// Coprime to `rows`: accounts are in another order than customers.
     stride: u64,
 }
@@ -48,9 +45,9 @@ fn coprime(rows: u64) -> u64 {
 }
 
 impl Population {
-    pub fn new(rows: u64, banks: u64) -> Self {
+    pub fn new(rows: u64) -> Self {
         let stride = coprime(rows);
-        Self { rows, banks, stride }
+        Self { rows, stride }
     }
 
     pub fn customers(&self) -> u64 {
@@ -73,16 +70,5 @@ impl Population {
             account: Some(AccountKey(spread(account, self.rows))),
             relationship: Relationship::new(Role::Owner, true, true, interval),
         }
-    }
-
-    /// The rows of a bank in order, in chunks.
-    pub fn chunks(self, bank: u64) -> impl Iterator<Item = Vec<Row>> {
-        let customers = (bank..self.customers()).step_by(self.banks as usize);
-        let numbers = customers.flat_map(|n| n * ROWS_PER_CUSTOMER..(n + 1) * ROWS_PER_CUSTOMER);
-        let mut rows = numbers.map(move |n| self.row(n));
-        std::iter::from_fn(move || {
-            let chunk: Vec<Row> = rows.by_ref().take(CHUNK_ROWS).collect();
-            (!chunk.is_empty()).then_some(chunk)
-        })
     }
 }

@@ -142,7 +142,10 @@ impl Index {
                 let load = embedded::Load::begin(Arc::clone(engine), set, generation, expected).await?;
                 Ok(Load::Embedded(Box::new(load)))
             }
-            Self::Redis(engine) => Ok(Load::Redis(Arc::clone(engine), set, generation)),
+            Self::Redis(engine) => {
+                let load = redis::Load::begin(Arc::clone(engine), set, generation).await?;
+                Ok(Load::Redis(load))
+            }
         }
     }
 
@@ -258,7 +261,7 @@ pub enum Removal {
 /// A whole set on its way into a generation. It may be switched to once the load is [finished](Self::finish).
 pub enum Load {
     Embedded(Box<embedded::Load>),
-    Redis(Arc<redis::Redis>, SetId, Generation),
+    Redis(redis::Load),
 }
 
 impl Load {
@@ -266,18 +269,14 @@ impl Load {
     pub async fn write(self, rows: Vec<Row>) -> Result<Self, IndexError> {
         match self {
             Self::Embedded(load) => Ok(Self::Embedded(Box::new(load.write(rows).await?))),
-            Self::Redis(engine, set, generation) => {
-                let writes: Vec<_> = rows.into_iter().map(RowWrite::Put).collect();
-                engine.write(set, generation, &writes, None).await?;
-                Ok(Self::Redis(engine, set, generation))
-            }
+            Self::Redis(load) => Ok(Self::Redis(load.write(rows).await?)),
         }
     }
 
     pub async fn finish(self) -> Result<(), IndexError> {
         match self {
             Self::Embedded(load) => load.finish().await,
-            Self::Redis(..) => Ok(()),
+            Self::Redis(load) => load.finish().await,
         }
     }
 }

@@ -7,7 +7,9 @@
 //! began last.
 
 mod commands;
+mod fitness;
 mod links;
+mod load;
 mod rows;
 mod sides;
 
@@ -20,6 +22,8 @@ use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey, Sought};
 use arc_swap::ArcSwap;
+pub use load::Load;
+
 use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use links::Links;
@@ -39,8 +43,6 @@ const BUILDING_KEY: &[u8] = b"{kf}building";
 pub const STATE_AGE_BOUND: Duration = Duration::from_millis(250);
 /// How often a lookup begins anew when the connections or the index changed under it.
 const READ_ATTEMPTS: usize = 4;
-/// Oldest Redis with every command used here.
-const OLDEST_VERSION: (u32, u32) = (6, 2);
 
 /// How to reach Redis, and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -125,44 +127,6 @@ impl Redis {
             building: AtomicU64::new(0),
             owner: OnceLock::new(),
         })
-    }
-
-    /// Checks that this Redis keeps what it is given, and says what to change if not.
-    pub async fn check_fitness(&self) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
-        let info: String = redis::cmd("INFO")
-            .arg("server")
-            .query_async(&mut connection)
-            .await?;
-        let version = info
-            .lines()
-            .find_map(|line| line.strip_prefix("redis_version:"))
-            .unwrap_or_default();
-        let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
-        let version_found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if version_found < OLDEST_VERSION {
-            let (major, minor) = OLDEST_VERSION;
-            return Err(IndexError::Unfit(format!(
-                "Redis {version} is too old; {major}.{minor} or later is needed"
-            )));
-        }
-        let mut ask = redis::cmd("CONFIG");
-        ask.arg("GET").arg("maxmemory-policy");
-        let policy = ask.query_async::<Vec<String>>(&mut connection).await;
-        let policy = policy.map_err(|cause| match cause.kind() {
-            redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm) => IndexError::Unfit(
-                "this user may not ask for maxmemory-policy; grant it +config|get".to_owned(),
-            ),
-            _ => IndexError::from(cause),
-        })?;
-        match policy.get(1).map(String::as_str) {
-            Some("noeviction") => Ok(()),
-            policy => Err(IndexError::Unfit(format!(
-                "Redis has maxmemory-policy {}; set `maxmemory-policy noeviction` in redis.conf, since an evicted \
-                 row would be an answer that is silently short",
-                policy.unwrap_or("unknown")
-            ))),
-        }
     }
 
     pub fn state(&self) -> Arc<IndexState> {

@@ -12,6 +12,8 @@ use uuid::Uuid;
 /// First bytes of a body, with the format's version.
 const MAGIC: &[u8; 4] = b"KFB1";
 const BUFFER_BYTES: usize = 256 * 1024;
+/// By how much a chunk may be longer than asked for, to keep a customer's changes together.
+const LONGEST_CHUNKS: usize = 5;
 
 /// Where the changes of a published delivery are.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -131,6 +133,8 @@ pub struct Changes {
     input: BufReader<Hashing>,
     expected: Option<(u64, [u8; 32])>,
     done: bool,
+    /// Read already, and not given out yet.
+    ahead: Option<SetChange>,
 }
 
 impl Changes {
@@ -157,7 +161,26 @@ impl Changes {
             input,
             expected,
             done: false,
+            ahead: None,
         })
+    }
+
+    /// The next changes, about so many: those of a customer that stand together are parted only when they are
+    /// more than [`LONGEST_CHUNKS`] times as many. None at the end.
+    pub fn next_chunk(&mut self, about: usize) -> Result<Vec<SetChange>, JournalError> {
+        let mut chunk: Vec<SetChange> = Vec::new();
+        while let Some(change) = self.next() {
+            let change = change?;
+            let another = chunk
+                .last()
+                .is_some_and(|last| last.customer() != change.customer());
+            if (chunk.len() >= about && another) || chunk.len() >= about * LONGEST_CHUNKS {
+                self.ahead = Some(change);
+                break;
+            }
+            chunk.push(change);
+        }
+        Ok(chunk)
     }
 
     fn check_end(&mut self) -> Result<(), JournalError> {
@@ -174,6 +197,9 @@ impl Iterator for Changes {
     type Item = Result<SetChange, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(change) = self.ahead.take() {
+            return Some(Ok(change));
+        }
         if self.done {
             return None;
         }

@@ -252,6 +252,7 @@ impl Catalogue {
             state,
             received_at: filed.begun.received_at,
             published_at: None,
+            position: None,
             summary: Summary::default(),
         };
         Some((receipt, locator))

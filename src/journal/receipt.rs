@@ -16,6 +16,8 @@ pub struct Receipt {
     pub state: ReceiptState,
     pub received_at: DateTime<Utc>,
     pub published_at: Option<DateTime<Utc>>,
+    /// Of the publication, in its set.
+    pub position: Option<u64>,
     pub summary: Summary,
 }
 
@@ -42,6 +44,7 @@ impl Receipt {
             state: ReceiptState::Published,
             received_at: publication.received_at,
             published_at: Some(publication.published_at),
+            position: Some(publication.position),
             summary: publication.summary.clone(),
         })
     }

@@ -125,20 +125,20 @@ async fn begin_load(
     index.begin_load(set, generation, expected).await
 }
 
-/// Loads the records of a whole set.
-async fn load_records(mut load: Load, mut records: Changes) -> Result<(), ReplayError> {
-    loop {
-        let (chunk, rest) = next_chunk(records).await?;
-        if chunk.is_empty() {
-            return Ok(load.finish().await?);
-        }
+/// Loads the records of a whole set; while some are written, the next are read.
+async fn load_records(mut load: Load, records: Changes) -> Result<(), ReplayError> {
+    let (mut chunk, mut rest) = next_chunk(records).await?;
+    while !chunk.is_empty() {
         let rows = chunk.iter().map(|change| match change {
             SetChange::Put(record) => Ok(row(record)),
             _ => Err(JournalError::Corrupt("whole set")),
         });
-        load = load.write(rows.collect::<Result<_, _>>()?).await?;
-        records = rest;
+        let rows = rows.collect::<Result<_, _>>()?;
+        let (written, next) = tokio::join!(load.write(rows), next_chunk(rest));
+        load = written?;
+        (chunk, rest) = next?;
     }
+    Ok(load.finish().await?)
 }
 
 /// What a set is made of at a position: a whole set, and what changed it, oldest first. KFR calls carried into
@@ -359,10 +359,7 @@ async fn resolve_all(
 /// Reads on off the async threads.
 pub(super) async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
     let read = move || {
-        let chunk = changes
-            .by_ref()
-            .take(CHUNK_CHANGES)
-            .collect::<Result<Vec<_>, _>>()?;
+        let chunk = changes.next_chunk(CHUNK_CHANGES)?;
         Ok::<_, JournalError>((chunk, changes))
     };
     let read = tokio::task::spawn_blocking(read).await;

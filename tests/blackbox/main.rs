@@ -4,6 +4,7 @@ mod audit;
 mod commands;
 mod deliveries;
 mod errors;
+mod figures;
 mod harness;
 mod kfr;
 mod limits;

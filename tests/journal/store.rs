@@ -330,3 +330,20 @@ async fn banks_publish_side_by_side_and_each_set_counts_for_itself() {
         assert_eq!(read_changes(&journal, last).unwrap(), [expected]);
     }
 }
+
+#[tokio::test]
+async fn a_chunk_keeps_the_changes_of_a_customer_together_as_long_as_they_are_few() {
+    let (_directory, journal) = new_journal().await;
+    let few = (0..10).flat_map(|n| (0..7).map(move |day| register(n, day, 9)));
+    let many = (0..120).map(|day| register(10, day, 130));
+    let changes: Vec<_> = few.chain(many).collect();
+    let published = publish(&journal, kfr(0), Kind::Calls, &changes).await;
+    let mut read = journal.changes(published.publication()).unwrap();
+    let mut chunks = Vec::new();
+    while let Some(chunk) = Some(read.next_chunk(10).unwrap()).filter(|chunk| !chunk.is_empty()) {
+        chunks.push(chunk);
+    }
+    let lengths: Vec<usize> = chunks.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [14, 14, 14, 14, 14, 50, 50, 20]);
+    assert_eq!(chunks.concat(), changes);
+}

@@ -2,7 +2,7 @@
 
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
-    Field, Generation, RowWrite, Side, Value, decode_account, decode_row, encode_account_field,
+    Field, Generation, Row, RowWrite, Side, Value, decode_account, decode_row, encode_account_field,
     encode_account_value, encode_field, encode_value,
 };
 use crate::index::{IndexError, ScannedRow};
@@ -32,6 +32,28 @@ pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
     let mut rest = [0; 8];
     rest.copy_from_slice(&account.0[2..]);
     (group_key(group, b'a', &[second, third >> 6]), rest)
+}
+
+/// Puts rows of a whole set, a customer's side by side: one command a customer, and one an account.
+pub(super) fn put_rows(set: SetId, generation: Generation, rows: &[Row]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(2 * rows.len());
+    for of_customer in rows.chunk_by(|a, b| a.customer == b.customer) {
+        let mut put = redis::cmd("HSET");
+        put.arg(customer_key(&of_customer[0].customer));
+        for row in of_customer {
+            put.arg(encode_field(set, generation, row).as_slice());
+            put.arg(encode_value(&row.relationship).as_slice());
+        }
+        pipeline.add_command(put).ignore();
+    }
+    for row in rows {
+        let Some(account) = &row.account else { continue };
+        let (bucket, rest) = account_bucket(account);
+        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
+        let value = encode_account_value(&row.relationship);
+        pipeline.hset(bucket, field, value.as_slice()).ignore();
+    }
+    pipeline
 }
 
 pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {

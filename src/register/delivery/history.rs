@@ -4,7 +4,7 @@ use super::{BankCaller, Delivery, DeliveryError};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, SetId};
-use crate::journal::Receipt;
+use crate::journal::{Receipt, ReceiptState};
 use uuid::Uuid;
 
 impl Delivery {
@@ -25,15 +25,30 @@ impl Delivery {
         let page = &ids[start..ids.len().min(start + limit)];
         let mut receipts = Vec::with_capacity(page.len());
         for id in page {
-            receipts.extend(journal.receipt(bank.bank(), *id)?);
+            receipts.extend(self.find_receipt(bank, *id)?);
         }
         let more = start + page.len() < ids.len();
         Ok((receipts, page.last().copied().filter(|_| more)))
     }
 
-    /// A receipt; `None`: the bank has no such delivery.
+    /// A receipt; `None`: the bank has no such delivery. What lookups do not see yet is not published yet.
     pub fn find_receipt(&self, bank: &BankCaller, delivery: Uuid) -> Result<Option<Receipt>, DeliveryError> {
-        Ok(self.journal()?.receipt(bank.bank(), delivery)?)
+        let receipt = self.journal()?.receipt(bank.bank(), delivery)?;
+        Ok(receipt.map(|receipt| match self.is_on_its_way(&receipt) {
+            true => Receipt {
+                state: ReceiptState::Receiving,
+                published_at: None,
+                ..receipt
+            },
+            false => receipt,
+        }))
+    }
+
+    /// Whether it is in the journal, and in the index not yet. Of an index that is being built nothing is known.
+    fn is_on_its_way(&self, receipt: &Receipt) -> bool {
+        let state = self.index.state();
+        let reached = state.sets.get(&receipt.set).map_or(0, |known| known.position);
+        state.answerable().is_some() && receipt.position.is_some_and(|position| position > reached)
     }
 
     /// The bank's own records of a customer, by set.

@@ -174,7 +174,9 @@ async fn what_is_journalled_and_not_in_the_index_yet_is_not_acknowledged_to_a_re
     assert_eq!((status, &body["errorCode"]), (503, &json!("KFR-016")), "{body}");
     let (status, body) = send(keyed(&service, BLABAERLIA, "", "k", owners(&who))).await;
     assert_eq!(status, 503, "{body}");
+    let state = receipts(&service, BLABAERLIA).await[0]["state"].clone();
     redis.signal("-CONT");
+    assert_eq!(state, "receiving", "lookups do not see it yet");
     service.wait_until_ready().await;
     let started = std::time::Instant::now();
     let receipt = loop {
@@ -189,6 +191,7 @@ async fn what_is_journalled_and_not_in_the_index_yet_is_not_acknowledged_to_a_re
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     assert_eq!(receipt["state"], "published");
+    assert_eq!(receipts(&service, BLABAERLIA).await, [receipt]);
     assert!(is_listed(&service, &who[0]).await, "acknowledged");
     assert_eq!(receipts(&service, BLABAERLIA).await.len(), 1, "done once");
 }

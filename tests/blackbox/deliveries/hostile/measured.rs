@@ -5,7 +5,7 @@ use crate::harness::identifiers::people;
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// More than this an attack may not take. Bytes in KiB, as the system tells them.
+/// More than this an attack may not take. KiB, as the system tells it.
 const MEMORY_KIB: u64 = 64 * 1_024;
 const ASKED: usize = 100;
 /// The goal is 2; a machine that other tests use too is noisy.
@@ -15,7 +15,6 @@ const NOISE: Duration = Duration::from_millis(100);
 
 pub struct Measured<'s> {
     service: &'s Service,
-    resident_kib: u64,
     usual: Duration,
 }
 
@@ -24,7 +23,6 @@ impl<'s> Measured<'s> {
     pub async fn begin(service: &'s Service) -> Self {
         let mut measured = Self {
             service,
-            resident_kib: 0,
             usual: Duration::ZERO,
         };
         let asked = RefCell::default();
@@ -32,12 +30,12 @@ impl<'s> Measured<'s> {
             measured.ask(&asked).await;
         }
         measured.usual = median(&asked);
-        measured.resident_kib = measured.status("VmRSS:");
         measured
     }
 
     /// Runs the attack beside lookups, and prints and judges what it took.
     pub async fn meanwhile(&self, what: &str, attack: impl Future<Output = ()>) {
+        let resident_kib = self.status("VmRSS:");
         // From here on the peak is that of the attack.
         std::fs::write(format!("/proc/{}/clear_refs", self.service.pid()), "5").unwrap();
         let (ended, asked, started) = (Cell::new(false), RefCell::default(), Instant::now());
@@ -53,7 +51,7 @@ impl<'s> Measured<'s> {
         };
         tokio::join!(attack, ask);
         let median = median(&asked);
-        let more_kib = self.status("VmHWM:").saturating_sub(self.resident_kib);
+        let more_kib = self.status("VmHWM:").saturating_sub(resident_kib);
         let slower = median.as_secs_f64() / self.usual.as_secs_f64();
         println!(
             "{what}: {:.1} s, +{} MB at most; lookups {:.1} ms, {slower:.1} x the usual",

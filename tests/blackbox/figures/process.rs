@@ -1,0 +1,83 @@
+//! A service for generated banks, and what it takes.
+
+use crate::harness::{Engine, PROGRAM, Service};
+use kundeforhold::sandbox::population::{GeneratedSet, Population};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Where generated sets are put before they are pushed.
+pub fn scratch() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A ready service whose participants are the population's banks.
+pub async fn start(engine: Engine, population: &Population, scratch: &Path) -> Service {
+    let participants = scratch.join("participants.toml");
+    std::fs::write(&participants, population.participants_file()).unwrap();
+    let configuration = format!(
+        "participants_file = {:?}\n[access]\ndaily_customers = 1000000000\n[delivery]\npublish_timeout_seconds = 1800\n",
+        participants.display().to_string()
+    );
+    Service::start_with(engine, &configuration).await
+}
+
+/// Writes a set as a bank would have it.
+pub fn write_set(set: &GeneratedSet, scratch: &Path) -> PathBuf {
+    let path = scratch.join(format!("{}.ndjson", set.id.bank));
+    let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(&path).unwrap());
+    for record in set.records() {
+        writeln!(out, "{record}").unwrap();
+    }
+    out.flush().unwrap();
+    path
+}
+
+/// Pushes a set with the bank's own client, and gives the time it took.
+pub fn push(service: &Service, set: &GeneratedSet, file: &Path) -> Duration {
+    let bank = set.id.bank.to_string();
+    let began = Instant::now();
+    let pushed = Command::new(PROGRAM)
+        .args(["push", "--url", &service.url(""), "--bank", &bank])
+        .args([
+            "--register",
+            set.id.register.name(),
+            "--token",
+            &service.issuer.bank_token(&bank),
+        ])
+        .arg("--file")
+        .arg(file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(pushed.success(), "{}", service.log());
+    began.elapsed()
+}
+
+/// Megabytes of a line of the process's status, `VmRSS` or `VmHWM`.
+pub fn megabytes(service: &Service, line: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+    let line = status.lines().find(|found| found.starts_with(line)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// Bytes on disk below a path.
+pub fn bytes_below(path: &Path) -> u64 {
+    let Ok(found) = std::fs::symlink_metadata(path) else {
+        return 0;
+    };
+    if !found.is_dir() {
+        return found.blocks() * 512;
+    }
+    let entries = std::fs::read_dir(path).unwrap();
+    entries.map(|entry| bytes_below(&entry.unwrap().path())).sum()
+}
+
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
