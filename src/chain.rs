@@ -7,6 +7,7 @@
 //!
 //! One thread per chain writes: it makes all that is queued durable with one write and one sync.
 
+mod copying;
 mod directory;
 mod entries;
 mod error;
@@ -16,13 +17,15 @@ mod stub;
 mod tail;
 mod writer;
 
+pub use copying::{Extent, Extents};
+pub use directory::segment_path;
 pub use entries::{Entries, check_ends, entries};
 pub use error::{AppendError, Corrupt, Fault, Flaw, OpenError, PruneError, ReadError};
 pub use format::{HASH_BYTES, Hash};
 pub use stub::{Removal, prune};
 
 use aws_lc_rs::hmac;
-use directory::{Directory, segment_path};
+use directory::Directory;
 use format::{FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Sealer, intact_entry};
 use std::{
     fmt,

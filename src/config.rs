@@ -122,6 +122,7 @@ pub struct IndexSettings {
 #[serde(deny_unknown_fields)]
 pub struct JournalSettings {
     pub directory: PathBuf,
+    pub upkeep_seconds: u64,
 }
 
 #[derive(Deserialize)]

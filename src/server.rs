@@ -1,11 +1,15 @@
 //! The service: built, bound, run, drained. The only place that wires; commands and tests start it this way.
 
+mod backup;
+mod disk;
 mod heads;
 mod next_key;
 mod ports;
 mod upkeep;
 mod wiring;
 
+pub use crate::journal::BackedUp;
+pub use backup::{back_up, restore};
 pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 
 use crate::access::outbound::OutboundError;
@@ -18,6 +22,7 @@ use crate::journal::{JournalError, JournalPlace};
 use crate::register::participants::ParticipantsFileError;
 use crate::register::rekey::Rekeying;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
+use disk::{Upkeep, tell_disk};
 use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use next_key::NextKeyWatch;
@@ -81,6 +86,7 @@ pub struct Server {
     drain: Duration,
     head_every: Duration,
     audit_directory: PathBuf,
+    upkeep_every: Duration,
     prometheus: PrometheusHandle,
 }
 
@@ -104,6 +110,7 @@ impl Server {
             drain: Duration::from_secs(settings.server.drain_seconds),
             head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
             audit_directory: settings.audit.directory.clone(),
+            upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
             prometheus,
         })
     }
@@ -133,6 +140,15 @@ impl Server {
             Arc::clone(&self.parts.lookup.limits),
             background.clone(),
         ));
+        if let Some(journal) = &self.parts.delivery.journal {
+            tasks.spawn(tell_disk(journal.clone(), background.clone()));
+            let upkeep = Upkeep {
+                delivery: self.parts.delivery.clone(),
+                every: self.upkeep_every,
+                closed_years: self.parts.lookup.retention_closed_years,
+            };
+            tasks.spawn(upkeep.run(background.clone()));
+        }
         tasks.spawn(publish_heads(
             self.parts.readiness.recorder.clone(),
             self.head_every,

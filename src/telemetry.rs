@@ -98,6 +98,15 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Number of the last durable record of use"
     );
     metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
+    metrics::describe_counter!(
+        "kundeforhold_contested_accounts_total",
+        "Account lookups that found two banks at once"
+    );
+    describe_deliveries();
+    Ok(handle)
+}
+
+fn describe_deliveries() {
     metrics::describe_gauge!(
         "kundeforhold_last_delivery_timestamp_seconds",
         metrics::Unit::Seconds,
@@ -108,8 +117,25 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Published deliveries by bank"
     );
     metrics::describe_counter!(
-        "kundeforhold_contested_accounts_total",
-        "Account lookups that found two banks at once"
+        "kundeforhold_rejects_total",
+        "Lines of deliveries that were not taken"
     );
-    Ok(handle)
+    metrics::describe_gauge!(
+        "kundeforhold_records",
+        "About how many records of a bank's set run"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_running_deliveries",
+        "V2 deliveries that are being taken now"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_journal_bytes",
+        metrics::Unit::Bytes,
+        "Room that the journal takes on its disk"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_journal_free_bytes",
+        metrics::Unit::Bytes,
+        "Room that is left on the journal's disk"
+    );
 }

@@ -2,9 +2,11 @@
 
 use super::Failure;
 use crate::config::{LogLevel, Settings};
+use crate::domain::calendar::{oslo_day, years_before};
 use crate::register::verify;
 use crate::server::Stores;
 use crate::telemetry::{LogTarget, log_to};
+use chrono::Utc;
 use std::path::PathBuf;
 
 /// The index: a cache of the journal
@@ -46,7 +48,8 @@ impl IndexCommand {
             stores.keeper().rebuild().await?;
         }
         stores.index.refresh().await?;
-        let outcome = verify::compare(stores.keeper()).await;
+        let kept_from = years_before(oslo_day(Utc::now()), settings.retention.closed_years);
+        let outcome = verify::compare(stores.keeper(), kept_from).await;
         journal.close().await;
         let outcome = outcome?;
         if arguments.json {

@@ -3,6 +3,7 @@
 
 mod ask;
 mod audit;
+mod backup;
 mod check;
 mod client;
 mod demo;
@@ -45,6 +46,8 @@ enum Command {
     Audit(audit::AuditCommand),
     #[command(subcommand)]
     Index(index::IndexCommand),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Rekey(rekey::Rekey),
@@ -82,6 +85,8 @@ pub fn run() -> ExitCode {
             Command::Token(command) => command.run().await,
             Command::Audit(command) => command.run(),
             Command::Index(command) => command.run().await,
+            Command::Backup(command) => command.run(),
+            Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Rekey(command) => command.run().await,
             Command::Openapi(command) => command.run(),

@@ -1,5 +1,6 @@
 //! What the journal knows without reading it again: where each publication and receipt lies.
 
+use super::bodies::Bodies;
 use super::entry::{Begun, Ended, Entry, Kind, Operation, Publication, Summary, set_of};
 use super::{JournalError, Receipt, ReceiptState};
 use crate::chain::Locator;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 pub(super) struct Listed {
     pub(super) position: u64,
     pub(super) kind: Kind,
+    pub(super) published_at: DateTime<Utc>,
     pub(super) locator: Locator,
     running: u64,
     stored: u64,
@@ -59,6 +61,7 @@ pub(super) struct Catalogue {
     receipts: HashMap<OrganizationNumber, Vec<Filed>>,
     keys: HashMap<(SetId, Operation, [u8; 32]), KeyUse>,
     sequences: HashMap<SetId, u64>,
+    pub(super) bodies: Bodies,
 }
 
 impl Catalogue {
@@ -77,6 +80,10 @@ impl Catalogue {
             }
             Entry::Published(publication) => self.note_published(publication, locator),
             Entry::Ended(ended) => self.note_ended(ended, locator),
+            Entry::LetGo(deliveries) => {
+                self.bodies.let_go(deliveries);
+                Ok(())
+            }
         }
     }
 
@@ -87,9 +94,11 @@ impl Catalogue {
             return Err(JournalError::Corrupt("order of publications"));
         }
         let Summary { counts, running, .. } = publication.summary;
+        self.bodies.note(set, publication);
         listed.push(Listed {
             position: publication.position,
             kind: publication.kind,
+            published_at: publication.published_at,
             locator,
             running,
             stored: counts.stored,

@@ -74,6 +74,9 @@ impl Journal {
         let appends = encoded.into_iter().map(|bytes| self.chain.append(bytes));
         for (entry, appended) in entries.iter().zip(futures_util::future::join_all(appends).await) {
             self.note(entry, appended?.locator)?;
+            if let Entry::LetGo(deliveries) = entry {
+                self.remove_bodies(deliveries)?;
+            }
         }
         Ok(Copied {
             entries: entries.len(),
@@ -86,7 +89,7 @@ impl Journal {
                 let body = self.reseal_body(original, &publication, reseal)?;
                 Ok(Entry::Published(Publication { body, ..publication }))
             }
-            Entry::Begun(_) | Entry::Ended(_) => Ok(entry),
+            Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => Ok(entry),
             Entry::Born { .. } => Err(JournalError::Corrupt("second beginning")),
         }
     }
@@ -97,7 +100,11 @@ impl Journal {
         publication: &Publication,
         reseal: &Reseal,
     ) -> Result<Body, JournalError> {
-        let changes = original.changes(publication)?;
+        let changes = match original.changes(publication) {
+            // Nothing needs it; the copy learns that from an entry further on.
+            Err(JournalError::LetGo(_)) => return Ok(publication.body.clone()),
+            changes => changes?,
+        };
         let changes = changes.map(|change| Ok::<_, JournalError>(resealed_change(change?, reseal)?));
         let mut body = self.begin_body(publication.delivery_id);
         match publication.kind {

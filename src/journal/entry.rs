@@ -26,6 +26,8 @@ pub(super) enum Entry {
     Published(Publication),
     /// A delivery ended without being published.
     Ended(Ended),
+    /// The bodies of these deliveries, all of them files, may be missing from here on: nothing needs them.
+    LetGo(Vec<Uuid>),
 }
 
 /// A V2 delivery, from its first byte on.

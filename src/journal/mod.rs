@@ -3,23 +3,33 @@
 //! Every publication is one entry of a [`Chain`]; the changes of a large one are in a file of their own,
 //! which the entry names by its hash. Each bank's set counts its publications from 1: its *position*.
 
+mod backup;
+mod bodies;
 mod body;
 mod catalogue;
 mod change;
+mod compaction;
 mod copy;
+mod disk;
 mod entry;
 mod in_force;
+mod inventory;
+mod lock;
 mod place;
 mod receipt;
+mod restore;
 
+pub use backup::{BackedUp, BackupError, back_up};
 pub use body::{Body, BodyWriter, Changes};
 pub use catalogue::{KeyUse, Lineage};
 pub use change::{SealedIdentity, SealedRecord, SetChange};
+pub use compaction::{Freed, LettingGo};
 pub use copy::{Copied, resealed_change};
 pub use entry::{Counts, Kind, Operation, Publication, Reject, RejectCode, Summary};
 pub use in_force::JournalInForce;
 pub use place::{JournalKey, JournalPlace};
 pub use receipt::{Receipt, ReceiptState};
+pub use restore::restore;
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
@@ -27,7 +37,6 @@ use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
 use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use entry::{Begun, Ended, Entry};
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +66,8 @@ pub enum JournalError {
     Corrupt(&'static str),
     #[error("the journal was written with another pseudonym key")]
     OtherKey,
+    #[error("the body of delivery {0} was let go: nothing stood on it")]
+    LetGo(Uuid),
     #[error("the journal holds a pseudonym that it cannot hold: {0}")]
     Pseudonym(#[from] NotOfThisKey),
     #[error("the copy under another pseudonym key is of another journal")]
@@ -91,6 +102,7 @@ struct Birth {
 /// The register's deliveries on this instance's disk.
 pub struct Journal {
     chain: Chain,
+    directory: PathBuf,
     bodies: PathBuf,
     birth: Birth,
     catalogue: RwLock<Catalogue>,
@@ -117,7 +129,7 @@ impl Journal {
         key: KeyFingerprint,
         new: impl FnOnce() -> Birth,
     ) -> Result<Self, JournalError> {
-        let bodies = directory.join("bodies");
+        let bodies = bodies_in(directory);
         let options = Options {
             append_timeout: APPEND_TIMEOUT,
             ..Options::default()
@@ -128,6 +140,7 @@ impl Journal {
             .mode(0o700)
             .create(&bodies);
         made.map_err(JournalError::Io)?;
+        lock::BodiesLock::make(directory)?;
         if recovery.torn_bytes > 0 {
             tracing::warn!(
                 torn_bytes = recovery.torn_bytes,
@@ -135,7 +148,6 @@ impl Journal {
             );
         }
         let mut birth = None;
-        let mut published_ids = HashSet::new();
         let mut catalogue = Catalogue::default();
         for found in chain.entries()? {
             let found = found?;
@@ -155,10 +167,7 @@ impl Journal {
                         rekeyings: *rekeyings,
                     });
                 }
-                Entry::Published(publication) => {
-                    published_ids.insert(publication.delivery_id);
-                }
-                Entry::Begun(_) | Entry::Ended(_) => {}
+                Entry::Published(_) | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {}
             }
             catalogue.note(&entry, found.locator)?;
         }
@@ -167,8 +176,9 @@ impl Journal {
             Some(birth) => birth,
             None => Self::begin(&chain, new()).await?,
         };
-        remove_unpublished(&bodies, &published_ids)?;
+        compaction::remove_unneeded(&bodies, &catalogue)?;
         Ok(Self {
+            directory: directory.to_owned(),
             chain,
             bodies,
             birth,
@@ -321,7 +331,7 @@ impl Journal {
     fn read(&self, locator: Locator) -> Result<Journalled, JournalError> {
         match self.read_entry(locator)? {
             Entry::Published(publication) => Ok(Journalled { publication }),
-            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) => {
+            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {
                 Err(JournalError::Corrupt("publication"))
             }
         }
@@ -374,12 +384,16 @@ impl Journal {
         catalogue.forget_keys(before);
     }
 
-    /// The changes of a publication, in order.
+    /// The changes of a publication, in order. Those of one that was [let go](Self::let_go) are no empty list,
+    /// but an error.
     pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
-        Changes::open(
-            &publication.body,
-            &body::body_path(&self.bodies, publication.delivery_id),
-        )
+        let delivery = publication.delivery_id;
+        let opened = Changes::open(&publication.body, &body::body_path(&self.bodies, delivery));
+        // Asked afterwards, since it may have gone this moment.
+        if self.is_let_go(delivery) {
+            return Err(JournalError::LetGo(delivery));
+        }
+        opened
     }
 
     /// Flushes and ends the writer.
@@ -404,17 +418,7 @@ pub struct Delivery {
     pub body: Body,
 }
 
-/// Removes bodies whose delivery was never published: a crash left them.
-fn remove_unpublished(bodies: &Path, published: &HashSet<Uuid>) -> Result<(), JournalError> {
-    let kept: HashSet<PathBuf> = published
-        .iter()
-        .map(|delivery| body::body_path(bodies, *delivery))
-        .collect();
-    for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
-        let path = file.map_err(JournalError::Io)?.path();
-        if !kept.contains(&path) {
-            std::fs::remove_file(path).map_err(JournalError::Io)?;
-        }
-    }
-    Ok(())
+/// Where the bodies of a journal are.
+fn bodies_in(directory: &Path) -> PathBuf {
+    directory.join("bodies")
 }

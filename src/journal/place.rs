@@ -1,10 +1,10 @@
 //! Where the register's journals are: one directory for each pseudonym key, and a file that names the one in force.
 
-use super::{Journal, JournalError};
+use super::{BackedUp, BackupError, Journal, JournalError, back_up, restore};
 use crate::chain::HeadKey;
 use crate::pseudonym::{KeyFingerprint, MasterKey, Pseudonyms, Reseal};
 use std::fs::{DirBuilder, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,6 +72,41 @@ impl JournalPlace {
         original: &Journal,
     ) -> Result<Journal, JournalError> {
         Journal::open_copy(&self.of(next.fingerprint()), &next.head_key, reseal, original).await
+    }
+
+    /// Writes the journal in force to `out`, proved; see [`back_up`].
+    pub fn back_up(
+        &self,
+        keys: &[JournalKey],
+        out: impl Write,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackedUp, BackupError> {
+        let current = self.current()?;
+        let current = current.ok_or_else(|| BackupError::NoJournal(self.0.clone()))?;
+        let key = keys.iter().find(|key| key.fingerprint() == current);
+        let key = key.ok_or(JournalError::OtherKey)?;
+        back_up(&self.of(current), &key.head_key, current, out, told)
+    }
+
+    /// Makes the first journal here from a backup under a key, and puts it in force; see [`restore`].
+    pub fn restore(
+        &self,
+        key: &JournalKey,
+        input: impl Read,
+        told: &mut dyn FnMut(u64, u64),
+    ) -> Result<BackedUp, BackupError> {
+        self.make()?;
+        for item in std::fs::read_dir(&self.0).map_err(|cause| self.failed(cause))? {
+            let name = item.map_err(|cause| self.failed(cause))?.file_name();
+            // A new disk has this.
+            if name != "lost+found" {
+                return Err(BackupError::NotEmpty(self.0.clone()));
+            }
+        }
+        let directory = self.of(key.fingerprint());
+        let restored = restore(input, &directory, &key.head_key, key.fingerprint(), told)?;
+        self.put_in_force(key.fingerprint())?;
+        Ok(restored)
     }
 
     /// The directory of the journal of a key.

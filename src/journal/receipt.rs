@@ -89,7 +89,9 @@ impl Journal {
                 Ok(Some(Receipt { state, ..published }))
             }
             super::Entry::Ended(ended) => Ok(Some(receipt.ended(ended))),
-            super::Entry::Born { .. } | super::Entry::Begun(_) => Err(JournalError::Corrupt("receipt")),
+            super::Entry::Born { .. } | super::Entry::Begun(_) | super::Entry::LetGo(_) => {
+                Err(JournalError::Corrupt("receipt"))
+            }
         }
     }
 }

@@ -170,6 +170,16 @@ fn parts_of(
     Ok((whole, changes))
 }
 
+/// All publications that a set is made of at a position.
+pub(super) fn made_of(
+    journal: &Journal,
+    set: SetId,
+    position: u64,
+) -> Result<impl Iterator<Item = Journalled>, ReplayError> {
+    let (whole, changes) = parts_of(journal, set, position)?;
+    Ok(whole.into_iter().chain(changes))
+}
+
 /// Removes what an attempt to load a generation that was cut off may have left of what changes are resolved
 /// against: they need to find what they found then.
 async fn remove_what_is_changed(
@@ -347,7 +357,7 @@ async fn resolve_all(
 }
 
 /// Reads on off the async threads.
-async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
+pub(super) async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
     let read = move || {
         let chunk = changes.next_chunk(CHUNK_CHANGES)?;
         Ok::<_, JournalError>((chunk, changes))

@@ -5,6 +5,7 @@ use super::replay::ReplayError;
 use crate::index::embedded::Embedded;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError, ScannedRow};
+use chrono::NaiveDate;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -28,8 +29,9 @@ impl Comparison {
     }
 }
 
-/// Builds an index of its own from the keeper's journal and compares the rows that answer.
-pub async fn compare(keeper: Keeper) -> Result<Comparison, ReplayError> {
+/// Builds an index of its own from the keeper's journal and compares the rows that answer. What ended before
+/// `kept_from` may or may not have been erased, and does not count.
+pub async fn compare(keeper: Keeper, kept_from: NaiveDate) -> Result<Comparison, ReplayError> {
     let index = keeper.index.clone();
     let directory = tempfile::tempdir().map_err(|cause| IndexError::Unavailable(cause.to_string()))?;
     let expected = Index::Embedded(Arc::new(Embedded::open(
@@ -42,7 +44,10 @@ pub async fn compare(keeper: Keeper) -> Result<Comparison, ReplayError> {
     }
     .rebuild()
     .await?;
-    let (expected, found) = (answering_rows(&expected).await?, answering_rows(&index).await?);
+    let (expected, found) = (
+        answering_rows(&expected, kept_from).await?,
+        answering_rows(&index, kept_from).await?,
+    );
     let agreeing = expected
         .iter()
         .filter(|row| found.binary_search(row).is_ok())
@@ -55,27 +60,34 @@ pub async fn compare(keeper: Keeper) -> Result<Comparison, ReplayError> {
 }
 
 /// A digest of every row that answers, in order, each once.
-async fn answering_rows(index: &Index) -> Result<Vec<[u8; 16]>, IndexError> {
+async fn answering_rows(index: &Index, kept_from: NaiveDate) -> Result<Vec<[u8; 16]>, IndexError> {
     let state = index.refresh().await?;
     let mut rows = Vec::new();
-    index.scan(&mut |row| rows.extend(digest(&state, &row))).await?;
+    index
+        .scan(&mut |row| rows.extend(digest(&state, &row, kept_from)))
+        .await?;
     rows.sort_unstable();
     rows.dedup();
     Ok(rows)
 }
 
-fn digest(state: &IndexState, row: &ScannedRow) -> Option<[u8; 16]> {
-    let (set, generation, shown) = match row {
+fn digest(state: &IndexState, row: &ScannedRow, kept_from: NaiveDate) -> Option<[u8; 16]> {
+    let (set, generation, interval, shown) = match row {
         ScannedRow::Relationship(customer, row) => (
             row.set,
             row.generation,
+            row.relationship.interval(),
             format!("{customer:?} {:?} {:?}", row.agreement, row.relationship),
         ),
-        ScannedRow::Account(account, row) => {
-            (row.set, row.generation, format!("{account:?} {:?}", row.interval))
-        }
+        ScannedRow::Account(account, row) => (
+            row.set,
+            row.generation,
+            row.interval,
+            format!("{account:?} {:?}", row.interval),
+        ),
     };
-    if !state.answers(set, generation) {
+    let may_be_erased = interval.to().is_some_and(|to| to < kept_from);
+    if !state.answers(set, generation) || may_be_erased {
         return None;
     }
     let hash = Sha256::digest(format!("{set} {shown}"));

@@ -1,6 +1,6 @@
 //! The record of use, seen from outside: nothing is answered that is not in it.
 
-mod disk;
+pub mod disk;
 mod heads;
 mod kills;
 pub mod load;

@@ -66,6 +66,8 @@ fn every_command_has_help_with_an_example() {
         "token",
         "index rebuild",
         "index verify",
+        "backup",
+        "restore",
         "key new",
         "openapi",
         "healthcheck",

@@ -15,4 +15,5 @@ mod secrecy;
 mod smoke;
 mod terms;
 mod tokens;
+mod upkeep;
 mod whole_set;

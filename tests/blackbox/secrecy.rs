@@ -1,7 +1,7 @@
 //! No customer, account, agreement or token in clear: neither in the service's files, nor in its index, logs and
 //! metrics, nor in what it answers to those who sent them to the wrong place.
 
-mod canaries;
+pub mod canaries;
 
 use crate::harness::calls::{BOUNDARY, form};
 use crate::harness::{ENGINES, Engine, Service, world};

@@ -257,3 +257,32 @@ async fn the_copy_of_another_journal_is_refused() {
     let same_key = Journal::open_copy(directory.path(), &head_key(), &reseal(), &original).await;
     assert!(same_key.is_err());
 }
+
+#[tokio::test]
+async fn what_the_original_let_go_before_or_meanwhile_is_let_go_in_the_copy() {
+    let (_directory, original) = new_journal().await;
+    let original = Arc::new(original);
+    let large = |from: u64| -> Vec<SetChange> { (0..2_000).map(|n| owner(n, from)).collect() };
+    let since = chrono::Utc::now() + chrono::TimeDelta::days(1);
+    let mut published = Vec::new();
+    for from in 1..3 {
+        published.push(publish_whole(&original, kar(0), &large(from)).await);
+    }
+    original.let_go(kar(0), since).await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let copy = open_copy(place.path(), &original).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    published.push(publish_whole(&original, kar(0), &large(3)).await);
+    original.let_go(kar(0), since).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    assert_eq!(copy.entries(), original.entries());
+    let gone = |journal: &Journal| -> Vec<bool> {
+        let ids = published.iter().map(|at| at.publication().delivery_id);
+        ids.map(|id| journal.is_let_go(id)).collect()
+    };
+    assert_eq!(gone(&original), [true, true, false]);
+    assert_eq!(gone(&copy), [true, true, false]);
+    assert_eq!(std::fs::read_dir(place.path().join("bodies")).unwrap().count(), 1);
+    let last = copy.published_at(kar(0), 3).unwrap();
+    assert_eq!(read_changes(&copy, &last).unwrap().len(), 2_000);
+}

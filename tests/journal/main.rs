@@ -1,6 +1,8 @@
 //! The journal on real files, and the index that follows from it.
 
+mod backup;
 mod bench;
+mod compaction;
 mod copy;
 mod random;
 mod replay;

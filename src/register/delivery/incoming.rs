@@ -59,7 +59,7 @@ impl Delivery {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
         self.check_built()?;
-        self.check_space()?;
+        let space = self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
         let arrangement = match order.operation {
             Operation::WholeSet => Arrangement::ByIdentity,
@@ -70,6 +70,7 @@ impl Delivery {
             self.pseudonyms(&journal)?,
             arrangement,
             today,
+            space,
         );
         let lines = Arc::clone(&intake.taken);
         // Before any KFR call can meet a delivery under way.
@@ -133,6 +134,7 @@ impl Incoming {
     /// Files the receipt of a delivery with too many bad lines, and gives it.
     pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
         let (set, id) = (self.order.set, self.delivery_id);
+        super::count_rejects(set, &summary);
         let filed = async {
             let journal = self.delivery.journal()?;
             journal.end_delivery(set, id, true, summary).await?;

@@ -2,6 +2,7 @@
 
 use super::DeliveryError;
 use super::reseal::resealed;
+use super::space::Space;
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
 use crate::journal::{Counts, Journal, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
@@ -65,6 +66,7 @@ pub(super) struct Intake {
     arrangement: Arrangement,
     pub(super) today: NaiveDate,
     /// Gone when the input has ended.
+    space: Space,
     lines: Mutex<Option<Lines>>,
     /// Lines taken so far.
     pub(super) taken: Arc<AtomicU64>,
@@ -93,12 +95,13 @@ pub struct Block<'a> {
 }
 
 impl Intake {
-    /// What does not fit into memory goes where the journal is.
+    /// What does not fit into memory goes to the journal's disk, while there is space.
     pub(super) fn new(
         journal: Arc<Journal>,
         pseudonyms: Arc<Pseudonyms>,
         arrangement: Arrangement,
         today: NaiveDate,
+        space: Space,
     ) -> Self {
         let scratch = journal.scratch();
         let lines = Lines {
@@ -114,6 +117,7 @@ impl Intake {
             pseudonyms,
             arrangement,
             today,
+            space,
             lines: Mutex::new(Some(lines)),
             taken: Arc::default(),
         }
@@ -179,8 +183,9 @@ impl Block<'_> {
         self.ends.push(self.records.len());
     }
 
-    /// Adds the block to its delivery.
+    /// Adds the block to its delivery, unless the disk is nearly full.
     pub fn take(self) -> io::Result<()> {
+        self.intake.space.check_write()?;
         let mut lines = self.intake.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(lines) = lines.as_mut() else {
             return Err(io::ErrorKind::InvalidInput.into());

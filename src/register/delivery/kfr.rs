@@ -83,7 +83,7 @@ impl Delivery {
     pub fn begin_batch(&self, bank: &BankCaller, today: NaiveDate) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
         self.check_built()?;
-        self.check_space()?;
+        let space = self.space()?;
         let journal = self.journal()?;
         let pseudonyms = self.pseudonyms(&journal)?;
         Ok(IncomingBatch {
@@ -91,7 +91,7 @@ impl Delivery {
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: Intake::new(journal, pseudonyms, Arrangement::ByCustomer, today),
+            intake: Intake::new(journal, pseudonyms, Arrangement::ByCustomer, today, space),
         })
     }
 

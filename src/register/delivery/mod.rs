@@ -1,14 +1,17 @@
 //! What banks deliver: into the journal, then by one switch into the index, then the receipt.
 
 mod changes;
+mod compaction;
 mod history;
 mod incoming;
 mod intake;
 mod kfr;
 mod refusal;
 mod reseal;
+mod retention;
 mod rollback;
 mod running;
+mod space;
 mod whole_set;
 mod workers;
 
@@ -27,9 +30,10 @@ use crate::domain::participants::Participant;
 use crate::domain::relationship::{Register, SetId};
 use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
-use crate::journal::{Journal, JournalError, JournalInForce, Journalled, Receipt};
+use crate::journal::{Journal, JournalError, JournalInForce, Journalled, Receipt, Summary};
 use crate::pseudonym::{PseudonymRing, Pseudonyms};
 use chrono::NaiveDate;
+use space::Space;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -194,16 +198,14 @@ impl Delivery {
         }
     }
 
-    /// A full disk is refused before it hurts.
-    fn check_space(&self) -> Result<(), DeliveryError> {
-        let journal = self.journal()?;
-        let space = rustix::fs::statvfs(journal.scratch());
-        let space = space.map_err(|cause| JournalError::Io(cause.into()))?;
-        let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
-        if free_bytes < self.bounds.min_free_bytes {
-            return Err(DeliveryError::DiskFull { free_bytes });
-        }
-        Ok(())
+    /// The room for a delivery, if there is any now.
+    fn space(&self) -> Result<Space, DeliveryError> {
+        let space = Space {
+            journal: self.journal()?,
+            min_free_bytes: self.bounds.min_free_bytes,
+        };
+        space.check()?;
+        Ok(space)
     }
 
     /// A bank's receipt. It was filed, so it is there.
@@ -244,6 +246,14 @@ impl Delivery {
         self.floor.raise(set, journalled.publication().position);
         metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string())
             .increment(1);
+        count_rejects(set, &journalled.publication().summary);
         Ok(journalled)
     }
+}
+
+/// Counts the lines of a delivery that were not taken, whether it was published or not.
+fn count_rejects(set: SetId, summary: &Summary) {
+    let (bank, register) = (set.bank.to_string(), set.register.name());
+    metrics::counter!("kundeforhold_rejects_total", "bank" => bank, "register" => register)
+        .increment(summary.counts.rejected);
 }

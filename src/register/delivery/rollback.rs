@@ -75,6 +75,10 @@ impl Delivery {
         if whole.publication().published_at < Utc::now() - kept {
             return Err(Conflict::RollbackTimeOver.into());
         }
+        // Let go, if the time was shorter once.
+        if !journal.has_all_of(set, at - 1) {
+            return Err(Conflict::RollbackTimeOver.into());
+        }
         let mut discarded = vec![whole_set];
         for later in lineage.changes {
             discarded.push(id(&read(later)?));

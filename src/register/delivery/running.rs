@@ -38,17 +38,16 @@ impl RunningDeliveries {
     ) -> Result<Place, Uuid> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.entry(set) {
-            Entry::Occupied(running) => Err(running.get().delivery_id),
-            Entry::Vacant(free) => {
-                free.insert(Running {
-                    delivery_id,
-                    operation,
-                    lines,
-                });
-                let all = self.clone();
-                Ok(Place { all, set })
-            }
-        }
+            Entry::Occupied(running) => return Err(running.get().delivery_id),
+            Entry::Vacant(free) => free.insert(Running {
+                delivery_id,
+                operation,
+                lines,
+            }),
+        };
+        tell(all.len());
+        let all = self.clone();
+        Ok(Place { all, set })
     }
 
     /// Whether a whole set is being taken for a set.
@@ -69,5 +68,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&self.set);
+        tell(all.len());
     }
+}
+
+fn tell(running: usize) {
+    metrics::gauge!("kundeforhold_running_deliveries").set(running as f64);
 }

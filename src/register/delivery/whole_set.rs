@@ -2,10 +2,14 @@
 
 use super::incoming::Incoming;
 use super::intake::{HEADER_BYTES, IDENTITY_BYTES, Lines};
+use super::space::Space;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Summary};
 use crate::spill::Merged;
 use std::io;
+
+/// Written between two looks at the disk.
+const RECORDS_PER_CHECK: u64 = 10_000;
 
 impl Delivery {
     /// Publishes a whole set whose last line has come. `sha256` is that of the decoded body.
@@ -23,8 +27,8 @@ impl Delivery {
         let set = incoming.set();
         let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let lines = self.end_input(&incoming.intake)?;
-        let body = self.journal()?.begin_body(incoming.delivery_id);
-        let (mut summary, body) = self.workers.run(move || write_set(lines, body)).await??;
+        let (body, space) = (self.journal()?.begin_body(incoming.delivery_id), self.space()?);
+        let (mut summary, body) = self.workers.run(move || write_set(lines, body, &space)).await??;
         summary.sha256 = sha256;
         summary.idempotency = incoming.order.idempotency;
         if summary.counts.rejected > incoming.order.max_rejects {
@@ -64,13 +68,20 @@ impl Delivery {
 }
 
 /// Writes the set in the order of the index, one record an identity: the last line stands.
-fn write_set(lines: Lines, mut body: BodyWriter) -> Result<(Summary, BodyWriter), DeliveryError> {
+fn write_set(
+    lines: Lines,
+    mut body: BodyWriter,
+    space: &Space,
+) -> Result<(Summary, BodyWriter), DeliveryError> {
     let (mut sorted, accounts, mut summary) = lines.sort().map_err(JournalError::Io)?;
     let mut held = Vec::new();
     while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
         let same = held.get(..IDENTITY_BYTES) == record.get(..IDENTITY_BYTES);
         if !held.is_empty() && !same {
             write_record(&held, &mut body, &mut summary)?;
+        }
+        if summary.counts.stored.is_multiple_of(RECORDS_PER_CHECK) {
+            space.check()?;
         }
         if held.get(..16) != record.get(..16) {
             summary.counts.customers += 1;

@@ -158,13 +158,17 @@ async fn a_disk_that_blocks_is_survived() {
 }
 
 /// A file system of its own. These tests need the right to mount; they fail without it.
-struct Mount(TempDir);
+pub struct Mount(TempDir);
 
 impl Mount {
-    fn new(arguments: &[&str]) -> Self {
+    pub fn new(arguments: &[&str]) -> Self {
         let point = tempfile::tempdir().unwrap();
         run("mount", &[arguments, &[point.path().to_str().unwrap()]].concat());
         Self(point)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn folder(&self) -> std::path::PathBuf {

@@ -95,6 +95,15 @@ impl Service {
             .await;
     }
 
+    /// The same for what the metrics say.
+    pub async fn wait_until_metrics(&self, condition: impl Fn(&str) -> bool) {
+        let started = Instant::now();
+        while !condition(&self.metrics().await) {
+            assert!(started.elapsed() < Duration::from_secs(20), "in vain");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub async fn wait_until(&self, condition: impl Fn() -> bool) {
         let started = Instant::now();
         while !condition() {

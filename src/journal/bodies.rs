@@ -1,0 +1,77 @@
+//! Which bodies of publications are files, and which of those may be missing.
+
+use super::body::Body;
+use super::entry::Publication;
+use crate::domain::relationship::SetId;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// A body in a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BodyFile {
+    pub(super) delivery: Uuid,
+    pub(super) bytes: u64,
+    pub(super) sha256: [u8; 32],
+}
+
+struct Stored {
+    set: SetId,
+    position: u64,
+    /// `None`: it was let go.
+    file: Option<BodyFile>,
+}
+
+/// The bodies that are or were files, by delivery.
+#[derive(Default)]
+pub(super) struct Bodies(BTreeMap<Uuid, Stored>);
+
+impl Bodies {
+    pub(super) fn note(&mut self, set: SetId, publication: &Publication) {
+        let Body::File { bytes, sha256 } = publication.body else {
+            return;
+        };
+        let delivery = publication.delivery_id;
+        let file = BodyFile {
+            delivery,
+            bytes,
+            sha256,
+        };
+        let stored = Stored {
+            set,
+            position: publication.position,
+            file: Some(file),
+        };
+        self.0.insert(delivery, stored);
+    }
+
+    pub(super) fn let_go(&mut self, deliveries: &[Uuid]) {
+        for delivery in deliveries {
+            if let Some(stored) = self.0.get_mut(delivery) {
+                stored.file = None;
+            }
+        }
+    }
+
+    pub(super) fn is_let_go(&self, delivery: Uuid) -> bool {
+        self.0.get(&delivery).is_some_and(|stored| stored.file.is_none())
+    }
+
+    /// The files that have to be there, in the order of their names.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &BodyFile> {
+        self.0.values().filter_map(|stored| stored.file.as_ref())
+    }
+
+    /// The files of a set that have to be there, with the positions of their publications.
+    pub(super) fn kept_of(&self, set: SetId) -> impl Iterator<Item = (u64, &BodyFile)> {
+        let of_set = self.0.values().filter(move |stored| stored.set == set);
+        of_set.filter_map(|stored| Some((stored.position, stored.file.as_ref()?)))
+    }
+
+    /// The positions of a set whose bodies were let go.
+    pub(super) fn let_go_of(&self, set: SetId) -> impl Iterator<Item = u64> {
+        let of_set = self.0.values().filter(move |stored| stored.set == set);
+        of_set
+            .filter(|stored| stored.file.is_none())
+            .map(|stored| stored.position)
+    }
+}

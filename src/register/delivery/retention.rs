@@ -1,0 +1,108 @@
+//! Erases from the index what ended longer ago than it is kept. It is no longer answered anyway.
+
+use super::{Delivery, DeliveryError};
+use crate::domain::relationship::SetId;
+use crate::index::layout::{Generation, Row, RowWrite};
+use crate::journal::SetChange;
+use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
+use crate::register::replay;
+use chrono::NaiveDate;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Agreements that are looked at together, while the set is held.
+const TOGETHER: usize = 1_000;
+/// Between two of these, and between two pieces of the journal, so that others come in.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Agreements of customers that may have rows to erase, with the account to unlink.
+type Closed = BTreeMap<(CustomerKey, AgreementKey), Option<AccountKey>>;
+
+impl Delivery {
+    /// Removes the rows of a set that ended before a day, and counts them. The journal tells which may have. Ends
+    /// early when another whole set takes the place of this one.
+    pub async fn erase_closed(&self, set: SetId, before: NaiveDate) -> Result<u64, DeliveryError> {
+        let journal = self.journal()?;
+        let state = self.index.refresh().await?;
+        let Some(known) = state.sets.get(&set) else {
+            return Ok(0);
+        };
+        let mut erased = 0;
+        for journalled in replay::made_of(&journal, set, known.position)? {
+            let mut changes = journal.changes(journalled.publication())?;
+            loop {
+                let (chunk, rest) = replay::next_chunk(changes).await?;
+                if chunk.is_empty() {
+                    break;
+                }
+                let closed: Vec<_> = closed_in(&chunk, before).into_iter().collect();
+                for together in closed.chunks(TOGETHER) {
+                    erased += self.erase(set, known.generation, together, before).await?;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                tokio::time::sleep(PAUSE).await;
+                changes = rest;
+            }
+        }
+        Ok(erased)
+    }
+
+    async fn erase(
+        &self,
+        set: SetId,
+        generation: Generation,
+        closed: &[((CustomerKey, AgreementKey), Option<AccountKey>)],
+        before: NaiveDate,
+    ) -> Result<u64, DeliveryError> {
+        let _index = self.index_use.mend()?;
+        let _only_publisher = self.locks.lock(set).await;
+        let state = self.index.state();
+        if state.answerable().is_none() || !state.answers(set, generation) {
+            return Ok(0);
+        }
+        let mut customers: Vec<CustomerKey> = closed.iter().map(|((customer, _), _)| *customer).collect();
+        customers.dedup();
+        let rows = self.index.rows_of(set, generation, &customers).await?;
+        let mut deletes = Vec::new();
+        for (customer, rows) in customers.iter().zip(rows) {
+            for (agreement, relationship) in rows {
+                let named = closed.binary_search_by_key(&(*customer, agreement), |(named, _)| *named);
+                let ended = relationship.interval().to().is_some_and(|to| to < before);
+                if let (Ok(at), true) = (named, ended) {
+                    deletes.push(RowWrite::Delete(Row {
+                        customer: *customer,
+                        agreement,
+                        account: closed[at].1,
+                        relationship,
+                    }));
+                }
+            }
+        }
+        let erased = deletes.len() as u64;
+        if erased > 0 {
+            self.index.write(set, generation, deletes, None).await?;
+        }
+        Ok(erased)
+    }
+}
+
+/// The agreements that a change let end before a day. Whatever ended then was let end by one.
+fn closed_in(changes: &[SetChange], before: NaiveDate) -> Closed {
+    let closed = changes.iter().filter_map(|change| {
+        let (to, agreement, account) = match change {
+            SetChange::Put(record) => (
+                record.relationship.interval().to()?,
+                record.agreement.key(),
+                record.agreement.account_key(),
+            ),
+            SetChange::End { identity, to } => {
+                (*to, identity.agreement.key(), identity.agreement.account_key())
+            }
+            SetChange::Deregister { to, .. } => (*to, AgreementKey::CUSTOMER_LEVEL, None),
+            SetChange::Remove(_) | SetChange::Register { .. } => return None,
+        };
+        let customer = change.customer().customer_key();
+        (to < before).then_some(((customer, agreement), account))
+    });
+    closed.collect()
+}
