@@ -23,6 +23,7 @@ use sha2::Sha256;
 use std::fmt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Mutex;
 use zeroize::Zeroizing;
 
 /// Bytes of secret in a key file.
@@ -109,16 +110,43 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// The key of one kind of identifier.
-struct KindKey(Zeroizing<[u8; KEY_BYTES]>);
+/// Ciphers that are kept made: as many as threads seal at a time.
+const MOST_READY: usize = 64;
+
+/// The key of one kind of identifier. Making a cipher of it costs as much as using it, so ciphers are kept.
+struct KindKey {
+    key: Zeroizing<[u8; KEY_BYTES]>,
+    ready: Mutex<Vec<Aes256Siv>>,
+}
 
 impl KindKey {
+    fn new(key: Zeroizing<[u8; KEY_BYTES]>) -> Self {
+        Self {
+            key,
+            ready: Mutex::default(),
+        }
+    }
+
     fn seal(&self, plain: &[u8]) -> Sealed {
-        let key: &[u8; KEY_BYTES] = &self.0;
-        Aes256Siv::new(key.into())
-            .encrypt::<[&[u8]; 0], _>([], plain)
+        self.with_cipher(|cipher| cipher.encrypt::<[&[u8]; 0], _>([], plain))
             .map(|bytes| Sealed(bytes.into()))
             .expect("without associated data AES-SIV has nothing to refuse")
+    }
+
+    /// Nobody waits for a cipher: where others are just taking one, another is made.
+    fn with_cipher<T>(&self, work: impl FnOnce(&mut Aes256Siv) -> T) -> T {
+        let kept = self.ready.try_lock().ok().and_then(|mut ready| ready.pop());
+        let mut cipher = kept.unwrap_or_else(|| {
+            let key: &[u8; KEY_BYTES] = &self.key;
+            Aes256Siv::new(key.into())
+        });
+        let done = work(&mut cipher);
+        if let Ok(mut ready) = self.ready.try_lock()
+            && ready.len() < MOST_READY
+        {
+            ready.push(cipher);
+        }
+        done
     }
 }
 
@@ -227,9 +255,9 @@ impl Pseudonyms {
 
     fn for_use(key: &MasterKey, place: &str) -> Self {
         Self {
-            customers: KindKey(key.derive(&format!("{place}/customer"))),
-            accounts: KindKey(key.derive(&format!("{place}/account"))),
-            agreements: KindKey(key.derive(&format!("{place}/agreement"))),
+            customers: KindKey::new(key.derive(&format!("{place}/customer"))),
+            accounts: KindKey::new(key.derive(&format!("{place}/account"))),
+            agreements: KindKey::new(key.derive(&format!("{place}/agreement"))),
             fingerprint: *key.derive(&format!("{place}/fingerprint")),
         }
     }

@@ -17,15 +17,18 @@ pub fn until_next_day(now: DateTime<Utc>) -> TimeDelta {
 
 /// Parses `YYYY-MM-DD` and nothing else; `None` for any other shape and for days that do not exist.
 pub fn parse_day(text: &str) -> Option<NaiveDate> {
-    let bytes = text.as_bytes();
-    let shaped = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    let day = shaped
-        .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
-        .flatten();
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else {
+        return None;
+    };
+    // By hand: a delivery has millions of days, and a format that is read anew for each took a twentieth of its time.
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0, |number: u32, digit| {
+            let digit = char::from(*digit).to_digit(10)?;
+            Some(number * 10 + digit)
+        })
+    };
+    let year = number(&[y1, y2, y3, y4])?;
+    let day = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, number(&[m1, m2])?, number(&[d1, d2])?);
     // The calendar has no year 0.
     day.filter(|day| day.year() > 0)
 }

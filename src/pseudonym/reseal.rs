@@ -1,8 +1,6 @@
 //! Pseudonyms of one key turned into those of another. What they stand for never leaves here.
 
 use super::{KeyFingerprint, KindKey, Pseudonyms, Sealed, SealedAgreement};
-use aes_siv::KeyInit;
-use aes_siv::siv::Aes256Siv;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -43,7 +41,7 @@ impl Reseal {
 
 impl KindKey {
     fn reseal(&self, sealed: &Sealed, to: &Self) -> Result<Sealed, NotOfThisKey> {
-        let opened = Aes256Siv::new((&*self.0).into()).decrypt::<[&[u8]; 0], _>([], sealed.as_bytes());
+        let opened = self.with_cipher(|cipher| cipher.decrypt::<[&[u8]; 0], _>([], sealed.as_bytes()));
         Ok(to.seal(&Zeroizing::new(opened.map_err(|_| NotOfThisKey)?)))
     }
 }
