@@ -73,7 +73,9 @@ pub async fn apply(
         .sets
         .get(&set)
         .is_some_and(|state| state.key == journal.key());
-    if answers && (generation != current || present.is_none()) {
+    // An index that is being built answers nobody.
+    let built = index.state().marker.is_some();
+    if built && answers && (generation != current || present.is_none()) {
         // Other instances have to learn of the generation before anybody is told that it answers.
         index.settle().await;
     }
