@@ -280,7 +280,7 @@ fn write_configuration(
         "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
          [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[index]\nurl = {index:?}\npseudonym_key_file = {:?}\n\
          [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
-         [identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
+         [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
         path("participants.toml"),
         issuer.name(),
         issuer.jwks_uri(),
