@@ -11,6 +11,10 @@ use crate::register::delivery::Order;
 use actix_web::http::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
 
+/// Greatest `maxRejects`: more lines than any delivery has.
+const MOST_REJECTS: u64 = 1_000_000_000;
+/// Greatest `Delivery-Sequence`: what any reader of JSON holds.
+const GREATEST_SEQUENCE: u64 = i64::MAX as u64;
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_KEY_BYTES: usize = 200;
 
@@ -30,8 +34,8 @@ pub fn read_order<O: BankOperation>(
     let set = read_set(bank, &mut reader, &mut faults);
     let max_rejects = match reader.parameter("maxRejects").as_deref().map(str::parse) {
         None => 0,
-        Some(Ok(number)) => number,
-        Some(Err(_)) => fault(&mut faults, "maxRejects", "must be a number, 0 or more"),
+        Some(Ok(number @ 0..=MOST_REJECTS)) => number,
+        Some(_) => fault(&mut faults, "maxRejects", "must be a number from 0 to 1000000000"),
     };
     let confirm_shrink = flag(&mut reader, "confirmShrink", &mut faults);
     let headers = bank.request().headers();
@@ -107,7 +111,8 @@ fn read_key(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<[u8; 32]> {
 fn read_sequence(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<u64> {
     let mut sequences = headers.get_all("Delivery-Sequence");
     let number = sequences.next()?.to_str().ok().and_then(|text| text.parse().ok());
-    match number.filter(|number| *number > 0 && sequences.next().is_none()) {
+    let fits = |number: &u64| (1..=GREATEST_SEQUENCE).contains(number);
+    match number.filter(|number| fits(number) && sequences.next().is_none()) {
         Some(number) => Some(number),
         None => fault(faults, "Delivery-Sequence", "must be a number from 1 on, once"),
     }

@@ -155,7 +155,7 @@ pub struct RegisterParameter {
 #[into_params(parameter_in = Query)]
 pub struct WholeSetParameters {
     /// Bad lines in spite of which the delivery is published; default 0.
-    #[param(rename = "maxRejects", nullable = false)]
+    #[param(rename = "maxRejects", maximum = 1000000000, nullable = false)]
     pub max_rejects: Option<u64>,
     /// `true`: the set may have less than half as many running records as stand now.
     #[param(rename = "confirmShrink", nullable = false)]
@@ -166,7 +166,7 @@ pub struct WholeSetParameters {
 #[into_params(parameter_in = Query)]
 pub struct MaxRejectsParameter {
     /// Bad lines in spite of which the delivery is published; default 0.
-    #[param(rename = "maxRejects", nullable = false)]
+    #[param(rename = "maxRejects", maximum = 1000000000, nullable = false)]
     pub max_rejects: Option<u64>,
 }
 
@@ -210,7 +210,12 @@ pub struct DeliveryHeaders {
 #[into_params(parameter_in = Header)]
 pub struct SequenceHeader {
     /// The bank's number of this delivery, from 1; a gap or repeat is 409.
-    #[param(rename = "Delivery-Sequence", minimum = 1, nullable = false)]
+    #[param(
+        rename = "Delivery-Sequence",
+        minimum = 1,
+        maximum = 9223372036854775807_i64,
+        nullable = false
+    )]
     pub delivery_sequence: Option<u64>,
 }
 
