@@ -28,6 +28,7 @@ use aws_lc_rs::hmac;
 use directory::Directory;
 use format::{FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Sealer, intact_entry};
 use std::{
+    collections::VecDeque,
     fmt,
     fs::File,
     os::unix::fs::FileExt,
@@ -253,13 +254,7 @@ impl Chain {
     /// # Errors
     /// See [`AppendError`]. After a failure of the disk the next append tries again.
     pub async fn append(&self, payload: Vec<u8>) -> Result<Appended, AppendError> {
-        let limit = self.options.max_entry_bytes;
-        if payload.len() > limit as usize {
-            return Err(AppendError::TooLarge {
-                bytes: payload.len(),
-                limit,
-            });
-        }
+        self.check_size(&payload)?;
         let (answer, answered) = oneshot::channel();
         let append = async {
             self.queue
@@ -271,6 +266,44 @@ impl Chain {
         timeout(self.options.append_timeout, append)
             .await
             .unwrap_or(Err(AppendError::TimedOut))
+    }
+
+    /// Appends entries one behind the other, in one go. Those that fail, or are dropped, may or may not be in the
+    /// chain, but none without those before it.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn append_all(&self, payloads: Vec<Vec<u8>>) -> Result<Vec<Appended>, AppendError> {
+        let append = async {
+            let mut answers = Answers(VecDeque::with_capacity(payloads.len()));
+            for payload in payloads {
+                self.check_size(&payload)?;
+                let (answer, answered) = oneshot::channel();
+                let queued = self.queue.send(Command::Append { payload, answer }).await;
+                queued.map_err(|_| AppendError::Closed)?;
+                answers.0.push_back(answered);
+            }
+            let mut appended = Vec::with_capacity(answers.0.len());
+            while let Some(answered) = answers.0.front_mut() {
+                appended.push(answered.await.unwrap_or(Err(AppendError::Closed))?);
+                answers.0.pop_front();
+            }
+            Ok(appended)
+        };
+        timeout(self.options.append_timeout, append)
+            .await
+            .unwrap_or(Err(AppendError::TimedOut))
+    }
+
+    fn check_size(&self, payload: &[u8]) -> Result<(), AppendError> {
+        let limit = self.options.max_entry_bytes;
+        if payload.len() > limit as usize {
+            return Err(AppendError::TooLarge {
+                bytes: payload.len(),
+                limit,
+            });
+        }
+        Ok(())
     }
 
     /// The last durable entry. Cheap; to be kept where an outside party can compare it.
@@ -361,5 +394,15 @@ impl Chain {
         // It has nothing left to do; a panic of it would have been noticed above.
         let _ = thread.map(JoinHandle::join);
         Ok(finished?)
+    }
+}
+
+/// What entries appended in one go wait for. The writer leaves out entries that nobody waits for any longer: they are
+/// let go from the last to the first, so that it never leaves one out and takes the next.
+struct Answers(VecDeque<oneshot::Receiver<Result<Appended, AppendError>>>);
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        while self.0.pop_back().is_some() {}
     }
 }

@@ -69,11 +69,10 @@ impl Journal {
         };
         let entries = tokio::task::spawn_blocking(read).await;
         let entries = entries.map_err(|_| JournalError::Panicked)??;
-        // They are queued in this order and share their flushes.
         let encoded = entries.iter().map(Entry::encode).collect::<Result<Vec<_>, _>>()?;
-        let appends = encoded.into_iter().map(|bytes| self.chain.append(bytes));
-        for (entry, appended) in entries.iter().zip(futures_util::future::join_all(appends).await) {
-            self.note(entry, appended?.locator)?;
+        let appended = self.chain.append_all(encoded).await?;
+        for (entry, appended) in entries.iter().zip(appended) {
+            self.note(entry, appended.locator)?;
             if let Entry::LetGo(deliveries) = entry {
                 self.remove_bodies(deliveries)?;
             }

@@ -286,3 +286,24 @@ async fn what_the_original_let_go_before_or_meanwhile_is_let_go_in_the_copy() {
     let last = copy.published_at(kar(0), 3).unwrap();
     assert_eq!(read_changes(&copy, &last).unwrap().len(), 2_000);
 }
+
+/// More entries at a time than a task may handle at a stretch: they stay in their order all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_entries_of_a_set_are_copied_in_order() {
+    let (directory, original) = new_journal().await;
+    for number in 0..400 {
+        publish(&original, kfr(0), Kind::Calls, &[register(number, 0, 3)]).await;
+    }
+    let original = Arc::new(original);
+    let place = directory.path().join("copy");
+    let copy = open_copy(&place, &original).await.unwrap();
+    let copying = (Arc::clone(&copy), Arc::clone(&original));
+    tokio::spawn(async move { copy_to_the_end(&copying.0, &copying.1).await })
+        .await
+        .unwrap();
+    assert_eq!((copy.entries(), copy.position(kfr(0))), (401, 400));
+    copy.close().await;
+    drop(copy);
+    let again = open_with(&place, &next_head_key(), pseudonyms(NEXT_SECRET).fingerprint()).await;
+    assert_eq!(again.unwrap().position(kfr(0)), 400);
+}

@@ -43,7 +43,7 @@ async fn replaced_sets_go_and_everything_else_works_without_them() {
             put(&service, year).await;
         }
         service.wait_until(|| bodies(&service) == 1).await;
-        assert!(service.log().contains("let go"));
+        service.wait_until(|| service.log().contains("let go")).await;
         let customer = people().nth(2_999).unwrap();
         assert!(service.is_listed_on(&customer, "2019-06-01").await);
         assert!(!service.is_listed_on(&customer, "2018-06-01").await);
