@@ -271,9 +271,11 @@ impl Catalogue {
         let is_whole = self
             .at(set, position)
             .is_some_and(|l| matches!(l.kind, Kind::WholeSet { .. }));
-        let in_force = self.lineage(set, self.listed(set).len() as u64).whole_set;
-        match in_force {
-            Some(whole) if is_whole && whole != position => ReceiptState::Superseded,
+        if !is_whole {
+            return ReceiptState::Published;
+        }
+        match self.lineage(set, self.listed(set).len() as u64).whole_set {
+            Some(whole) if whole != position => ReceiptState::Superseded,
             _ => ReceiptState::Published,
         }
     }

@@ -7,6 +7,7 @@ use crate::audit::Recorder;
 use crate::register::delivery::Delivery;
 use crate::register::participants;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +122,9 @@ pub(super) async fn keep_usage(audit: PathBuf, limits: Arc<Limits>, end: Cancell
             () = tokio::time::sleep(USAGE_EVERY) => false,
             () = end.cancelled() => true,
         };
-        if let Err(cause) = write_usage(&audit, &limits) {
+        let (directory, limits) = (audit.clone(), Arc::clone(&limits));
+        let written = tokio::task::spawn_blocking(move || write_usage(&directory, &limits)).await;
+        if let Err(cause) = written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
             tracing::warn!(%cause, "the counts of consumers' days cannot be kept");
         }
         if ended {
@@ -131,8 +134,9 @@ pub(super) async fn keep_usage(audit: PathBuf, limits: Arc<Limits>, end: Cancell
 }
 
 fn write_usage(audit: &Path, limits: &Limits) -> std::io::Result<()> {
+    let counted = serde_json::to_vec(&limits.history())?;
     let mut file = tempfile::NamedTempFile::new_in(audit)?;
-    serde_json::to_writer(&mut file, &limits.history())?;
+    file.write_all(&counted)?;
     file.persist(audit.join(USAGE_FILE))
         .map(|_| ())
         .map_err(|refused| refused.error)

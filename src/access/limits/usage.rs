@@ -4,7 +4,7 @@ use super::LimitSettings;
 use crate::domain::identifiers::OrganizationNumber;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use uuid::Uuid;
 
 /// Days that make up the usual range.
@@ -39,8 +39,8 @@ pub struct DayCounts {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct CountedDay {
     day: NaiveDate,
-    customers: BTreeSet<u64>,
-    cases: BTreeSet<Uuid>,
+    customers: HashSet<u64>,
+    cases: HashSet<Uuid>,
 }
 
 /// One consumer's days.
@@ -90,8 +90,8 @@ impl Usage {
         } = days.last;
         Self {
             today: day,
-            customers: customers.into_iter().collect(),
-            cases: cases.into_iter().collect(),
+            customers,
+            cases,
             former: days.former,
         }
     }
@@ -166,8 +166,9 @@ impl Usage {
             former: self.former.clone(),
             last: CountedDay {
                 day: self.today,
-                customers: self.customers.iter().copied().collect(),
-                cases: self.cases.iter().copied().collect(),
+                // Copied as they stand: lookups of the consumer wait meanwhile.
+                customers: self.customers.clone(),
+                cases: self.cases.clone(),
             },
         }
     }

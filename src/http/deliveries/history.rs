@@ -69,19 +69,19 @@ pub async fn list(bank: AdmittedBank<ListDeliveries>, delivery: Data<Delivery>) 
     };
     let outcome = match faults_of(reader, faults) {
         Err(refusal) => Err(refusal),
-        Ok(()) => page(&bank, &delivery, limit, before),
+        Ok(()) => page(&bank, &delivery, limit, before).await,
     };
     bank.conclude(None, outcome, |page| HttpResponse::Ok().json(page))
         .await
 }
 
-fn page(
+async fn page(
     bank: &AdmittedBank<ListDeliveries>,
     delivery: &Delivery,
     limit: usize,
     before: Option<Uuid>,
 ) -> Result<DeliveriesBody, BankRefusal> {
-    let (receipts, next_before) = delivery.receipts(bank.bank(), limit, before)?;
+    let (receipts, next_before) = delivery.receipts(bank.bank(), limit, before).await?;
     Ok(DeliveriesBody {
         deliveries: receipts.iter().map(Into::into).collect(),
         next_before,

@@ -8,8 +8,21 @@ use crate::journal::{Receipt, ReceiptState};
 use uuid::Uuid;
 
 impl Delivery {
-    /// Up to `limit` receipts, newest first, of deliveries begun before one; and where the next page begins.
-    pub fn receipts(
+    /// Up to `limit` receipts, newest first, of deliveries begun before one; and where the next page begins. Each
+    /// is read from the disk, so this is not done on a thread that lookups wait for.
+    pub async fn receipts(
+        &self,
+        bank: &BankCaller,
+        limit: usize,
+        before: Option<Uuid>,
+    ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
+        let (delivery, bank) = (self.clone(), bank.clone());
+        tokio::task::spawn_blocking(move || delivery.read_receipts(&bank, limit, before))
+            .await
+            .map_err(|_| DeliveryError::Panicked)?
+    }
+
+    fn read_receipts(
         &self,
         bank: &BankCaller,
         limit: usize,
