@@ -137,8 +137,32 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     );
     describe_deliveries();
     describe_operation();
+    begin_at_zero();
     metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// A rate cannot see the first event of a counter that begins with it.
+fn begin_at_zero() {
+    for operation in ["customerRelationships", "accountServicingProvider"] {
+        metrics::counter!("kundeforhold_index_errors_total", "operation" => operation).absolute(0);
+    }
+    for reason in [
+        "authentication",
+        "system_user",
+        "scope",
+        "bank",
+        "terms",
+        "rate",
+        "daily_customers",
+    ] {
+        metrics::counter!("kundeforhold_refusals_total", "reason" => reason).absolute(0);
+    }
+    for file in ["participants", "terms", "tls"] {
+        metrics::gauge!("kundeforhold_file_refused", "file" => file).set(0.0);
+    }
+    metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
+    metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
 }
 
 fn describe_operation() {
