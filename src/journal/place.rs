@@ -64,14 +64,24 @@ impl JournalPlace {
         Ok(journal)
     }
 
-    /// Opens the copy of the journal in force under the next key, or begins it.
+    /// Opens the copy of the journal in force under the next key, or begins it. One that is damaged is removed, so
+    /// that the next attempt begins it anew.
     pub async fn open_copy(
         &self,
         next: &JournalKey,
         reseal: &Reseal,
         original: &Journal,
     ) -> Result<Journal, JournalError> {
-        Journal::open_copy(&self.of(next.fingerprint()), &next.head_key, reseal, original).await
+        let directory = self.of(next.fingerprint());
+        let opened = Journal::open_copy(&directory, &next.head_key, reseal, original).await;
+        if let Err(cause) = &opened
+            && cause.is_damage()
+            && self.current()? != Some(next.fingerprint())
+        {
+            tracing::warn!(%cause, "the copy under the next pseudonym key is damaged, and begun anew");
+            std::fs::remove_dir_all(&directory).map_err(|cause| self.failed(cause))?;
+        }
+        opened
     }
 
     /// Writes the journal in force to `out`, proved; see [`back_up`].
