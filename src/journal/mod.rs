@@ -79,28 +79,6 @@ pub enum JournalError {
     Panicked,
 }
 
-impl JournalError {
-    /// Whether what is stored is not what was to be stored, rather than out of reach for now.
-    fn is_damage(&self) -> bool {
-        match self {
-            Self::Open(OpenError::Corrupt(_))
-            | Self::Read(ReadError::Corrupt(_))
-            | Self::Corrupt(_)
-            | Self::OtherJournal
-            | Self::OtherKey => true,
-            Self::Open(OpenError::Io(_) | OpenError::InUse(_))
-            | Self::Read(ReadError::Io(_))
-            | Self::Append(_)
-            | Self::Io(_)
-            | Self::Directory { .. }
-            | Self::LetGo(_)
-            | Self::Pseudonym(_)
-            | Self::Replaced
-            | Self::Panicked => false,
-        }
-    }
-}
-
 /// Proof that a publication is durable. Only the journal makes it; switching the index and
 /// acknowledging a delivery take it.
 #[derive(Debug, Clone)]

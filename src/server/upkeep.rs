@@ -27,13 +27,13 @@ pub(super) struct WatchedFile {
 
 /// What a file is put in force for.
 enum Governed {
-    Participants(Delivery),
+    Participants(Box<Delivery>),
     Terms(TermsInForce),
 }
 
 impl WatchedFile {
     pub(super) fn participants(path: &Path, delivery: Delivery) -> Self {
-        Self::new(path, Governed::Participants(delivery))
+        Self::new(path, Governed::Participants(Box::new(delivery)))
     }
 
     pub(super) fn terms(path: &Path, terms: TermsInForce) -> Self {

@@ -4,6 +4,7 @@ use crate::bench::{
     Follower, PSEUDONYMS, agreement, customer, day, deregister, head_key, kfr, leave_out_closed, new_journal,
     open, publish, publish_file, publish_whole, put, read_changes, register, relationship,
 };
+use crate::copy::{copy_to_the_end, open_copy};
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::journal::{
@@ -167,6 +168,34 @@ async fn what_was_written_again_is_backed_up_restored_and_let_go() {
         Err(JournalError::LetGo(_))
     ));
     assert_eq!(leave_out_closed(&journal, kfr(0), day(50)).await, 0);
+}
+
+#[tokio::test]
+async fn a_copy_under_another_key_is_written_again_too_and_never_meanwhile() {
+    let (_directory, journal, _) = with_set().await;
+    let place = tempfile::tempdir().unwrap();
+    let copy = open_copy(place.path(), &journal).await.unwrap();
+    copy_to_the_end(&copy, &journal).await;
+    let state = journal.kept_states(kfr(0), DateTime::UNIX_EPOCH)[0];
+    let new = without_closed(&journal, kfr(0), state, day(6), &mut || Ok(())).unwrap();
+    assert!(
+        !journal.put_rewritten(new.unwrap()).await.unwrap(),
+        "it is being copied"
+    );
+    copy.close().await;
+    drop(copy);
+    for before in [6, 21] {
+        assert_eq!(leave_out_closed(&journal, kfr(0), day(before)).await, 1);
+    }
+    let copy = open_copy(place.path(), &journal).await.unwrap();
+    assert_eq!(count(&copy, &copy.published_at(kfr(0), 1).unwrap()), 30);
+    copy_to_the_end(&copy, &journal).await;
+    let copied = copy.published_at(kfr(0), 1).unwrap();
+    assert_eq!((count(&copy, &copied), bodies(place.path())), (10, 1));
+    copy.close().await;
+    drop(copy);
+    let copy = open_copy(place.path(), &journal).await.unwrap();
+    assert_eq!((count(&copy, &copied), bodies(place.path())), (10, 1));
 }
 
 /// Half done is not done, or done at the next start.

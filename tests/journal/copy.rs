@@ -20,23 +20,23 @@ use uuid::Uuid;
 
 const NEXT_SECRET: u8 = 77;
 
-fn reseal() -> Reseal {
+pub fn reseal() -> Reseal {
     Reseal {
         from: Arc::new(pseudonyms(5)),
         to: Arc::new(pseudonyms(NEXT_SECRET)),
     }
 }
 
-fn next_head_key() -> HeadKey {
+pub fn next_head_key() -> HeadKey {
     HeadKey::new([8; 32])
 }
 
-async fn open_copy(directory: &Path, original: &Journal) -> Result<Arc<Journal>, JournalError> {
+pub async fn open_copy(directory: &Path, original: &Journal) -> Result<Arc<Journal>, JournalError> {
     let copy = Journal::open_copy(directory, &next_head_key(), &reseal(), original).await;
     copy.map(Arc::new)
 }
 
-async fn copy_to_the_end(copy: &Arc<Journal>, original: &Arc<Journal>) {
+pub async fn copy_to_the_end(copy: &Arc<Journal>, original: &Arc<Journal>) {
     while copy.copy_on(original, &reseal()).await.unwrap().entries > 0 {}
 }
 

@@ -2,13 +2,14 @@
 //! one that fell behind and caught up, one built anew and a naive model all hold the same.
 
 use crate::bench::{
-    Follower, day, deregister, kar, kfr, leave_out_closed, new_journal, open, publish, publish_file, put,
-    register, relationship,
+    Follower, day, deregister, kar, kfr, leave_out_closed, new_journal, open, open_with, publish,
+    publish_file, put, register, relationship,
 };
+use crate::copy::{copy_to_the_end, next_head_key, open_copy};
 use chrono::NaiveDate;
 use kundeforhold::domain::relationship::{Interval, Relationship, Role, SetId};
 use kundeforhold::index::ScannedRow;
-use kundeforhold::journal::{Journal, Kind, SealedIdentity, SetChange};
+use kundeforhold::journal::{Journal, Kind, SealedIdentity, SetChange, back_up, restore};
 use kundeforhold::pseudonym::{CustomerKey, SealedAgreement};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -289,6 +290,24 @@ async fn kept_rows(follower: &Follower, kept_from: NaiveDate) -> Vec<String> {
     rows
 }
 
+/// The same whatever the key.
+async fn kept_relationships(follower: &Follower, kept_from: NaiveDate) -> Vec<(SetId, Relationship)> {
+    follower.index.refresh().await.unwrap();
+    let state = follower.index.state();
+    let mut rows = Vec::new();
+    let mut visit = |row: ScannedRow| {
+        if let ScannedRow::Relationship(_, row) = row
+            && is_kept(&row.relationship, kept_from)
+            && state.answers(row.set, row.generation)
+        {
+            rows.push((row.set, row.relationship));
+        }
+    };
+    follower.index.scan(&mut visit).await.unwrap();
+    rows.sort();
+    rows
+}
+
 /// What a follower holds of all sets in force, in the model's terms.
 async fn standing(follower: &Follower, set: SetId) -> Vec<Relationship> {
     let mut all = Vec::new();
@@ -365,12 +384,33 @@ async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<(bool, usize)
         }
     }
     compare(&journal, &[&kept_up, &behind], &sets, &models, kept_from).await?;
+    if rewritten > 0 {
+        assert_copied(&journal, kept_from).await?;
+    }
     // The same when it is opened again.
     journal.close().await;
     drop(journal);
     let journal = open(directory.path()).await.unwrap();
     compare(&journal, &[&kept_up, &behind], &sets, &models, kept_from).await?;
     Ok((carried, rewritten))
+}
+
+/// A copy under another key, and one that went through a backup, make the same.
+async fn assert_copied(journal: &Arc<Journal>, kept_from: NaiveDate) -> Result<(), TestCaseError> {
+    let expected = kept_relationships(&Follower::built_from(journal).await, kept_from).await;
+    let place = tempfile::tempdir().unwrap();
+    let (from, restored) = (place.path().join("copy"), place.path().join("restored"));
+    let copy = open_copy(&from, journal).await.unwrap();
+    copy_to_the_end(&copy, journal).await;
+    let (mut backup, key) = (Vec::new(), copy.key());
+    back_up(&from, &next_head_key(), key, &mut backup, &mut |_, _| {}).unwrap();
+    restore(&*backup, &restored, &next_head_key(), key, &mut |_, _| {}).unwrap();
+    let restored = open_with(&restored, &next_head_key(), key).await.unwrap();
+    for copy in [&*copy, &restored] {
+        let found = kept_relationships(&Follower::built_from(copy).await, kept_from).await;
+        prop_assert_eq!(found, expected.clone(), "copied");
+    }
+    Ok(())
 }
 
 async fn compare(

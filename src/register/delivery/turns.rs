@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Tells how many are taken.
+const TAKEN: &str = "kundeforhold_delivery_turns";
+
 /// Bounds of what is taken at once.
 #[derive(Debug, Clone, Copy)]
 pub struct TurnBounds {
@@ -72,7 +75,10 @@ impl Turns {
     pub async fn take(&self) -> Result<Turn, Busy> {
         let free = Arc::clone(&self.free).acquire_owned();
         match tokio::time::timeout(self.bounds.wait, free).await {
-            Ok(Ok(_turn)) => Ok(Turn { _turn, _batch: None }),
+            Ok(Ok(_turn)) => {
+                metrics::gauge!(TAKEN).increment(1.0);
+                Ok(Turn { _turn, _batch: None })
+            }
             Ok(Err(_)) | Err(_) => Err(Busy::All),
         }
     }
@@ -88,6 +94,12 @@ impl Batches {
         *under_way += 1;
         let all = self.clone();
         Ok(Batch { all, bank })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        metrics::gauge!(TAKEN).decrement(1.0);
     }
 }
 

@@ -44,6 +44,14 @@ async fn batch(service: &Service, bank: &str, customer: &str) -> Response {
     service.kfr_batch(bank, customer).send().await.unwrap()
 }
 
+/// Waits until so many deliveries are under way.
+async fn turns_taken(service: &Service, count: usize) {
+    let told = format!("kundeforhold_delivery_turns {count}\n");
+    service
+        .wait_until_metrics(|metrics| metrics.contains(&told))
+        .await;
+}
+
 /// Sends batches until one is told to come again.
 async fn refused_batch(service: &Service, bank: &str, customer: &str, status: u16) -> Response {
     let started = Instant::now();
@@ -65,6 +73,7 @@ async fn a_bank_that_trickles_batches_holds_up_nobody_but_itself() {
         for customer in &who[..4] {
             trickles.push(Trickle::begin(&service, GRANSKAUEN, customer).await);
         }
+        turns_taken(&service, 4).await;
         let refused = refused_batch(&service, GRANSKAUEN, &who[4], 429).await;
         assert!(refused.headers().contains_key("Retry-After"), "{engine:?}");
         assert_eq!(code_of(refused, 429).await, "KFR-015", "{engine:?}");
@@ -100,6 +109,7 @@ async fn a_client_that_goes_away_gives_up_its_turn() {
     for customer in &who[..4] {
         trickles.push(Trickle::begin(&service, GRANSKAUEN, customer).await);
     }
+    turns_taken(&service, 4).await;
     refused_batch(&service, GRANSKAUEN, &who[4], 429).await;
     trickles.iter().for_each(|trickle| trickle.sending.abort());
     refused_batch(&service, GRANSKAUEN, &who[4], 201).await;
@@ -118,6 +128,7 @@ async fn a_delivery_sent_again_and_again_takes_turns_of_its_bank_only() {
     let (pieces, body) = streamed();
     let repeated = tokio::spawn(keyed(body).send());
     pieces.send(Ok(owners(&who[..1]))).await.unwrap();
+    turns_taken(&service, 1).await;
     let started = Instant::now();
     while super::send(keyed(owners(&who[..1]).into())).await.0 != 429 {
         assert!(started.elapsed() < Duration::from_secs(20));
@@ -139,6 +150,7 @@ async fn when_all_turns_are_taken_a_delivery_is_told_to_come_again() {
     let trickle = Trickle::begin(&service, GRANSKAUEN, &who[1]).await;
     let other = Running::begin(&service, Method::PUT, BLABAERLIA, "relationships").await;
 
+    turns_taken(&service, 4).await;
     let refused = refused_batch(&service, RYPA, &who[2], 503).await;
     assert!(refused.headers().contains_key("Retry-After"));
     let asked = Instant::now();
