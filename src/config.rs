@@ -153,6 +153,9 @@ pub struct DeliverySettings {
     pub idempotency_days: u32,
     pub rollback_days: u32,
     pub min_free_megabytes: u64,
+    pub max_at_once: usize,
+    pub max_batches_per_bank: usize,
+    pub turn_seconds: u64,
     pub pause_seconds: u64,
     pub publish_timeout_seconds: u64,
 }
@@ -258,6 +261,7 @@ impl Settings {
             maskinporten.jwks_uri = injected("MASKINPORTEN_JWKS_URI");
             maskinporten.well_known_url = injected("MASKINPORTEN_WELL_KNOWN_URL");
         }
+        settings.delivery.check_turns()?;
         Ok(settings)
     }
 
@@ -286,6 +290,23 @@ impl Settings {
     /// `None`: this instance takes no deliveries.
     pub fn journal_directory(&self) -> Option<&Path> {
         Some(self.journal.directory.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+impl DeliverySettings {
+    /// A bank can have a V2 delivery a register, and its batches; that must leave turns for others.
+    fn check_turns(&self) -> Result<(), ConfigError> {
+        let of_one_bank = self.max_batches_per_bank.saturating_add(2);
+        if of_one_bank < self.max_at_once && self.max_batches_per_bank > 0 {
+            return Ok(());
+        }
+        let reason = format!(
+            "must be above what one bank can have at once, {of_one_bank}, and banks may have a batch"
+        );
+        Err(ConfigError::Value {
+            key: "delivery.max_at_once",
+            reason,
+        })
     }
 }
 

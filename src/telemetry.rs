@@ -226,6 +226,10 @@ fn describe_deliveries() {
         "V2 deliveries that are being taken now"
     );
     metrics::describe_gauge!(
+        "kundeforhold_delivery_turns",
+        "Turns of deliveries that are taken, of delivery.max_at_once; batches and repeated deliveries count"
+    );
+    metrics::describe_gauge!(
         "kundeforhold_journal_bytes",
         metrics::Unit::Bytes,
         "Room that the journal takes on its disk"

@@ -142,6 +142,7 @@ fn take_block(
 fn refused<O: BankOperation>(bank: &AdmittedBank<O>, refusal: DeliveryRefusal) -> BankRefusal {
     match refusal {
         DeliveryRefusal::Conflict(conflict) => BankRefusal::Conflict(conflict),
+        DeliveryRefusal::Busy(busy) => BankRefusal::Busy(busy),
         DeliveryRefusal::Failed(cause) => BankRefusal::Failed(cause),
         DeliveryRefusal::Rejected(receipt) => {
             let correlation = arrival_of(bank.request()).correlation;

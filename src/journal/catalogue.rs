@@ -84,6 +84,10 @@ impl Catalogue {
                 self.bodies.let_go(deliveries);
                 Ok(())
             }
+            Entry::Rewritten(rewritten) => {
+                self.bodies.rewritten(rewritten);
+                Ok(())
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod lock;
 mod place;
 mod receipt;
 mod restore;
+mod rewriting;
 
 pub use backup::{BackedUp, BackupError, back_up};
 pub use body::{Body, BodyWriter, Changes};
@@ -30,6 +31,7 @@ pub use in_force::JournalInForce;
 pub use place::{JournalKey, JournalPlace};
 pub use receipt::{Receipt, ReceiptState};
 pub use restore::restore;
+pub use rewriting::{KeptState, NewBody, Rewriting};
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
@@ -37,10 +39,9 @@ use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
 use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use entry::{Begun, Ended, Entry};
-use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -106,6 +107,9 @@ pub struct Journal {
     bodies: PathBuf,
     birth: Birth,
     catalogue: RwLock<Catalogue>,
+    /// Held by each copy under another pseudonym key.
+    copies: Arc<()>,
+    copy_of: Option<Arc<()>>,
 }
 
 impl Journal {
@@ -167,7 +171,11 @@ impl Journal {
                         rekeyings: *rekeyings,
                     });
                 }
-                Entry::Published(_) | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {}
+                Entry::Published(_)
+                | Entry::Begun(_)
+                | Entry::Ended(_)
+                | Entry::LetGo(_)
+                | Entry::Rewritten(_) => {}
             }
             catalogue.note(&entry, found.locator)?;
         }
@@ -183,6 +191,8 @@ impl Journal {
             bodies,
             birth,
             catalogue: RwLock::new(catalogue),
+            copies: Arc::default(),
+            copy_of: None,
         })
     }
 
@@ -219,6 +229,11 @@ impl Journal {
     /// Where the changes of a coming delivery are written.
     pub fn begin_body(&self, delivery: Uuid) -> BodyWriter {
         BodyWriter::new(&self.bodies, delivery, INLINE_BODY_BYTES)
+    }
+
+    /// The same for one that is a file of this name, however small it is.
+    pub fn begin_body_in_file(&self, name: Uuid) -> Result<BodyWriter, JournalError> {
+        BodyWriter::in_file(&self.bodies, name)
     }
 
     /// Where a delivery may leave what it cannot hold in memory: nothing there outlives the process.
@@ -302,24 +317,8 @@ impl Journal {
 
     /// The publications of a set after a position, oldest first.
     pub fn published_after(&self, set: SetId, position: u64) -> Result<Vec<Journalled>, JournalError> {
-        self.published_in(set, position + 1..=u64::MAX)
-    }
-
-    /// The publications of a set with positions in a span, oldest first. Others are not read.
-    pub fn published_in(
-        &self,
-        set: SetId,
-        positions: RangeInclusive<u64>,
-    ) -> Result<Vec<Journalled>, JournalError> {
-        let later: Vec<Locator> = {
-            let catalogue = self.catalogue();
-            let listed = catalogue.listed(set).iter();
-            listed
-                .filter(|listed| positions.contains(&listed.position))
-                .map(|listed| listed.locator)
-                .collect()
-        };
-        later.into_iter().map(|locator| self.read(locator)).collect()
+        let later = position + 1..=self.position(set);
+        later.map(|position| self.published_at(set, position)).collect()
     }
 
     /// One publication of a set.
@@ -331,9 +330,11 @@ impl Journal {
     fn read(&self, locator: Locator) -> Result<Journalled, JournalError> {
         match self.read_entry(locator)? {
             Entry::Published(publication) => Ok(Journalled { publication }),
-            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {
-                Err(JournalError::Corrupt("publication"))
-            }
+            Entry::Born { .. }
+            | Entry::Begun(_)
+            | Entry::Ended(_)
+            | Entry::LetGo(_)
+            | Entry::Rewritten(_) => Err(JournalError::Corrupt("publication")),
         }
     }
 
@@ -388,12 +389,20 @@ impl Journal {
     /// but an error.
     pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
         let delivery = publication.delivery_id;
-        let opened = Changes::open(&publication.body, &body::body_path(&self.bodies, delivery));
-        // Asked afterwards, since it may have gone this moment.
-        if self.is_let_go(delivery) {
-            return Err(JournalError::LetGo(delivery));
+        loop {
+            let file = self.catalogue().bodies.file_of(delivery);
+            let opened = match file {
+                Some(file) => Changes::open(&file.body(), &body::body_path(&self.bodies, file.name)),
+                None => Changes::open(&publication.body, &body::body_path(&self.bodies, delivery)),
+            };
+            // Asked afterwards, since it may have gone, or been written again, this moment.
+            if self.is_let_go(delivery) {
+                return Err(JournalError::LetGo(delivery));
+            }
+            if file == self.catalogue().bodies.file_of(delivery) {
+                return opened;
+            }
         }
-        opened
     }
 
     /// Flushes and ends the writer.

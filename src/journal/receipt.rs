@@ -89,9 +89,10 @@ impl Journal {
                 Ok(Some(Receipt { state, ..published }))
             }
             super::Entry::Ended(ended) => Ok(Some(receipt.ended(ended))),
-            super::Entry::Born { .. } | super::Entry::Begun(_) | super::Entry::LetGo(_) => {
-                Err(JournalError::Corrupt("receipt"))
-            }
+            super::Entry::Born { .. }
+            | super::Entry::Begun(_)
+            | super::Entry::LetGo(_)
+            | super::Entry::Rewritten(_) => Err(JournalError::Corrupt("receipt")),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! From the journal to the index: the one way rows come to be, whether a delivery has just been published,
 //! the index is behind, or it is built anew.
 
+mod closed;
 mod resolution;
 
+pub use closed::without_closed;
 pub use resolution::{Effect, Resolution};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
@@ -98,19 +100,21 @@ async fn load(
     };
     let (whole, later) = parts_of(journal, set, position)?;
     let load = begin_load(index, set, generation, whole.as_ref()).await?;
-    for changes in &later {
-        let changes = journal.changes(changes.publication())?;
-        remove_what_is_changed(index, set, generation, changes).await?;
+    for at in &later {
+        remove_what_is_changed(index, set, generation, changes_at(journal, set, *at)?).await?;
     }
     match &whole {
         Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
         None => load.finish().await?,
     }
-    for changes in &later {
-        let changes = journal.changes(changes.publication())?;
-        write_changes(index, set, generation, changes).await?;
+    for at in &later {
+        write_changes(index, set, generation, changes_at(journal, set, *at)?).await?;
     }
     Ok(())
+}
+
+fn changes_at(journal: &Journal, set: SetId, position: u64) -> Result<Changes, JournalError> {
+    journal.changes(journal.published_at(set, position)?.publication())
 }
 
 async fn begin_load(
@@ -143,43 +147,23 @@ async fn load_records(mut load: Load, records: Changes) -> Result<(), ReplayErro
     Ok(load.finish().await?)
 }
 
-/// What a set is made of at a position: a whole set, and what changed it, oldest first. KFR calls carried into
-/// the whole set are among the changes; another whole set published meanwhile is replaced like all before it.
+/// What a set is made of at a position: a whole set, and the positions of what changed it, oldest first. KFR calls
+/// carried into the whole set are among the changes; another whole set published meanwhile is replaced like all
+/// before it.
 fn parts_of(
     journal: &Journal,
     set: SetId,
     position: u64,
-) -> Result<(Option<Journalled>, Vec<Journalled>), ReplayError> {
-    let lineage = journal.lineage(set, position);
-    let whole = lineage
-        .whole_set
-        .map(|at| journal.published_at(set, at))
-        .transpose()?;
-    let mut changes = Vec::new();
-    if let Some(publication) = whole.as_ref().map(Journalled::publication)
-        && let Kind::WholeSet { carries_after } = publication.kind
-    {
-        let carried = journal.published_in(set, carries_after + 1..=publication.position - 1)?;
-        changes.extend(
-            carried
-                .into_iter()
-                .filter(|carried| carried.publication().kind == Kind::Calls),
-        );
+) -> Result<(Option<Journalled>, Vec<u64>), JournalError> {
+    let mut parts = journal.made_of(set, position);
+    let Some(first) = parts.first() else {
+        return Ok((None, parts));
+    };
+    let first = journal.published_at(set, *first)?;
+    match first.publication().kind {
+        Kind::WholeSet { .. } => Ok((Some(first), parts.split_off(1))),
+        Kind::Changes | Kind::Calls | Kind::Rollback { .. } => Ok((None, parts)),
     }
-    for at in lineage.changes {
-        changes.push(journal.published_at(set, at)?);
-    }
-    Ok((whole, changes))
-}
-
-/// All publications that a set is made of at a position.
-pub(super) fn made_of(
-    journal: &Journal,
-    set: SetId,
-    position: u64,
-) -> Result<impl Iterator<Item = Journalled>, ReplayError> {
-    let (whole, changes) = parts_of(journal, set, position)?;
-    Ok(whole.into_iter().chain(changes))
 }
 
 /// Removes what an attempt to load a generation that was cut off may have left of what changes are resolved
@@ -226,8 +210,8 @@ pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<()
         .under(journal.key(), set)
         .map_or(0, |state| state.position);
     let last_base = journal.bases(set).last().copied().unwrap_or(0);
-    for journalled in journal.published_in(set, last_base.max(position + 1)..=u64::MAX)? {
-        apply(journal, index, set, &journalled).await?;
+    for at in last_base.max(position + 1)..=journal.position(set) {
+        apply(journal, index, set, &journal.published_at(set, at)?).await?;
     }
     Ok(())
 }
@@ -243,9 +227,8 @@ pub async fn remove_generation(
     if index.remove_generation(set, generation).await? == Removal::Done {
         return Ok(());
     }
-    for journalled in publications_in(journal, set, generation)? {
-        let publication = journalled.publication();
-        let mut changes = journal.changes(publication)?;
+    for at in publications_in(journal, set, generation) {
+        let mut changes = changes_at(journal, set, at)?;
         loop {
             let (chunk, rest) = next_chunk(changes).await?;
             if chunk.is_empty() {
@@ -266,18 +249,14 @@ pub async fn remove_generation(
     Ok(())
 }
 
-/// The publications that wrote rows of a generation: what it was loaded from, and the changes up to the next.
-fn publications_in(
-    journal: &Journal,
-    set: SetId,
-    generation: Generation,
-) -> Result<Vec<Journalled>, ReplayError> {
+/// The positions that wrote rows of a generation: what it was loaded from, and the changes up to the next.
+fn publications_in(journal: &Journal, set: SetId, generation: Generation) -> Vec<u64> {
     let base = position_of(generation);
     let next = journal.bases(set).into_iter().find(|position| *position > base);
-    let (whole, mut publications) = parts_of(journal, set, base)?;
-    publications.extend(whole);
-    publications.extend(journal.published_in(set, base + 1..=next.map_or(u64::MAX, |next| next - 1))?);
-    Ok(publications)
+    let end = next.unwrap_or(journal.position(set) + 1);
+    let mut positions = journal.made_of(set, base);
+    positions.extend(base + 1..end);
+    positions
 }
 
 /// A row that a change may have put, by its identity.

@@ -118,10 +118,17 @@ impl Upkeep {
 
     /// Erases what ended before a day; tells whether it went well for all sets.
     async fn erase(&self, before: NaiveDate) -> bool {
-        let (mut rows, mut failures) = (0, 0);
+        let (mut rows, mut bodies, mut failures) = (0, 0, 0);
         for set in self.sets() {
-            match self.delivery.erase_closed(set, before).await {
-                Ok(erased) => rows += erased,
+            let erased = match self.delivery.erase_closed(set, before).await {
+                Ok(erased) => {
+                    rows += erased;
+                    self.delivery.rewrite_closed(set, before).await
+                }
+                failed => failed,
+            };
+            match erased {
+                Ok(rewritten) => bodies += rewritten,
                 Err(cause) => {
                     failures += 1;
                     tracing::warn!(%cause, %set, "what ended long ago could not be erased yet");
@@ -130,6 +137,9 @@ impl Upkeep {
         }
         if rows > 0 {
             tracing::info!(rows, %before, "what ended long ago was erased from the index");
+        }
+        if bodies > 0 {
+            tracing::info!(bodies, %before, "what ended long ago was erased from the journal's whole sets");
         }
         failures == 0
     }

@@ -31,7 +31,7 @@ pub(super) struct WatchedFiles {
 
 /// What files are put in force for.
 enum Governed {
-    Participants(PathBuf, Delivery),
+    Participants(PathBuf, Box<Delivery>),
     Terms(PathBuf, TermsInForce),
     Tls(Tls),
 }
@@ -40,7 +40,7 @@ impl WatchedFiles {
     pub(super) fn participants(path: &Path, delivery: Delivery) -> Self {
         Self::new(
             vec![path.to_owned()],
-            Governed::Participants(path.to_owned(), delivery),
+            Governed::Participants(path.to_owned(), Box::new(delivery)),
         )
     }
 

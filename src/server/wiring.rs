@@ -20,7 +20,9 @@ use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::{JournalInForce, JournalKey, JournalPlace};
 use crate::pseudonym::PseudonymRing;
-use crate::register::delivery::{Delivery, DeliveryBounds, RunningDeliveries, SetLocks, Workers};
+use crate::register::delivery::{
+    Delivery, DeliveryBounds, RunningDeliveries, SetLocks, TurnBounds, Turns, Workers,
+};
 use crate::register::index_use::IndexUse;
 use crate::register::keeper::{Keeper, LevelGate};
 use crate::register::lookup::Lookup;
@@ -174,6 +176,7 @@ impl Parts {
             index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
         };
+        let turns = turn_bounds(&settings.delivery);
         let delivery = Delivery {
             floor: stores.floor,
             index: stores.index,
@@ -186,8 +189,9 @@ impl Parts {
             runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
             running: RunningDeliveries::default(),
-            workers: Workers::start().map_err(StartError::Threads)?,
-            bounds: delivery_bounds(&settings.delivery),
+            workers: Workers::start(turns.at_once + 1).map_err(StartError::Threads)?,
+            turns: Turns::new(turns),
+            bounds: delivery_bounds(&settings.delivery, settings.retention.closed_years),
         };
         let process = metrics_process::Collector::new("kundeforhold_");
         process.describe();
@@ -211,12 +215,21 @@ impl Parts {
     }
 }
 
-fn delivery_bounds(settings: &DeliverySettings) -> DeliveryBounds {
+fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
     DeliveryBounds {
         shrink_percent: settings.shrink_percent,
         idempotency_days: settings.idempotency_days.into(),
         rollback_days: settings.rollback_days.into(),
+        closed_years,
         min_free_bytes: settings.min_free_megabytes.saturating_mul(1 << 20),
+    }
+}
+
+fn turn_bounds(settings: &DeliverySettings) -> TurnBounds {
+    TurnBounds {
+        at_once: settings.max_at_once,
+        batches_per_bank: settings.max_batches_per_bank,
+        wait: Duration::from_secs(settings.turn_seconds),
     }
 }
 

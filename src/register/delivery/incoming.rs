@@ -2,7 +2,7 @@
 
 use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
-use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Turn};
 use crate::domain::relationship::SetId;
 use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -35,6 +35,7 @@ pub enum Taking {
 pub struct Repeat {
     set: SetId,
     first: KeyUse,
+    _turn: Turn,
 }
 
 /// A delivery while its lines come in. Dropped before it is published, it leaves nothing but a receipt that
@@ -47,36 +48,44 @@ pub struct Incoming {
     pub(super) carries_after: u64,
     pub(super) delivery: Delivery,
     _place: Place,
+    _turn: Turn,
     pub(super) intake: Intake,
 }
 
 impl Delivery {
     /// Begins to take a delivery.
     pub async fn begin(&self, order: Order, today: NaiveDate) -> Result<Taking, DeliveryRefusal> {
-        let _filing = self.index_use.file().await;
-        let (set, journal) = (order.set, self.journal()?);
+        let set = order.set;
         if let Some(first) = self.first_of(&order)? {
-            return Ok(Taking::Repeat(Repeat { set, first }));
+            let _turn = self.turns.take_batch(set.bank).await?;
+            return Ok(Taking::Repeat(Repeat { set, first, _turn }));
         }
+        // Before it waits for anything, and again when its turn has come.
         self.check_built()?;
-        let space = self.space()?;
+        self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
+        let lines = Arc::default();
+        // Before any KFR call can meet a delivery under way.
+        let carries_after = self.journal()?.position(set);
+        let place = self
+            .running
+            .enter(set, delivery_id, order.operation, Arc::clone(&lines));
+        let place = place.map_err(Conflict::Running)?;
+        let turn = self.turns.take().await?;
+        let _filing = self.index_use.file().await;
+        let (journal, space) = (self.journal()?, self.space()?);
         let arrangement = match order.operation {
             Operation::WholeSet => Arrangement::ByIdentity,
             Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
         };
-        let intake = Intake::new(
+        let mut intake = Intake::new(
             Arc::clone(&journal),
             self.pseudonyms(&journal)?,
             arrangement,
             today,
             space,
         );
-        let lines = Arc::clone(&intake.taken);
-        // Before any KFR call can meet a delivery under way.
-        let carries_after = journal.position(set);
-        let place = self.running.enter(set, delivery_id, order.operation, lines);
-        let place = place.map_err(Conflict::Running)?;
+        intake.taken = lines;
         journal
             .begin_delivery(set, delivery_id, order.operation, received_at)
             .await
@@ -88,6 +97,7 @@ impl Delivery {
             received_at,
             delivery: self.clone(),
             _place: place,
+            _turn: turn,
             intake,
         })))
     }

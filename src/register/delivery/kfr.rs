@@ -1,7 +1,7 @@
 //! The KFR calls: customer-level registrations, as banks make them today.
 
 use super::intake::{Arrangement, Block, HEADER_BYTES, Intake, Line, Lines};
-use super::{BankCaller, Delivery, DeliveryError};
+use super::{BankCaller, Busy, Delivery, DeliveryError, Turn};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, Role, SetId};
@@ -27,6 +27,7 @@ pub struct IncomingBatch {
     received_at: DateTime<Utc>,
     role: Role,
     intake: Intake,
+    _turn: Turn,
 }
 
 impl IncomingBatch {
@@ -79,8 +80,18 @@ impl Delivery {
         .await
     }
 
-    /// Begins to take a batch.
-    pub fn begin_batch(&self, bank: &BankCaller, today: NaiveDate) -> Result<IncomingBatch, DeliveryError> {
+    /// A turn for a batch of a bank's.
+    pub async fn turn_for_batch(&self, bank: &BankCaller) -> Result<Turn, Busy> {
+        self.turns.take_batch(bank.bank()).await
+    }
+
+    /// Begins to take a batch in its turn.
+    pub fn begin_batch(
+        &self,
+        bank: &BankCaller,
+        today: NaiveDate,
+        turn: Turn,
+    ) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
         self.check_built()?;
         let space = self.space()?;
@@ -92,6 +103,7 @@ impl Delivery {
             received_at: Utc::now(),
             role: bank.kfr_role,
             intake: Intake::new(journal, pseudonyms, Arrangement::ByCustomer, today, space),
+            _turn: turn,
         })
     }
 

@@ -12,6 +12,7 @@ mod retention;
 mod rollback;
 mod running;
 mod space;
+mod turns;
 mod whole_set;
 mod workers;
 
@@ -20,6 +21,7 @@ pub use intake::{Block, Identity, Line};
 pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
 pub use running::{Running, RunningDeliveries};
+pub use turns::{Busy, Turn, TurnBounds, Turns};
 pub use workers::Workers;
 
 use super::index_use::IndexUse;
@@ -90,6 +92,8 @@ pub struct DeliveryBounds {
     pub idempotency_days: i64,
     /// How long after its publication a whole set can be rolled back.
     pub rollback_days: i64,
+    /// What ended longer ago is kept no longer.
+    pub closed_years: u32,
     /// Deliveries are refused when the journal's disk has less left. Bytes.
     pub min_free_bytes: u64,
 }
@@ -133,6 +137,7 @@ pub struct Delivery {
     /// Longest wait of a caller for its publication.
     pub publish_timeout: Duration,
     pub running: RunningDeliveries,
+    pub turns: Turns,
     pub workers: Workers,
     pub bounds: DeliveryBounds,
 }
