@@ -178,10 +178,11 @@ impl Changes {
         let mut chunk: Vec<SetChange> = Vec::new();
         while let Some(change) = self.next() {
             let change = change?;
-            let another = chunk
-                .last()
-                .is_some_and(|last| last.customer() != change.customer());
-            if (chunk.len() >= about && another) || chunk.len() >= about * LONGEST_CHUNKS {
+            let full = chunk.len() >= about && {
+                let another = |last: &SetChange| last.customer() != change.customer();
+                chunk.last().is_some_and(another) || chunk.len() >= about * LONGEST_CHUNKS
+            };
+            if full {
                 self.ahead = Some(change);
                 break;
             }

@@ -133,18 +133,22 @@ async fn begin_load(
 
 /// Loads the records of a whole set; while some are written, the next are read.
 async fn load_records(mut load: Load, records: Changes) -> Result<(), ReplayError> {
-    let (mut chunk, mut rest) = next_chunk(records).await?;
-    while !chunk.is_empty() {
-        let rows = chunk.iter().map(|change| match change {
-            SetChange::Put(record) => Ok(row(record)),
-            _ => Err(JournalError::Corrupt("whole set")),
-        });
-        let rows = rows.collect::<Result<_, _>>()?;
-        let (written, next) = tokio::join!(load.write(rows), next_chunk(rest));
+    let (mut rows, mut rest) = next_rows(records).await?;
+    while !rows.is_empty() {
+        let (written, next) = tokio::join!(load.write(rows), next_rows(rest));
         load = written?;
-        (chunk, rest) = next?;
+        (rows, rest) = next?;
     }
     Ok(load.finish().await?)
+}
+
+/// Reads on in a whole set off the async threads.
+async fn next_rows(changes: Changes) -> Result<(Vec<Row>, Changes), ReplayError> {
+    let row = |change: &SetChange| match change {
+        SetChange::Put(record) => Ok(row(record)),
+        _ => Err(JournalError::Corrupt("whole set")),
+    };
+    read_on(changes, move |chunk| chunk.iter().map(row).collect()).await
 }
 
 /// What a set is made of at a position: a whole set, and the positions of what changed it, oldest first. KFR calls
@@ -338,9 +342,16 @@ async fn resolve_all(
 }
 
 /// Reads on off the async threads.
-pub(super) async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
+pub(super) async fn next_chunk(changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
+    read_on(changes, Ok).await
+}
+
+async fn read_on<T: Send + 'static>(
+    mut changes: Changes,
+    convert: impl FnOnce(Vec<SetChange>) -> Result<T, JournalError> + Send + 'static,
+) -> Result<(T, Changes), ReplayError> {
     let read = move || {
-        let chunk = changes.next_chunk(CHUNK_CHANGES)?;
+        let chunk = convert(changes.next_chunk(CHUNK_CHANGES)?)?;
         Ok::<_, JournalError>((chunk, changes))
     };
     let read = tokio::task::spawn_blocking(read).await;

@@ -95,15 +95,27 @@ impl Load {
             let mut merged = sorter.finish().map_err(spill_failed)?;
             let mut rows = next_accounts(&mut merged)?;
             while rows.len() == TRANSACTION_ROWS {
-                let accounts = Names::of(self.set, self.generation);
-                let append = |step: &mut Step| append(step.transaction, accounts.accounts(), &rows);
-                let durability = self.next_durability();
-                self.engine.step(durability, append)?;
-                rows = next_accounts(&mut merged)?;
+                rows = self.append_accounts(&rows, &mut merged)?;
             }
             self.end(&rows)
         })
         .await
+    }
+
+    /// Appends account rows; while they are written, the next are merged.
+    fn append_accounts(
+        &mut self,
+        rows: &[(AccountRowKey, AccountRowValue)],
+        merged: &mut Merged,
+    ) -> Result<Vec<(AccountRowKey, AccountRowValue)>, IndexError> {
+        let names = Names::of(self.set, self.generation);
+        let append = |step: &mut Step| append(step.transaction, names.accounts(), rows);
+        let durability = self.next_durability();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| next_accounts(merged));
+            self.engine.step(durability, append)?;
+            next.join().unwrap_or_else(|_| Err(merge_panicked()))
+        })
     }
 
     /// The last transaction: the last account rows, and the filters by which all is found.
@@ -176,6 +188,10 @@ fn unnamed_generations(step: &Step, set: SetId, side: Side) -> Vec<Generation> {
         .filter(|(of, generation)| *of == set && Side::of(*generation) == side);
     let generations = generations.map(|(_, generation)| *generation);
     generations.filter(|generation| !named(generation)).collect()
+}
+
+fn merge_panicked() -> IndexError {
+    IndexError::Unavailable("account rows could not be merged".to_owned())
 }
 
 fn spill_failed(cause: io::Error) -> IndexError {

@@ -2,21 +2,27 @@
 
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
-    Field, Generation, Row, RowWrite, Side, Value, decode_account, decode_row, encode_account_field,
-    encode_account_value, encode_field, encode_value,
+    ACCOUNT_FIELD_BYTES, FIELD_BYTES, Field, Generation, Row, RowWrite, Side, VALUE_BYTES, Value,
+    decode_account, decode_row, encode_account_field, encode_account_value, encode_field, encode_value,
 };
 use crate::index::{IndexError, ScannedRow};
 use crate::pseudonym::{AccountKey, CustomerKey};
-use redis::Pipeline;
+use redis::{Cmd, Pipeline};
 use std::collections::BTreeMap;
 
 /// Rows in one pipeline.
 pub(super) const PIPELINE_ROWS: usize = 1_000;
+/// Of an account, what its bucket leaves open.
+const ACCOUNT_REST_BYTES: usize = 8;
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Of the command's name and a key.
+const HEAD_BYTES: usize = 4 + 5 + 15;
 
 /// `{b}` names the slot group, which all keys that are read together share.
 pub(super) fn group_key(group: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
-    let mut key = format!("{{{group:02x}}}").into_bytes();
-    key.push(kind);
+    let digit = |value: u8| HEX_DIGITS[usize::from(value)];
+    let mut key = Vec::with_capacity(5 + rest.len());
+    key.extend([b'{', digit(group >> 4), digit(group & 0xf), b'}', kind]);
     key.extend_from_slice(rest);
     key
 }
@@ -27,9 +33,9 @@ pub(super) fn customer_key(customer: &CustomerKey) -> Vec<u8> {
 
 /// 2¹⁸ buckets keep the hashes small enough for Redis's compact encoding at 25 million accounts.
 /// Gives the bucket's key, and what the fields of the account begin with.
-pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
+pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; ACCOUNT_REST_BYTES]) {
     let [group, second, third, ..] = account.0;
-    let mut rest = [0; 8];
+    let mut rest = [0; ACCOUNT_REST_BYTES];
     rest.copy_from_slice(&account.0[2..]);
     (group_key(group, b'a', &[second, third >> 6]), rest)
 }
@@ -38,22 +44,43 @@ pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
 pub(super) fn put_rows(set: SetId, generation: Generation, rows: &[Row]) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(2 * rows.len());
     for of_customer in rows.chunk_by(|a, b| a.customer == b.customer) {
-        let mut put = redis::cmd("HSET");
-        put.arg(customer_key(&of_customer[0].customer));
+        let mut put = hset(customer_key(&of_customer[0].customer), of_customer.len());
         for row in of_customer {
-            put.arg(encode_field(set, generation, row).as_slice());
-            put.arg(encode_value(&row.relationship).as_slice());
+            put.arg(&encode_field(set, generation, row));
+            put.arg(&encode_value(&row.relationship));
         }
         pipeline.add_command(put).ignore();
     }
     for row in rows {
         let Some(account) = &row.account else { continue };
         let (bucket, rest) = account_bucket(account);
-        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
-        let value = encode_account_value(&row.relationship);
-        pipeline.hset(bucket, field, value.as_slice()).ignore();
+        let mut put = hset(bucket, 1);
+        put.arg(&account_field(rest, set, generation, row));
+        put.arg(&encode_account_value(&row.relationship));
+        pipeline.add_command(put).ignore();
     }
     pipeline
+}
+
+/// A command with room for so many fields, so that it is not moved as it grows: a set has millions of them.
+fn hset(key: Vec<u8>, fields: usize) -> Cmd {
+    let field_bytes = ACCOUNT_REST_BYTES + FIELD_BYTES + VALUE_BYTES;
+    let mut command = Cmd::with_capacity(2 + 2 * fields, HEAD_BYTES + fields * field_bytes);
+    command.arg("HSET").arg(key);
+    command
+}
+
+/// An account's field in its bucket.
+fn account_field(
+    rest: [u8; ACCOUNT_REST_BYTES],
+    set: SetId,
+    generation: Generation,
+    row: &Row,
+) -> [u8; ACCOUNT_REST_BYTES + ACCOUNT_FIELD_BYTES] {
+    let mut field = [0; ACCOUNT_REST_BYTES + ACCOUNT_FIELD_BYTES];
+    field[..ACCOUNT_REST_BYTES].copy_from_slice(&rest);
+    field[ACCOUNT_REST_BYTES..].copy_from_slice(&encode_account_field(set, generation, row));
+    field
 }
 
 pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
@@ -62,12 +89,12 @@ pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWr
         let row = write.row();
         let Some(account) = &row.account else { continue };
         let (bucket, rest) = account_bucket(account);
-        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
+        let field = account_field(rest, set, generation, row);
         match write {
             RowWrite::Put(_) => {
-                pipeline.hset(bucket, field, encode_account_value(&row.relationship).as_slice())
+                pipeline.hset(bucket, &field, encode_account_value(&row.relationship).as_slice())
             }
-            RowWrite::Delete(_) => pipeline.hdel(bucket, field),
+            RowWrite::Delete(_) => pipeline.hdel(bucket, &field),
         }
         .ignore();
     }
