@@ -11,6 +11,7 @@ mod limits;
 mod lookups;
 mod rekey;
 mod resilience;
+mod rolling;
 mod secrecy;
 mod smoke;
 mod terms;

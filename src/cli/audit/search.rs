@@ -10,11 +10,9 @@ use uuid::Uuid;
 
 /// Finds recorded calls; everything that is given must hold
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example, who looked this person up (for an access request):\n  \
+#[command(after_help = "Example: who looked this person up, for an access request\n  \
                   echo 01856867389 | kundeforhold audit search --config kundeforhold.toml --customer -\n\n\
-                  Proves the logs on the way, and fails where they are not what was written."
-)]
+                  Proves the logs on the way, and fails where they are not what was written.")]
 #[group(skip)]
 pub struct Search {
     #[command(flatten)]
