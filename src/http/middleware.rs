@@ -6,17 +6,19 @@ use super::caller::NotedConsumer;
 use super::error::Problem;
 use super::request::correlation_of;
 use crate::register::lookup::Arrival;
+use crate::register::statistics::{Outcome, Statistics};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use chrono::Utc;
 use futures_util::FutureExt;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -141,6 +143,14 @@ fn method_name(method: &Method) -> &str {
     }
 }
 
+/// For the operators' console.
+fn count_lookup(request: &HttpRequest, route: &str, status: u16, took: Duration) {
+    let is_lookup = route.ends_with("/customerRelationships") || route.ends_with("/accountServicingProvider");
+    if is_lookup && let Some(statistics) = request.app_data::<Data<Statistics>>() {
+        statistics.count(Outcome::of_status(status), took);
+    }
+}
+
 /// One log line and the request's metrics. The route's pattern stands for the path, which could hold anything.
 fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started: Instant) {
     let status = response.status().as_u16();
@@ -155,6 +165,7 @@ fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started
     metrics::counter!("kundeforhold_requests_total", "endpoint" => route.clone(), "status" => status.to_string(), "consumer" => consumer.clone())
         .increment(1);
     metrics::histogram!("kundeforhold_request_seconds", "endpoint" => route.clone()).record(elapsed);
+    count_lookup(request, &route, status, elapsed);
     tracing::info!(
         correlation = %arrival.correlation,
         method = method_name(request.method()),

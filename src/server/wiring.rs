@@ -13,6 +13,7 @@ use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, IndexUrl, MaskinportenSettings, ScopeSettings, Settings,
 };
 use crate::domain::identifiers::IdentifierRules;
+use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
 use crate::index::owner::{Floor, Owner};
@@ -26,6 +27,7 @@ use crate::register::keeper::{Keeper, LevelGate};
 use crate::register::lookup::Lookup;
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
+use crate::register::statistics::Statistics;
 use actix_web::web::Data;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct Parts {
     pub delivery: Delivery,
     pub keeper: Keeper,
     pub readiness: Readiness,
+    pub(super) console: Data<Console>,
+    pub(super) statistics: Data<Statistics>,
     pub(super) authenticator: Data<Authenticator>,
     pub(super) scopes: Data<RequiredScopes>,
     pub(super) rules: IdentifierRules,
@@ -195,16 +199,36 @@ impl Parts {
             recorder,
             draining: Arc::new(AtomicBool::new(false)),
         };
+        let statistics = Data::new(Statistics::default());
+        let console = Console::new(
+            lookup.clone(),
+            delivery.clone(),
+            readiness.clone(),
+            statistics.clone(),
+            gate(settings)?,
+        );
         Ok(Self {
             lookup,
             delivery,
             keeper,
             readiness,
+            console: Data::new(console),
+            statistics,
             authenticator: Data::new(Authenticator::new(keys, rules)),
             scopes: Data::new(scopes),
             rules: settings.identifier_rules(),
         })
     }
+}
+
+/// Who may use the console.
+fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
+    let (listen, console) = (settings.server.management_listen, &settings.console);
+    let gate = Gate::new(listen, console.operator_token()?, console.client_certificate);
+    if matches!(gate, Gate::Closed) {
+        tracing::warn!(%listen, "the console is shut: others than this machine reach it, and console.operator_token_file is not set");
+    }
+    Ok(gate)
 }
 
 fn delivery_bounds(settings: &DeliverySettings) -> DeliveryBounds {

@@ -2,7 +2,7 @@
 
 use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
-use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Progress};
 use crate::domain::relationship::SetId;
 use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -22,6 +22,8 @@ pub struct Order {
     pub confirm_shrink: bool,
     /// `Delivery-Sequence`.
     pub sequence: Option<u64>,
+    /// Of the body as sent, if it is told beforehand. For operators to see only.
+    pub body_bytes: Option<u64>,
 }
 
 /// What becomes of a delivery that asks to be taken.
@@ -71,11 +73,12 @@ impl Delivery {
             arrangement,
             today,
             space,
+            Arc::new(Progress::expecting(order.body_bytes)),
         );
-        let lines = Arc::clone(&intake.taken);
+        let progress = Arc::clone(&intake.progress);
         // Before any KFR call can meet a delivery under way.
         let carries_after = journal.position(set);
-        let place = self.running.enter(set, delivery_id, order.operation, lines);
+        let place = self.running.enter(set, delivery_id, order.operation, progress);
         let place = place.map_err(Conflict::Running)?;
         journal
             .begin_delivery(set, delivery_id, order.operation, received_at)
@@ -124,6 +127,11 @@ impl Incoming {
     /// The set that is delivered to.
     pub fn set(&self) -> SetId {
         self.order.set
+    }
+
+    /// How much has come in.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.intake.progress)
     }
 
     /// A block to fill and [take](Block::take).

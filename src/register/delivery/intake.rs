@@ -1,8 +1,8 @@
 //! What comes in, line by line: sealed, sorted in bounded memory, counted.
 
-use super::DeliveryError;
 use super::reseal::resealed;
 use super::space::Space;
+use super::{DeliveryError, Progress};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
 use crate::journal::{Counts, Journal, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
@@ -10,7 +10,6 @@ use crate::pseudonym::{Pseudonyms, Reseal};
 use crate::spill::{Merged, Sorter};
 use chrono::{Datelike, NaiveDate};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rejected lines that are told one by one; all are counted.
@@ -68,8 +67,7 @@ pub(super) struct Intake {
     /// Gone when the input has ended.
     space: Space,
     lines: Mutex<Option<Lines>>,
-    /// Lines taken so far.
-    pub(super) taken: Arc<AtomicU64>,
+    pub(super) progress: Arc<Progress>,
 }
 
 /// What has come in.
@@ -102,6 +100,7 @@ impl Intake {
         arrangement: Arrangement,
         today: NaiveDate,
         space: Space,
+        progress: Arc<Progress>,
     ) -> Self {
         let scratch = journal.scratch();
         let lines = Lines {
@@ -119,7 +118,7 @@ impl Intake {
             today,
             space,
             lines: Mutex::new(Some(lines)),
-            taken: Arc::default(),
+            progress,
         }
     }
 
@@ -206,7 +205,7 @@ impl Block<'_> {
         // Blocks come in any order; the first lines are those that are told.
         lines.rejects.sort_by_key(|reject| reject.line);
         lines.rejects.truncate(DETAILED_REJECTS);
-        self.intake.taken.fetch_add(self.read, Ordering::Relaxed);
+        self.intake.progress.add_lines(self.read);
         Ok(())
     }
 }
