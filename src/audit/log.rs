@@ -30,6 +30,9 @@ pub enum LogFault {
     /// An entry is proved, but of a version that this program does not know.
     #[error("entry {0} is of a version that this program does not know")]
     UnknownVersion(u64),
+    /// The log ends before an entry that this process has written.
+    #[error("the log ends at entry {last}, and entry {written} was written")]
+    Cut { last: u64, written: u64 },
     /// An entry was made with a key that is not in the ring.
     #[error("entry {0} was made with a key that is not in the ring (`audit.key_files`)")]
     UnknownKey(u64),

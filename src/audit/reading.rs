@@ -69,7 +69,7 @@ impl Recorder {
     /// # Errors
     /// At the first place where it is not what was written.
     pub fn prove(&self, reading: &Reading) -> Result<Proved, LogFault> {
-        let mut log = self.0.chain.entries()?;
+        let (written, mut log) = (self.head().sequence, self.0.chain.entries()?);
         let (mut entries, mut complete, mut head) = (0, true, log.head());
         for entry in &mut log {
             let entry = entry?;
@@ -80,6 +80,9 @@ impl Recorder {
                 complete = false;
                 break;
             }
+        }
+        if complete {
+            check_not_cut(head.sequence, written)?;
         }
         Ok(Proved {
             sequence: head.sequence,
@@ -99,8 +102,11 @@ impl Recorder {
             complete: true,
             ..Found::default()
         };
-        for entry in self.0.chain.entries()? {
+        let (written, log) = (self.head().sequence, self.0.chain.entries()?);
+        let mut last = log.head().sequence;
+        for entry in log {
             let entry = entry?;
+            last = entry.sequence;
             let stored = understand(&entry, &self.0.ring)?;
             found.entries += 1;
             let record = wanted.is(&stored).then(|| Record::new(entry.sequence, &stored));
@@ -114,7 +120,18 @@ impl Recorder {
                 break;
             }
         }
+        if found.complete {
+            check_not_cut(last, written)?;
+        }
         Ok(found)
+    }
+}
+
+/// Damage at the very end of a log reads like a write that was cut off; but what was written is known here.
+fn check_not_cut(last: u64, written: u64) -> Result<(), LogFault> {
+    match last < written {
+        true => Err(LogFault::Cut { last, written }),
+        false => Ok(()),
     }
 }
 

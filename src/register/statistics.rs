@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Length of a slot.
 const SLOT: Duration = Duration::from_secs(5);
 /// A quarter of an hour.
-const SLOTS: usize = 180;
+pub const SLOTS: usize = 180;
 /// Of the times of a slot: eight to each doubling, from 16 µs to over 4 s.
 const BUCKETS: usize = 8 * 18;
 const FIRST_BUCKET_BITS: u32 = 4;

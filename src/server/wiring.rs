@@ -199,14 +199,8 @@ impl Parts {
             recorder,
             draining: Arc::new(AtomicBool::new(false)),
         };
-        let statistics = Data::new(Statistics::default());
-        let console = Console::new(
-            lookup.clone(),
-            delivery.clone(),
-            readiness.clone(),
-            statistics.clone(),
-            gate(settings)?,
-        );
+        let (statistics, gate) = (Data::new(Statistics::default()), gate(settings)?);
+        let console = Console::new(&lookup, &delivery, &readiness, &statistics, gate);
         Ok(Self {
             lookup,
             delivery,

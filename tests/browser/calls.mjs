@@ -45,7 +45,7 @@ export async function deliver(lines, bad = 0) {
   return response.json();
 }
 
-// A delivery of which half has come; `finish` sends the rest.
+// A delivery of which half has come, and then a line now and then; `finish` sends the rest.
 export function halfDelivery() {
   const body = Buffer.from(line(CUSTOMER).repeat(60_000));
   const half = body.length / 2;
@@ -58,5 +58,7 @@ export function halfDelivery() {
     request.on('error', reject);
   });
   request.write(body.subarray(0, half));
-  return { finish: () => { request.end(body.subarray(half)); return ended; } };
+  let sent = half;
+  const trickle = setInterval(() => { request.write(body.subarray(sent, sent + 100)); sent += 100; }, 5000);
+  return { finish: () => { clearInterval(trickle); request.end(body.subarray(sent)); return ended; } };
 }

@@ -128,6 +128,10 @@ test('the record is verified and searched, and the search is found by the next o
     await page.press('[name=case]', 'Enter');
     await page.waitForSelector('table :text("consoleSearch")');
     await checkAccess(page, 'results');
+    await page.fill('[name=case]', '');
+    await page.fill('[name=correlation]', asked.correlation);
+    await page.press('[name=case]', 'Enter');
+    await page.waitForSelector('#results');
     await shoot(page, 'console-results');
   });
 });

@@ -33,7 +33,8 @@ struct AgencyRow {
 /// Distinct cases or customers of the day against its usual range.
 struct Distinct {
     today: String,
-    usual: String,
+    /// Absent on the first day.
+    usual: Option<String>,
     range: String,
     unusual: bool,
     /// For the bar: of the range.
@@ -83,7 +84,7 @@ impl Distinct {
     fn new(today: usize, usual_most: usize, range: usize) -> Self {
         Self {
             today: count(today),
-            usual: count(usual_most),
+            usual: (usual_most > 0).then(|| count(usual_most)),
             range: count(range),
             unusual: today > range,
             share: (today.saturating_mul(100) / range.max(1)).min(100),

@@ -98,18 +98,23 @@ fn trend(set: &SetStanding) -> Option<Chart> {
 
 impl RunningRow {
     fn new(running: &Running) -> Self {
-        let (progress, lines) = (&running.progress, number(running.progress.lines()));
+        let progress = &running.progress;
+        // Lines are taken block by block.
+        let lines = match progress.lines() {
+            0 => String::new(),
+            lines => format!(" · {} lines", number(lines)),
+        };
         let expected = progress.expected_bytes.filter(|expected| *expected > 0);
         let percent = expected.map(|expected| (progress.bytes().saturating_mul(100) / expected).min(100));
         let text = match (running.operation, percent, expected) {
             (Operation::Rollback, _, _) => "being put back".to_owned(),
-            (_, Some(100), _) => format!("{lines} lines read, being published"),
+            (_, Some(100), _) => format!("all of it is here, being published{lines}"),
             (_, Some(percent), Some(expected)) => format!(
-                "{percent} % · {} of {} · {lines} lines",
+                "{percent} % · {} of {}{lines}",
                 bytes(progress.bytes()),
                 bytes(expected)
             ),
-            (_, _, _) => format!("{} so far · {lines} lines", bytes(progress.bytes())),
+            (_, _, _) => format!("{} so far{lines}", bytes(progress.bytes())),
         };
         Self {
             kind: kind_text(running.operation),

@@ -23,15 +23,29 @@ const MARGIN: f64 = 4.0;
 impl Chart {
     /// `None` without two points to draw a line between. `from_zero`: the bottom is zero, rather than the least value.
     pub fn new(values: &[f64], width: f64, height: f64, from_zero: bool, label: String) -> Option<Self> {
+        Self::with_room(values.len(), values, width, height, from_zero, label)
+    }
+
+    /// The same with room for more points on the left.
+    pub fn with_room(
+        room: usize,
+        values: &[f64],
+        width: f64,
+        height: f64,
+        from_zero: bool,
+        label: String,
+    ) -> Option<Self> {
         if values.len() < 2 {
             return None;
         }
+        let missing = room.saturating_sub(values.len());
         let most = values.iter().copied().fold(f64::MIN, f64::max);
         let least = values.iter().copied().fold(f64::MAX, f64::min);
         let bottom = if from_zero { 0.0 } else { least };
         let span = most - bottom;
         let place = |(at, value): (usize, &f64)| {
-            let x = MARGIN + (width - 2.0 * MARGIN) * at as f64 / (values.len() - 1) as f64;
+            let steps = (missing + values.len() - 1) as f64;
+            let x = MARGIN + (width - 2.0 * MARGIN) * (missing + at) as f64 / steps;
             // What never changed runs through the middle, and nothing at all along the bottom.
             let share = match (span > 0.0, from_zero) {
                 (true, _) => (value - bottom) / span,
@@ -74,5 +88,7 @@ mod tests {
         assert_eq!(Chart::new(&[1.0], 100.0, 20.0, true, String::new()), None);
         let flat = Chart::new(&[3.0, 3.0], 100.0, 20.0, false, String::new()).unwrap();
         assert_eq!(flat.last.1, 10.0);
+        let late = Chart::with_room(3, &[0.0, 1.0], 100.0, 20.0, true, String::new()).unwrap();
+        assert_eq!(late.line, "50.0,16.0 96.0,4.0 ");
     }
 }

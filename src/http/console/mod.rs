@@ -53,17 +53,17 @@ pub struct Console {
 
 impl Console {
     pub fn new(
-        lookup: Lookup,
-        delivery: Delivery,
-        readiness: Readiness,
-        statistics: Data<Statistics>,
+        lookup: &Lookup,
+        delivery: &Delivery,
+        readiness: &Readiness,
+        statistics: &Data<Statistics>,
         gate: Gate,
     ) -> Self {
         Self {
-            lookup,
-            delivery,
-            readiness,
-            statistics,
+            lookup: lookup.clone(),
+            delivery: delivery.clone(),
+            readiness: readiness.clone(),
+            statistics: statistics.clone(),
             gate,
             sessions: Sessions::new(),
             attempts: Attempts::default(),

@@ -6,7 +6,7 @@ use super::operator::Operator;
 use super::page::{Frame, Section, page};
 use super::{Console, arrival};
 use crate::register::oversight::{CoverageCounts, banks};
-use crate::register::statistics::Summary;
+use crate::register::statistics::{SLOTS, Summary};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
@@ -20,6 +20,7 @@ struct Overview {
     lookups: Lookups,
     record: Record,
     keys: String,
+    keys_ready: bool,
     running: usize,
     running_text: String,
 }
@@ -74,7 +75,8 @@ pub async fn show(operator: Operator) -> HttpResponse {
         coverage: coverage(&statuses),
         lookups: lookups(console),
         record: record(console),
-        keys: keys.map_or_else(|| "none yet".to_owned(), age),
+        keys: keys.map_or_else(|| "never".to_owned(), |since| format!("{} ago", age(since))),
+        keys_ready: console.readiness.keys.ready(),
         running,
         running_text: counted(running, "delivery", "deliveries"),
     };
@@ -129,7 +131,7 @@ fn lookups(console: &Console) -> Lookups {
         over_limit: number(over_limit),
         shed: number(shed),
         failed: number(failed),
-        chart: Chart::new(&trend, 720.0, 88.0, true, label),
+        chart: Chart::with_room(SLOTS - 1, &trend, 720.0, 88.0, true, label),
     }
 }
 

@@ -61,7 +61,7 @@ struct Row {
     status: u16,
     case: String,
     correlation: String,
-    banks: String,
+    banks: Vec<String>,
     place: String,
 }
 
@@ -184,8 +184,11 @@ async fn recorded(
 fn respond(operator: &Operator, status: StatusCode, sought: Sought) -> HttpResponse {
     let console = &operator.console;
     let (head, verification) = (console.readiness.recorder.head(), console.verifier.look());
+    let frame = Frame::new(operator, Section::Record, "Record of use");
+    // The answer to a form cannot be fetched anew.
+    let is_answer = sought.results.is_some() || sought.fault.is_some();
     let view = RecordPage {
-        frame: Frame::new(operator, Section::Record, "Record of use").live(),
+        frame: if is_answer { frame } else { frame.live() },
         head: number(head.sequence),
         hash: head.hash,
         instance: head.instance,
@@ -262,7 +265,7 @@ impl Row {
             status: record.status,
             case: id(record.case),
             correlation: record.correlation.to_string(),
-            banks: record.banks.join(", "),
+            banks: record.banks.clone(),
             place: number(record.sequence),
         }
     }

@@ -163,7 +163,8 @@ async fn the_record_is_verified_in_the_background() {
         .post("/console/record/verify", &[("form_token", &token)])
         .await;
     let page = wait_for(&mut browser, "/console/record", "Not verified<").await;
-    assert!(page.text.contains("segment 0000"), "{}", page.text);
+    let told = ["segment 0000", "the log ends at entry"];
+    assert!(told.iter().any(|text| page.text.contains(text)), "{}", page.text);
     assert!(
         service
             .log()
@@ -176,12 +177,7 @@ async fn a_rollback_shows_what_goes_and_is_recorded_before_and_after() {
     let service = Service::start(Engine::Embedded).await;
     let first = deliver(&service, record_of("01856867389")).await;
     let latest = deliver(&service, record_of("17912099997")).await;
-    assert_eq!(
-        service.listed("01856867389").await["banks"]
-            .as_array()
-            .map_or(0, Vec::len),
-        0
-    );
+    assert_eq!(service.listed("01856867389").await.as_array().unwrap().len(), 0);
     let mut browser = Browser::new(&service);
     let address = format!("/console/banks/{BANK}/deliveries/{latest}/rollback");
     let page = browser.get(&address).await;
@@ -194,7 +190,7 @@ async fn a_rollback_shows_what_goes_and_is_recorded_before_and_after() {
     assert_eq!(shown, latest);
 
     // Another delivery comes in between: what was shown is not what would go.
-    let changes = format!("{{\"op\":\"put\",{}", &record_of("01856867389")[1..]);
+    let changes = format!("{{\"put\":{}}}\n", record_of("01856867389").trim_end());
     let changed = service
         .v2(Method::POST, BANK, "relationships/changes?register=KAR")
         .header("Content-Type", "application/x-ndjson")
@@ -217,12 +213,7 @@ async fn a_rollback_shows_what_goes_and_is_recorded_before_and_after() {
     assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
     let receipt = browser.get(&done.location.unwrap()).await;
     assert!(receipt.text.contains("What it undid") && receipt.text.contains(&latest));
-    assert_eq!(
-        service.listed("01856867389").await["banks"]
-            .as_array()
-            .map_or(0, Vec::len),
-        1
-    );
+    assert_eq!(service.listed("01856867389").await.as_array().unwrap().len(), 1);
 
     let day = world::today().to_string();
     let recorded = search(&service, &["--day", &day], "");
