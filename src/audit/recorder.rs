@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// The entry could not be made durable in time, so nothing may be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -144,7 +145,8 @@ impl Recorder {
 
     async fn append(&self, entry: Vec<u8>) -> Result<(), Unrecorded> {
         let (started, _waiting) = (Instant::now(), Waiting::among(&self.0.waiting));
-        let appended = self.0.chain.append(entry).await;
+        let span = tracing::debug_span!("record of use");
+        let appended = self.0.chain.append(entry).instrument(span).await;
         let elapsed = started.elapsed();
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
@@ -178,6 +180,11 @@ impl Recorder {
         let appended = self.0.chain.append(entry).await;
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         appended.is_ok()
+    }
+
+    /// Records that wait to be made durable.
+    pub fn waiting(&self) -> usize {
+        self.0.chain.queued()
     }
 
     /// The last durable entry, to be put where an outside party can keep it.

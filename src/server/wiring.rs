@@ -159,11 +159,7 @@ impl Parts {
         let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keeper = stores.keeper();
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
-        let rules = TokenRules {
-            issuer: settings.maskinporten.issuer()?.to_owned(),
-            audience: settings.maskinporten.audience.clone(),
-            leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
-        };
+        let rules = token_rules(&settings.maskinporten)?;
         let lookup = Lookup {
             index: stores.index.clone(),
             keys: stores.keys.clone(),
@@ -193,7 +189,11 @@ impl Parts {
             workers: Workers::start().map_err(StartError::Threads)?,
             bounds: delivery_bounds(&settings.delivery),
         };
+        let process = metrics_process::Collector::new("kundeforhold_");
+        process.describe();
         let readiness = Readiness {
+            participants: delivery.participants.clone(),
+            process,
             keys: Arc::clone(&keys),
             keeper: keeper.clone(),
             recorder,
@@ -213,6 +213,14 @@ impl Parts {
             rules: settings.identifier_rules(),
         })
     }
+}
+
+fn token_rules(settings: &MaskinportenSettings) -> Result<TokenRules, ConfigError> {
+    Ok(TokenRules {
+        issuer: settings.issuer()?.to_owned(),
+        audience: settings.audience.clone(),
+        leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
+    })
 }
 
 /// Who may use the console.
