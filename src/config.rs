@@ -54,6 +54,7 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     pub audit: AuditSettings,
     pub identifiers: IdentifierSettings,
+    pub console: ConsoleSettings,
     pub log: LogSettings,
     pub traces: TraceSettings,
 }
@@ -171,6 +172,13 @@ pub struct AuditSettings {
     pub head_every_seconds: u64,
     pub retention_years: u32,
     pub segment_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleSettings {
+    pub operator_token_file: Option<PathBuf>,
+    pub client_certificate: bool,
 }
 
 #[derive(Deserialize)]

@@ -7,11 +7,13 @@ use super::error::Problem;
 use super::request::correlation_of;
 use super::trace::{caller_trace, continue_trace};
 use crate::register::lookup::Arrival;
+use crate::register::statistics::{Outcome, Statistics};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use chrono::Utc;
 use futures_util::FutureExt;
@@ -166,6 +168,14 @@ fn method_name(method: &Method) -> &str {
     }
 }
 
+/// For the operators' console.
+fn count_lookup(request: &HttpRequest, route: &str, status: u16, took: Duration) {
+    let is_lookup = route.ends_with("/customerRelationships") || route.ends_with("/accountServicingProvider");
+    if is_lookup && let Some(statistics) = request.app_data::<Data<Statistics>>() {
+        statistics.count(Outcome::of_status(status), took);
+    }
+}
+
 /// One log line, the request's metrics and what its span says. The route's pattern stands for the path, which could
 /// hold anything.
 fn tell(
@@ -182,6 +192,7 @@ fn tell(
     let consumer = consumer_of(request);
     let elapsed = started.elapsed();
     count(request, &route, status, &consumer, elapsed);
+    count_lookup(request, &route, status, elapsed);
     span.record("http.request.method", method)
         .record("http.route", &route)
         .record("http.response.status_code", status)

@@ -7,6 +7,7 @@ pub mod bank_request;
 pub mod batch;
 pub mod body;
 pub mod caller;
+pub mod console;
 pub mod deliveries;
 pub mod docs;
 pub mod error;

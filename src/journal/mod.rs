@@ -362,6 +362,16 @@ impl Journal {
         self.catalogue().running(set)
     }
 
+    /// About how many records of a set ran after each of its latest whole sets and changes, oldest first.
+    pub fn trend(&self, set: SetId, most: usize) -> Vec<(DateTime<Utc>, u64)> {
+        self.catalogue().trend(set, most)
+    }
+
+    /// Lines that a set's last delivery to end had rejected; `None`: none has ended.
+    pub fn last_rejected(&self, set: SetId) -> Option<u64> {
+        self.catalogue().last_rejected(set)
+    }
+
     /// The `Delivery-Sequence` that was published last, 0 without one.
     pub fn last_sequence(&self, set: SetId) -> u64 {
         self.catalogue().last_sequence(set)

@@ -4,9 +4,9 @@ use super::tls::Tls;
 use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
 use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
-use crate::http::management;
 use crate::http::middleware::{self, Draining, HeaderLimit};
 use crate::http::routes;
+use crate::http::{console, management};
 use crate::register::rekey::RekeyProgress;
 use actix_web::dev::Server as ActixServer;
 use actix_web::middleware::from_fn;
@@ -55,6 +55,7 @@ pub(super) fn bind_public(
             .app_data(lookup.clone())
             .app_data(delivery.clone())
             .app_data(recorder.clone())
+            .app_data(parts.statistics.clone())
             .app_data(delivery_limits.clone())
             .wrap(from_fn(middleware::wrap))
             .configure(routes::configure)
@@ -88,14 +89,16 @@ pub(super) fn bind_management(
     rekey: Option<watch::Receiver<RekeyProgress>>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let (readiness, prometheus) = (Data::new(parts.readiness.clone()), Data::new(prometheus));
-    let rekey = Data::new(rekey);
+    let (rekey, console) = (Data::new(rekey), parts.console.clone());
     let address = settings.server.management_listen;
     let factory = move || {
         App::new()
             .app_data(readiness.clone())
             .app_data(prometheus.clone())
             .app_data(rekey.clone())
+            .app_data(console.clone())
             .configure(management::configure)
+            .configure(console::configure)
     };
     let server = HttpServer::new(factory)
         .workers(1)

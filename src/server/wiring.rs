@@ -13,6 +13,7 @@ use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, IndexUrl, MaskinportenSettings, ScopeSettings, Settings,
 };
 use crate::domain::identifiers::IdentifierRules;
+use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
 use crate::index::owner::{Floor, Owner};
@@ -28,6 +29,7 @@ use crate::register::keeper::{Keeper, LevelGate};
 use crate::register::lookup::Lookup;
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
+use crate::register::statistics::Statistics;
 use actix_web::web::Data;
 use secrecy::ExposeSecret;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub struct Parts {
     pub delivery: Delivery,
     pub keeper: Keeper,
     pub readiness: Readiness,
+    pub(super) console: Data<Console>,
+    pub(super) statistics: Data<Statistics>,
     pub(super) authenticator: Data<Authenticator>,
     pub(super) scopes: Data<RequiredScopes>,
     pub(super) rules: IdentifierRules,
@@ -157,11 +161,7 @@ impl Parts {
         let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keeper = stores.keeper();
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
-        let rules = TokenRules {
-            issuer: settings.maskinporten.issuer()?.to_owned(),
-            audience: settings.maskinporten.audience.clone(),
-            leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
-        };
+        let rules = token_rules(&settings.maskinporten)?;
         let lookup = Lookup {
             index: stores.index.clone(),
             keys: stores.keys.clone(),
@@ -203,16 +203,38 @@ impl Parts {
             recorder,
             draining: Arc::new(AtomicBool::new(false)),
         };
+        let (statistics, gate) = (Data::new(Statistics::default()), gate(settings)?);
+        let console = Console::new(&lookup, &delivery, &readiness, &statistics, gate);
         Ok(Self {
             lookup,
             delivery,
             keeper,
             readiness,
+            console: Data::new(console),
+            statistics,
             authenticator: Data::new(Authenticator::new(keys, rules)),
             scopes: Data::new(scopes),
             rules: settings.identifier_rules(),
         })
     }
+}
+
+fn token_rules(settings: &MaskinportenSettings) -> Result<TokenRules, ConfigError> {
+    Ok(TokenRules {
+        issuer: settings.issuer()?.to_owned(),
+        audience: settings.audience.clone(),
+        leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
+    })
+}
+
+/// Who may use the console.
+fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
+    let (listen, console) = (settings.server.management_listen, &settings.console);
+    let gate = Gate::new(listen, console.operator_token()?, console.client_certificate);
+    if matches!(gate, Gate::Closed) {
+        tracing::warn!(%listen, "the console is shut: others than this machine reach it, and console.operator_token_file is not set");
+    }
+    Ok(gate)
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod commands;
+mod console;
 mod deliveries;
 mod errors;
 mod figures;

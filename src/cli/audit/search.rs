@@ -132,7 +132,12 @@ fn line(record: &Record) -> String {
     let endpoint = serde_json::to_value(record.endpoint).unwrap_or_default();
     row([
         &record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        &record.consumer,
+        // A name is no number, so it is not taken for one.
+        record
+            .consumer
+            .as_deref()
+            .or(record.operator.as_deref())
+            .unwrap_or("-"),
         endpoint.as_str().unwrap_or_default(),
         &record.status.to_string(),
         &record

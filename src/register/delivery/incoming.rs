@@ -2,7 +2,7 @@
 
 use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
-use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Turn};
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Progress, Turn};
 use crate::domain::relationship::SetId;
 use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -22,6 +22,8 @@ pub struct Order {
     pub confirm_shrink: bool,
     /// `Delivery-Sequence`.
     pub sequence: Option<u64>,
+    /// Of the body as sent, if it is told beforehand. For operators to see only.
+    pub body_bytes: Option<u64>,
 }
 
 /// What becomes of a delivery that asks to be taken.
@@ -64,12 +66,12 @@ impl Delivery {
         self.check_built()?;
         self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
-        let lines = Arc::default();
+        let progress = Arc::new(Progress::expecting(order.body_bytes));
         // Before any KFR call can meet a delivery under way.
         let carries_after = self.journal()?.position(set);
         let place = self
             .running
-            .enter(set, delivery_id, order.operation, Arc::clone(&lines));
+            .enter(set, delivery_id, order.operation, Arc::clone(&progress));
         let place = place.map_err(Conflict::Running)?;
         let turn = self.turns.take().await?;
         let _filing = self.index_use.file().await;
@@ -78,14 +80,14 @@ impl Delivery {
             Operation::WholeSet => Arrangement::ByIdentity,
             Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
         };
-        let mut intake = Intake::new(
+        let intake = Intake::new(
             Arc::clone(&journal),
             self.pseudonyms(&journal)?,
             arrangement,
             today,
             space,
+            progress,
         );
-        intake.taken = lines;
         journal
             .begin_delivery(set, delivery_id, order.operation, received_at)
             .await
@@ -134,6 +136,11 @@ impl Incoming {
     /// The set that is delivered to.
     pub fn set(&self) -> SetId {
         self.order.set
+    }
+
+    /// How much has come in.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.intake.progress)
     }
 
     /// A block to fill and [take](Block::take).

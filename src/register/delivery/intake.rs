@@ -1,8 +1,8 @@
 //! What comes in, line by line: sealed, sorted in bounded memory, counted.
 
-use super::DeliveryError;
 use super::reseal::resealed;
 use super::space::Space;
+use super::{DeliveryError, Progress};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
 use crate::journal::{Counts, Journal, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
@@ -11,7 +11,6 @@ use crate::spill::{Merged, Sorter};
 use chrono::{Datelike, NaiveDate};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rejected lines that are told one by one; all are counted.
@@ -73,8 +72,7 @@ pub(super) struct Intake {
     /// None once the input has ended.
     sorters: [Mutex<Option<Sorters>>; SORTERS],
     told: Mutex<Told>,
-    /// Lines taken so far.
-    pub(super) taken: Arc<AtomicU64>,
+    pub(super) progress: Arc<Progress>,
 }
 
 /// What has come in, sealed.
@@ -118,6 +116,7 @@ impl Intake {
         arrangement: Arrangement,
         today: NaiveDate,
         space: Space,
+        progress: Arc<Progress>,
     ) -> Self {
         let sorters = || Sorters::new(journal.scratch());
         Self {
@@ -128,7 +127,7 @@ impl Intake {
             arrangement,
             today,
             space,
-            taken: Arc::default(),
+            progress,
         }
     }
 
@@ -244,7 +243,7 @@ impl Block<'_> {
                 accounts.push(account)?;
             }
         }
-        self.intake.taken.fetch_add(self.told.read, Ordering::Relaxed);
+        self.intake.progress.add_lines(self.told.read);
         held(&self.intake.told).add(self.told);
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::journal::{self, BodyWriter, Counts, JournalError, Kind, SetChange, Su
 use crate::pseudonym::Pseudonyms;
 use crate::register::replay::{Effect, resolve};
 use chrono::{DateTime, NaiveDate, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a KFR call did.
@@ -102,7 +103,14 @@ impl Delivery {
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: Intake::new(journal, pseudonyms, Arrangement::ByCustomer, today, space),
+            intake: Intake::new(
+                journal,
+                pseudonyms,
+                Arrangement::ByCustomer,
+                today,
+                space,
+                Arc::default(),
+            ),
             _turn: turn,
         })
     }

@@ -20,7 +20,7 @@ pub use incoming::{Incoming, Order, Repeat, Taking};
 pub use intake::{Block, Identity, Line};
 pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
-pub use running::{Running, RunningDeliveries};
+pub use running::{Progress, Running, RunningDeliveries};
 pub use turns::{Busy, Turn, TurnBounds, Turns};
 pub use workers::Workers;
 
@@ -43,7 +43,8 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-/// A bank that may deliver to a set: its own, or its predecessor's. Only [`Delivery::admit`] makes it.
+/// A bank that may deliver to a set: its own, or its predecessor's. Only [`Delivery::admit`] makes it, and
+/// [`Delivery::of_bank`] for operators.
 #[derive(Debug, Clone)]
 pub struct BankCaller {
     bank: OrganizationNumber,
@@ -160,6 +161,17 @@ impl Delivery {
             return Err(NotAdmitted::NotParticipating);
         };
         Ok(BankCaller {
+            bank,
+            kfr_role: participant.kfr_role,
+            registers: participant.registers.clone(),
+        })
+    }
+
+    /// A registered bank, as it delivers: for an operator, who acts for any.
+    pub fn of_bank(&self, bank: OrganizationNumber) -> Option<BankCaller> {
+        let participants = self.participants.load();
+        let participant = participants.get(bank)?;
+        Some(BankCaller {
             bank,
             kfr_role: participant.kfr_role,
             registers: participant.registers.clone(),
