@@ -346,7 +346,8 @@ impl IndexSettings {
             Some(("embedded", "")) => value("names no path after embedded:"),
             Some(("embedded", path)) => Ok(IndexUrl::Embedded(PathBuf::from(path))),
             Some((
-                "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel" | "rediss-sentinel",
+                "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel"
+                | "rediss-sentinel",
                 _,
             )) => Ok(IndexUrl::Redis(url.clone())),
             _ => value(

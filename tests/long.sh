@@ -19,3 +19,6 @@ DELIVERY_SEQUENCES=1000 cargo test --locked --release --test blackbox deliveries
 DELIVERY_KILLS=500 cargo test --locked --release --test blackbox deliveries::kills -- --nocapture
 DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
     cargo test --locked --release --test blackbox deliveries::hostile -- --nocapture --test-threads=1
+
+echo "== Redis: 200 primaries killed under lookups and deliveries, Sentinel and Cluster"
+FAILOVERS=200 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=1

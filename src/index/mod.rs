@@ -145,9 +145,11 @@ impl Index {
                 let load = embedded::Load::begin(Arc::clone(engine), set, generation, expected).await?;
                 Ok(Load::Embedded(Box::new(load)))
             }
-            Self::Redis(engine) => {
-                Ok(Load::Redis(redis::Load::begin(Arc::clone(engine), set, generation)))
-            }
+            Self::Redis(engine) => Ok(Load::Redis(redis::Load::begin(
+                Arc::clone(engine),
+                set,
+                generation,
+            ))),
         }
     }
 
@@ -276,7 +278,7 @@ impl Index {
 }
 
 /// A file on this machine is always the same.
-const EMBEDDED_LINEUP: u64 = 0;
+pub const EMBEDDED_LINEUP: u64 = 0;
 
 /// How much a whole set holds, about: what it costs to be wrong is speed.
 #[derive(Debug, Clone, Copy, Default)]

@@ -105,7 +105,10 @@ mod tests {
         floor.raise_to_seen(1, &sets(5));
         assert!(floor.is_held_by(&sets(5), Some(1)) && floor.is_held_by(&sets(6), Some(1)));
         assert!(!floor.is_held_by(&sets(4), Some(1)) && !floor.is_held_by(&HashMap::new(), Some(1)));
-        assert!(floor.is_held_by(&sets(2), Some(2)), "another build is another truth");
+        assert!(
+            floor.is_held_by(&sets(2), Some(2)),
+            "another build is another truth"
+        );
         floor.raise_to_seen(2, &sets(2));
         assert!(!floor.is_held_by(&sets(1), Some(2)));
     }

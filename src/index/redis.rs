@@ -123,7 +123,10 @@ impl Redis {
     }
 
     pub fn state(&self) -> Arc<IndexState> {
-        self.known.load().as_ref().map_or_else(Arc::default, |known| Arc::clone(&known.state))
+        self.known
+            .load()
+            .as_ref()
+            .map_or_else(Arc::default, |known| Arc::clone(&known.state))
     }
 
     /// The primaries in use, as one number; 0 as long as they are not known.
@@ -183,7 +186,9 @@ impl Redis {
         then: Option<SetState>,
     ) -> Result<(), IndexError> {
         for chunk in writes.chunks(PIPELINE_ROWS) {
-            write_accounts(set, generation, chunk).send(&self.topology).await?;
+            write_accounts(set, generation, chunk)
+                .send(&self.topology)
+                .await?;
         }
         for batch in write_customers(set, generation, writes) {
             batch.send(&self.topology).await?;

@@ -241,7 +241,9 @@ impl Keeper {
             let retired: HashSet<(SetId, Generation)> = retired.collect();
             retired_since.retain(|key, _| retired.contains(key));
             for (set, generation) in retired {
-                let since = retired_since.entry((set, generation)).or_insert_with(Instant::now);
+                let since = retired_since
+                    .entry((set, generation))
+                    .or_insert_with(Instant::now);
                 if !self.may_go(set, *since) {
                     continue;
                 }

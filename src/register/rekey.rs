@@ -272,9 +272,8 @@ impl Work<'_> {
             let state = self.keeper.index.state();
             state.answerable().ok_or(IndexError::NotBuilt)?;
             let lineup = self.keeper.index.lineup();
-            let level = |known: &SetState| {
-                known.vouched == lineup && known.position >= self.copy.position(set)
-            };
+            let level =
+                |known: &SetState| known.vouched == lineup && known.position >= self.copy.position(set);
             if !state.under(self.copy.key(), set).is_some_and(level) {
                 replay::catch_up(self.copy, &self.keeper.index, set).await?;
             }

@@ -37,7 +37,10 @@ impl Servers {
         BufReader::new(script.stdout.take().unwrap())
             .read_line(&mut url)
             .unwrap();
-        assert!(url.contains("://"), "deploy/local-redis.sh {kind} did not come up");
+        assert!(
+            url.contains("://"),
+            "deploy/local-redis.sh {kind} did not come up"
+        );
         Self {
             script,
             directory,
@@ -118,7 +121,10 @@ impl Servers {
     pub fn wait_until_whole(&self) {
         let begun = Instant::now();
         while !self.is_whole() {
-            assert!(begun.elapsed() < PATIENCE, "the servers do not find each other again");
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "the servers do not find each other again"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -59,9 +59,19 @@ impl Batch {
                 return Err(replaced());
             }
             let parts = split(waiting, topology, &lineup).await?;
-            let sent = join_all(parts.into_values().map(|(session, part)| send_part(session, part))).await;
+            let sent = join_all(
+                parts
+                    .into_values()
+                    .map(|(session, part)| send_part(session, part)),
+            )
+            .await;
             waiting = Vec::new();
-            for outcome in sent.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            for outcome in sent
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?
+                .into_iter()
+                .flatten()
+            {
                 match outcome {
                     Outcome::Done(at, reply) => replies[at] = reply,
                     Outcome::Again(step) => waiting.push(step),
@@ -219,7 +229,9 @@ enum Outcome {
 
 async fn send_part(session: Arc<Session>, part: Part) -> Result<Vec<Outcome>, IndexError> {
     let mut connection = session.writer().await?;
-    let replies = connection.send_packed_commands(&part.pipeline, 0, part.length).await?;
+    let replies = connection
+        .send_packed_commands(&part.pipeline, 0, part.length)
+        .await?;
     if replies.len() != part.length {
         return Err(IndexError::Format("reply"));
     }
@@ -263,7 +275,9 @@ fn again(place: &Place, pipeline: &Pipeline, cause: &ServerError) -> Result<Wait
     match cause.kind() {
         Some(ServerErrorKind::Ask) => {
             // `slot host:port`
-            let address = cause.details().and_then(|details| details.split_whitespace().nth(1));
+            let address = cause
+                .details()
+                .and_then(|details| details.split_whitespace().nth(1));
             waiting.asking = address.and_then(Address::parse_last_colon);
         }
         Some(ServerErrorKind::Moved) => waiting.moved = true,

@@ -39,8 +39,14 @@ impl Redis {
         state.send(&self.topology).await?;
         let mut groups = Batch::with_capacity(512);
         for group in 0..=u8::MAX {
-            groups.add(Group::Rows(group), command("SET", &[&group_key(group, b'm', &[]), UNSTAMPED]));
-            groups.add(Group::Rows(group), command("DEL", &[&group_key(group, b'p', &[])]));
+            groups.add(
+                Group::Rows(group),
+                command("SET", &[&group_key(group, b'm', &[]), UNSTAMPED]),
+            );
+            groups.add(
+                Group::Rows(group),
+                command("DEL", &[&group_key(group, b'p', &[])]),
+            );
         }
         groups.send(&self.topology).await?;
         self.read_state().await?;
@@ -55,7 +61,10 @@ impl Redis {
         let mut by_group: BTreeMap<u8, Cmd> = BTreeMap::new();
         for key in keys {
             if let Group::Rows(group) = group_of(&key)? {
-                by_group.entry(group).or_insert_with(|| redis::cmd("UNLINK")).arg(key);
+                by_group
+                    .entry(group)
+                    .or_insert_with(|| redis::cmd("UNLINK"))
+                    .arg(key);
             }
         }
         let mut batch = Batch::with_capacity(by_group.len());
@@ -71,8 +80,14 @@ impl Redis {
         let building = *self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let lineup = self.topology.lineup().await?;
         let mut connection = lineup.primary(Group::State).writer().await?;
-        redis::cmd("WATCH").arg(BUILDING_KEY).query_async::<()>(&mut connection).await?;
-        let found: Option<u64> = redis::cmd("GET").arg(BUILDING_KEY).query_async(&mut connection).await?;
+        redis::cmd("WATCH")
+            .arg(BUILDING_KEY)
+            .query_async::<()>(&mut connection)
+            .await?;
+        let found: Option<u64> = redis::cmd("GET")
+            .arg(BUILDING_KEY)
+            .query_async(&mut connection)
+            .await?;
         if found.unwrap_or(0) != building.number {
             return Err(IndexError::NotBuilt);
         }

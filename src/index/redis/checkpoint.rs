@@ -70,7 +70,10 @@ impl Redis {
             for (key, value) in hash {
                 let key: [u8; 4] = key.try_into().map_err(|_| IndexError::Format("checkpoint"))?;
                 let checkpoint = Checkpoint::decode(&value)?;
-                here.insert((decode_state_key(key)?, Side::of(checkpoint.generation)), checkpoint);
+                here.insert(
+                    (decode_state_key(key)?, Side::of(checkpoint.generation)),
+                    checkpoint,
+                );
             }
             common = Some(match common {
                 None => here,
@@ -83,9 +86,17 @@ impl Redis {
 
 fn common_to(former: Checkpoints, here: &Checkpoints) -> Checkpoints {
     let both = former.into_iter().filter_map(|(set, checkpoint)| {
-        let other = here.get(&set).filter(|other| other.generation == checkpoint.generation)?;
+        let other = here
+            .get(&set)
+            .filter(|other| other.generation == checkpoint.generation)?;
         let position = checkpoint.position.min(other.position);
-        Some((set, Checkpoint { position, ..checkpoint }))
+        Some((
+            set,
+            Checkpoint {
+                position,
+                ..checkpoint
+            },
+        ))
     });
     both.collect()
 }

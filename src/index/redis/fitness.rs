@@ -22,7 +22,10 @@ impl Redis {
             check_policy(session, &mut connection).await?;
         }
         let mut state = lineup.primary(Group::State).writer().await?;
-        let marked: bool = redis::cmd("EXISTS").arg(MARKER_KEY).query_async(&mut state).await?;
+        let marked: bool = redis::cmd("EXISTS")
+            .arg(MARKER_KEY)
+            .query_async(&mut state)
+            .await?;
         drop(state);
         if !marked {
             for session in &lineup.sessions {
@@ -39,7 +42,10 @@ impl Redis {
         let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
         if found < OLDEST_VERSION {
             let (major, minor) = OLDEST_VERSION;
-            return Err(unfit(session, &format!("Redis {version} is too old; {major}.{minor} or later is needed")));
+            return Err(unfit(
+                session,
+                &format!("Redis {version} is too old; {major}.{minor} or later is needed"),
+            ));
         }
         let info: String = redis::cmd("INFO").arg("cluster").query_async(connection).await?;
         let is_cluster = field(&info, "cluster_enabled") == Some("1");
@@ -59,9 +65,10 @@ async fn check_policy(session: &Session, connection: &mut Connection) -> Result<
     ask.arg("GET").arg("maxmemory-policy");
     let policy = ask.query_async::<Vec<String>>(connection).await;
     let policy = policy.map_err(|cause| match cause.kind() {
-        redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm) => {
-            unfit(session, "this user may not ask for maxmemory-policy; grant it +config|get")
-        }
+        redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm) => unfit(
+            session,
+            "this user may not ask for maxmemory-policy; grant it +config|get",
+        ),
         _ => IndexError::from(cause),
     })?;
     match policy.get(1).map(String::as_str) {

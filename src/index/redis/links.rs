@@ -4,7 +4,9 @@ use super::session::{AskError, Identity, replaced};
 use crate::index::IndexError;
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,9 +59,9 @@ impl Links {
                 link.connection.compare_and_swap(&connection, None);
             }
             match cause.kind() {
-                ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain) => {
-                    AskError::Elsewhere
-                }
+                ErrorKind::Server(
+                    ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain,
+                ) => AskError::Elsewhere,
                 _ => AskError::Index(cause.into()),
             }
         })
@@ -73,7 +75,9 @@ impl Links {
         if let Some(connection) = link.connection.load_full() {
             return Ok(connection);
         }
-        let made = self.client.get_multiplexed_async_connection_with_config(&self.config);
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&self.config);
         let mut made = made.await?;
         if Identity::of(&mut made).await? != *self.identity {
             return Err(replaced());

@@ -139,7 +139,10 @@ impl Redis {
             Err(AskError::Index(cause)) => Err(cause),
             Err(AskError::Elsewhere) => {
                 let rows = self.read_following(lineup, session, Cmd::hgetall(key)).await?;
-                Ok((rows, self.read_following(lineup, session, Cmd::get(&stamp)).await?))
+                Ok((
+                    rows,
+                    self.read_following(lineup, session, Cmd::get(&stamp)).await?,
+                ))
             }
         }
     }
@@ -158,10 +161,14 @@ impl Redis {
             return parse(answer);
         };
         let address = match cause.kind() {
-            Some(ServerErrorKind::Ask) => cause.details().and_then(|details| details.split_whitespace().nth(1)),
+            Some(ServerErrorKind::Ask) => cause
+                .details()
+                .and_then(|details| details.split_whitespace().nth(1)),
             _ => return Err(redis::RedisError::from(cause).into()),
         };
-        let address = address.and_then(Address::parse_last_colon).ok_or(IndexError::Format("ASK"))?;
+        let address = address
+            .and_then(Address::parse_last_colon)
+            .ok_or(IndexError::Format("ASK"))?;
         let importing = self.topology.importing(lineup, &address).await?;
         let mut ask = Pipeline::with_capacity(2);
         ask.cmd("ASKING").ignore().add_command(command);

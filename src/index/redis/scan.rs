@@ -38,7 +38,11 @@ impl<'a> Scan<'a> {
             return Ok(None);
         };
         let mut scan = redis::cmd("SCAN");
-        scan.arg(self.cursor).arg("MATCH").arg(PATTERN).arg("COUNT").arg(SCAN_STEP);
+        scan.arg(self.cursor)
+            .arg("MATCH")
+            .arg(PATTERN)
+            .arg("COUNT")
+            .arg(SCAN_STEP);
         let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(connection).await?;
         self.cursor = next;
         if next == 0 {

@@ -41,7 +41,10 @@ impl Identity {
             .chain_update("/")
             .chain_update(&self.replication_id)
             .finalize();
-        digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
     }
 }
 
@@ -88,7 +91,9 @@ impl Session {
         let client = access.client(&address)?;
         // A connection that hangs is given up before the lookup is, so that the next finds another.
         let lookups = config(options.lookup_timeout * 3 / 4);
-        let mut connection = client.get_multiplexed_async_connection_with_config(&lookups).await?;
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&lookups)
+            .await?;
         let identity = Arc::new(Identity::of(&mut connection).await?);
         let manager = Manager::new_with_config(
             client.get_connection_info().clone(),

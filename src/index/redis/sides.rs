@@ -1,7 +1,7 @@
 //! Rows of two pseudonym keys in one Redis: which of them answer, and the others removed.
 
 use super::batch::Batch;
-use super::rows::{group_of, side_of_field};
+use super::rows::{group_key, group_of, side_of_field};
 use super::scan::Scan;
 use super::topology::Group;
 use super::{MARKER_KEY, Redis, STATE_KEY};
@@ -36,6 +36,8 @@ impl Redis {
     }
 
     pub async fn remove_side(&self, side: Side) -> Result<(), IndexError> {
+        // First of all, since they would tell of rows that are gone.
+        self.remove_checkpoints(side).await?;
         let mut scan = Scan::start(self).await?;
         while let Some(keys) = scan.next().await? {
             let mut remove = Batch::default();
@@ -50,16 +52,37 @@ impl Redis {
             }
             remove.send(&self.topology).await?;
         }
-        let state = self.refresh().await?;
-        let gone = state.others.iter();
-        let gone = gone.filter(|(_, known)| Side::of(known.generation) == side);
         let mut batch = Batch::default();
-        for (set, _) in gone {
+        for state_key in self.states_of(side).await? {
             let mut delete = redis::cmd("HDEL");
-            delete.arg(STATE_KEY).arg(encode_state_key(*set, side).as_slice());
+            delete.arg(STATE_KEY).arg(state_key.as_slice());
             batch.add(Group::State, delete);
         }
         batch.send(&self.topology).await?;
         self.refresh().await.map(|_| ())
+    }
+
+    async fn remove_checkpoints(&self, side: Side) -> Result<(), IndexError> {
+        let gone = self.states_of(side).await?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::with_capacity(256);
+        for group in 0..=u8::MAX {
+            let mut delete = redis::cmd("HDEL");
+            delete.arg(group_key(group, b'p', &[]));
+            for state_key in &gone {
+                delete.arg(state_key.as_slice());
+            }
+            batch.add(Group::Rows(group), delete);
+        }
+        batch.send(&self.topology).await.map(|_| ())
+    }
+
+    /// The keys of the states of sets on a side that does not answer.
+    async fn states_of(&self, side: Side) -> Result<Vec<[u8; 4]>, IndexError> {
+        let state = self.refresh().await?;
+        let of_side = state.others.iter().filter(|(_, known)| Side::of(known.generation) == side);
+        Ok(of_side.map(|(set, _)| encode_state_key(*set, side)).collect())
     }
 }

@@ -43,13 +43,8 @@ impl fmt::Display for Address {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Arrangement {
     Node(Address),
-    Sentinel {
-        sentinels: Vec<Address>,
-        master: String,
-    },
-    Cluster {
-        seeds: Vec<Address>,
-    },
+    Sentinel { sentinels: Vec<Address>, master: String },
+    Cluster { seeds: Vec<Address> },
 }
 
 /// What a URL of the index says.
@@ -80,12 +75,16 @@ impl Target {
             "redis" | "rediss" => (scheme == "rediss", node(hosts)?),
             "redis-cluster" | "rediss-cluster" => (scheme == "rediss-cluster", cluster(hosts, path)?),
             "redis-sentinel" | "rediss-sentinel" => (scheme == "rediss-sentinel", sentinel(hosts, path)?),
-            _ => return Err(unfit("must begin with redis, redis-sentinel, redis-cluster, or these with rediss")),
+            _ => {
+                return Err(unfit(
+                    "must begin with redis, redis-sentinel, redis-cluster, or these with rediss",
+                ));
+            }
         };
         let database = match (&arrangement, path) {
-            (Arrangement::Node(_), path) if !path.is_empty() => {
-                path.parse().map_err(|_| unfit("ends in a database that is no number"))?
-            }
+            (Arrangement::Node(_), path) if !path.is_empty() => path
+                .parse()
+                .map_err(|_| unfit("ends in a database that is no number"))?,
             _ => 0,
         };
         let (user, password) = credentials.map_or((None, None), parse_credentials);
@@ -105,7 +104,9 @@ fn unfit(reason: &str) -> IndexError {
 }
 
 fn addresses(hosts: &str, default_port: u16) -> Result<Vec<Address>, IndexError> {
-    let addresses = hosts.split(',').map(|host| Address::parse(host.trim(), default_port));
+    let addresses = hosts
+        .split(',')
+        .map(|host| Address::parse(host.trim(), default_port));
     let addresses: Option<Vec<Address>> = addresses.collect();
     addresses.ok_or_else(|| unfit("names a host without a name, or with a port that is no number"))
 }
@@ -113,7 +114,9 @@ fn addresses(hosts: &str, default_port: u16) -> Result<Vec<Address>, IndexError>
 fn node(hosts: &str) -> Result<Arrangement, IndexError> {
     match addresses(hosts, DEFAULT_PORT)?.as_slice() {
         [address] => Ok(Arrangement::Node(address.clone())),
-        _ => Err(unfit("names several hosts; write redis-cluster:// or redis-sentinel:// for that")),
+        _ => Err(unfit(
+            "names several hosts; write redis-cluster:// or redis-sentinel:// for that",
+        )),
     }
 }
 
@@ -127,7 +130,9 @@ fn cluster(hosts: &str, path: &str) -> Result<Arrangement, IndexError> {
 
 fn sentinel(hosts: &str, path: &str) -> Result<Arrangement, IndexError> {
     if path.is_empty() || path.contains('/') {
-        return Err(unfit("must end in the name that the Sentinels have for the master, such as /mymaster"));
+        return Err(unfit(
+            "must end in the name that the Sentinels have for the master, such as /mymaster",
+        ));
     }
     Ok(Arrangement::Sentinel {
         sentinels: addresses(hosts, DEFAULT_SENTINEL_PORT)?,
@@ -212,15 +217,24 @@ mod tests {
         let node = parsed("rediss://user:p%40ss@h:1/3").unwrap();
         assert_eq!(node.arrangement, Arrangement::Node(address("h", 1)));
         assert!(node.access.tls);
-        assert_eq!((node.access.user.as_deref(), node.access.database), (Some("user"), 3));
+        assert_eq!(
+            (node.access.user.as_deref(), node.access.database),
+            (Some("user"), 3)
+        );
         assert_eq!(node.access.password.unwrap().expose_secret(), "p@ss");
         let seeds = vec![address("a", 6379), address("::1", 7000)];
-        assert_eq!(parsed("redis-cluster://a,[::1]:7000").unwrap().arrangement, Arrangement::Cluster { seeds });
+        assert_eq!(
+            parsed("redis-cluster://a,[::1]:7000").unwrap().arrangement,
+            Arrangement::Cluster { seeds }
+        );
         let expected = Arrangement::Sentinel {
             sentinels: vec![address("a", 26379), address("b", 1)],
             master: "kf".to_owned(),
         };
-        assert_eq!(parsed("redis-sentinel://:s@a,b:1/kf").unwrap().arrangement, expected);
+        assert_eq!(
+            parsed("redis-sentinel://:s@a,b:1/kf").unwrap().arrangement,
+            expected
+        );
     }
 
     #[test]

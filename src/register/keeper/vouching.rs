@@ -4,7 +4,7 @@
 use super::{Keeper, RETIRE_SLACK};
 use crate::domain::relationship::SetId;
 use crate::index::layout::{Generation, IndexState, SetState, Side};
-use crate::index::{Checkpoint, IndexError};
+use crate::index::{Checkpoint, EMBEDDED_LINEUP, IndexError};
 use crate::register::replay::{self, Proven, ReplayError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,9 +30,10 @@ impl Checkpointed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a failover finds this generation, and no former one.
-    pub(super) fn names(&self, set: SetId, generation: Generation) -> bool {
-        self.written().sets.contains_key(&(set, generation))
+    /// Whether a failover of this lineup finds this generation, and no former one.
+    fn names(&self, lineup: u64, set: SetId, generation: Generation) -> bool {
+        let written = self.written();
+        written.lineup == lineup && written.sets.contains_key(&(set, generation))
     }
 }
 
@@ -58,7 +59,10 @@ impl Keeper {
                 }
                 self.index.settle().await;
                 let milliseconds = started.elapsed().as_millis();
-                tracing::info!(milliseconds, "a primary of the index was replaced, and what it lost brought back");
+                tracing::info!(
+                    milliseconds,
+                    "a primary of the index was replaced, and what it lost brought back"
+                );
                 return Ok(());
             }
         }
@@ -100,8 +104,12 @@ impl Keeper {
         }
         for (set, known) in moved {
             let side = Side::of(known.generation);
-            written.sets.retain(|(other, generation), _| *other != set || Side::of(*generation) != side);
-            written.sets.insert((set, known.generation), Checkpoint::of(&known));
+            written
+                .sets
+                .retain(|(other, generation), _| *other != set || Side::of(*generation) != side);
+            written
+                .sets
+                .insert((set, known.generation), Checkpoint::of(&known));
         }
         Ok(())
     }
@@ -109,10 +117,10 @@ impl Keeper {
     /// Rows of a former generation stay as long as a lookup may read them, and until a failover would not lead back to
     /// it.
     pub(super) fn may_go(&self, set: SetId, retired_at: Instant) -> bool {
-        let state = self.index.state();
-        let checkpointed = state.sets.get(&set).is_some_and(|known| {
-            self.index.lineup() == 0 || self.checkpointed.names(set, known.generation)
-        });
+        let (state, lineup) = (self.index.state(), self.index.lineup());
+        let known = state.sets.get(&set);
+        let checkpointed = lineup == EMBEDDED_LINEUP
+            || known.is_some_and(|known| self.checkpointed.names(lineup, set, known.generation));
         checkpointed && retired_at.elapsed() >= self.longest_lookup + RETIRE_SLACK
     }
 }

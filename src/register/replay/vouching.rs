@@ -30,12 +30,7 @@ impl Proven {
 
 /// Brings a set to where the journal stood before the next whole set, from where all of the store is known to be: rows
 /// of later publications may be there or not. What is published after that is for [`catch_up`](super::catch_up).
-pub async fn vouch(
-    journal: &Journal,
-    index: &Index,
-    set: SetId,
-    proven: &Proven,
-) -> Result<(), ReplayError> {
+pub async fn vouch(journal: &Journal, index: &Index, set: SetId, proven: &Proven) -> Result<(), ReplayError> {
     let present = index.state().under(journal.key(), set).cloned();
     let bases = journal.bases(set);
     let side = Side::of(generation_at(journal, 0)?);
@@ -48,7 +43,14 @@ pub async fn vouch(
             let base = bases.last().copied().unwrap_or(0);
             if base > 0 {
                 let journalled = journal.published_at(set, base)?;
-                load(journal, index, set, generation_at(journal, base)?, journalled.publication()).await?;
+                load(
+                    journal,
+                    index,
+                    set,
+                    generation_at(journal, base)?,
+                    journalled.publication(),
+                )
+                .await?;
             }
             (base, base)
         }
@@ -106,7 +108,15 @@ async fn apply_again(
     }
     match missing.last() {
         Some(last) if !called.is_empty() => {
-            remake(journal, index, set, generation, last.publication().position, &called).await
+            remake(
+                journal,
+                index,
+                set,
+                generation,
+                last.publication().position,
+                &called,
+            )
+            .await
         }
         _ => Ok(()),
     }
@@ -137,7 +147,9 @@ async fn remake(
     for chunk in all.chunks(CHUNK_CUSTOMERS) {
         let found = index.rows_of(set, generation, chunk).await?;
         let rows = chunk.iter().zip(found).flat_map(|(customer, rows)| {
-            let rows = rows.into_iter().filter(|(agreement, _)| *agreement == AgreementKey::CUSTOMER_LEVEL);
+            let rows = rows
+                .into_iter()
+                .filter(|(agreement, _)| *agreement == AgreementKey::CUSTOMER_LEVEL);
             rows.map(|(_, relationship)| RowWrite::Delete(customer_level_row(*customer, relationship)))
         });
         index.write(set, generation, rows.collect(), None).await?;

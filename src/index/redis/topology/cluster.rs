@@ -49,7 +49,8 @@ pub(super) async fn places(informants: &Informants, known: &[Address]) -> Result
         (Some(places), _) => Ok(places),
         (None, Some(cause)) if claims.is_empty() => Err(cause.into()),
         (None, _) => {
-            let say = "the Cluster does not have all its slots: a primary is down, or the Cluster is not made yet";
+            let say =
+                "the Cluster does not have all its slots: a primary is down, or the Cluster is not made yet";
             Err(IndexError::Unavailable(say.to_owned()))
         }
     }
@@ -69,7 +70,12 @@ fn no_cluster() -> IndexError {
 fn places_of(claims: &[Claim]) -> Option<Places> {
     let (mut primaries, mut of_group) = (Vec::new(), [0; GROUPS]);
     for ((_, slot), place) in slot_groups().zip(&mut of_group) {
-        let holds = |claim: &&Claim| claim.ranges.iter().any(|(first, last)| (*first..=*last).contains(&slot));
+        let holds = |claim: &&Claim| {
+            claim
+                .ranges
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&slot))
+        };
         let claim = claims.iter().filter(holds).max_by_key(|claim| claim.epoch)?;
         let at = primaries.iter().position(|known| *known == claim.address);
         *place = at.unwrap_or_else(|| {

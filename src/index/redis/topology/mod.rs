@@ -166,13 +166,19 @@ impl Topology {
 
     async fn form(&self, former: Option<&Arc<Lineup>>) -> Result<Arc<Lineup>, IndexError> {
         let places = self.find(former).await?;
-        let sessions = places.primaries.iter().map(|address| self.session(address, former));
+        let sessions = places
+            .primaries
+            .iter()
+            .map(|address| self.session(address, former));
         let sessions: Result<Vec<_>, _> = join_all(sessions).await.into_iter().collect();
         let lineup = Lineup::new(sessions?, places.of_group);
         if let Some(former) = former.filter(|former| former.is_like(&lineup)) {
             return Ok(Arc::clone(former));
         }
-        tracing::info!(primaries = lineup.sessions.len(), "the index is read from these primaries from now on");
+        tracing::info!(
+            primaries = lineup.sessions.len(),
+            "the index is read from these primaries from now on"
+        );
         let lineup = Arc::new(lineup);
         self.current.store(Some(Arc::clone(&lineup)));
         Ok(lineup)
@@ -249,7 +255,11 @@ impl Topology {
     }
 
     /// The primary at an address that a slot is being moved to.
-    pub(super) async fn importing(&self, lineup: &Lineup, address: &Address) -> Result<Arc<Session>, IndexError> {
+    pub(super) async fn importing(
+        &self,
+        lineup: &Lineup,
+        address: &Address,
+    ) -> Result<Arc<Session>, IndexError> {
         if let Some(session) = lineup.sessions.iter().find(|session| session.address == *address) {
             return Ok(Arc::clone(session));
         }

@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn half_of_the_sentinels_decide_nothing() {
-        let port = |ports: &[Option<u16>], all| named_by_majority(&told(ports), all).map(|address| address.port);
+        let port =
+            |ports: &[Option<u16>], all| named_by_majority(&told(ports), all).map(|address| address.port);
         assert_eq!(port(&[Some(1), Some(2), Some(1)], 3), Some(1));
         assert_eq!(port(&[Some(1)], 3), None);
         assert_eq!(port(&[Some(1), Some(2)], 3), None);
