@@ -82,7 +82,10 @@ impl Redis {
     /// The keys of the states of sets on a side that does not answer.
     async fn states_of(&self, side: Side) -> Result<Vec<[u8; 4]>, IndexError> {
         let state = self.refresh().await?;
-        let of_side = state.others.iter().filter(|(_, known)| Side::of(known.generation) == side);
+        let of_side = state
+            .others
+            .iter()
+            .filter(|(_, known)| Side::of(known.generation) == side);
         Ok(of_side.map(|(set, _)| encode_state_key(*set, side)).collect())
     }
 }

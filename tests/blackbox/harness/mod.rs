@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod calls;
+pub mod faults;
 pub mod identifiers;
 pub mod issuer;
 pub mod redis;

@@ -6,8 +6,9 @@ use super::{
     BLABAERLIA, GRANSKAUEN, Told, assert_index_agrees_with_journal, is_listed, large_set, told, truths,
 };
 use crate::harness::Service;
+use crate::harness::faults::NODE_TIMEOUT;
 use crate::harness::identifiers::people;
-use crate::harness::servers::{NODE_TIMEOUT, Servers};
+use crate::harness::servers::Servers;
 use reqwest::Method;
 use serde_json::Value;
 use std::sync::Mutex;
