@@ -90,7 +90,7 @@ impl Session {
         };
         let client = access.client(&address)?;
         // A connection that hangs is given up before the lookup is, so that the next finds another.
-        let lookups = config(options.lookup_timeout * 3 / 4);
+        let lookups = config(options.lookup_timeout * 19 / 20);
         let mut connection = client
             .get_multiplexed_async_connection_with_config(&lookups)
             .await?;
