@@ -119,6 +119,9 @@ pub struct ScopeSettings {
 #[serde(deny_unknown_fields)]
 pub struct IndexSettings {
     pub url: Option<SecretString>,
+    pub password: Option<SecretString>,
+    pub password_file: Option<PathBuf>,
+    pub tls_ca_file: Option<PathBuf>,
     pub pseudonym_key_file: Option<PathBuf>,
     pub pseudonym_key: Option<SecretString>,
     pub next_pseudonym_key_file: Option<PathBuf>,
@@ -396,12 +399,34 @@ impl IndexSettings {
         match text.split_once(':') {
             Some(("embedded", "")) => value("names no path after embedded:"),
             Some(("embedded", path)) => Ok(IndexUrl::Embedded(PathBuf::from(path))),
-            Some(("redis", _)) => Ok(IndexUrl::Redis(url.clone())),
-            Some(("rediss" | "redis-cluster" | "redis-sentinel", _)) => value(
-                "names a kind of Redis that this version does not support yet; use redis:// or embedded:PATH",
+            Some((
+                "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel"
+                | "rediss-sentinel",
+                _,
+            )) => Ok(IndexUrl::Redis(url.clone())),
+            _ => value(
+                "must be redis://HOST:PORT/DB, redis-sentinel://H1:P,H2:P/MASTER, redis-cluster://H1:P,H2:P \
+                 (or these with rediss) or embedded:PATH",
             ),
-            _ => value("must be redis://… or embedded:PATH"),
         }
+    }
+
+    /// The password of Redis where the URL has none, from the environment or its file.
+    pub fn password(&self) -> Result<Option<SecretString>, ConfigError> {
+        match (&self.password, &self.password_file) {
+            (Some(password), _) => Ok(Some(password.clone())),
+            (None, Some(path)) => {
+                let text = read_setting("index.password_file", path)?;
+                Ok(Some(SecretString::from(text.trim_end().to_owned())))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Who vouches for the certificates of Redis, in PEM; `None`: those that the system trusts.
+    pub fn ca_certificate(&self) -> Result<Option<Vec<u8>>, ConfigError> {
+        let read = |path: &PathBuf| read_setting("index.tls_ca_file", path).map(String::into_bytes);
+        self.tls_ca_file.as_ref().map(read).transpose()
     }
 
     /// At most [`LONGEST_TIMEOUT`], since rows of replaced sets are kept no longer than that takes.
@@ -416,6 +441,13 @@ impl IndexSettings {
             reason,
         })
     }
+}
+
+fn read_setting(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|cause| ConfigError::Value {
+        key,
+        reason: format!("names {}, which cannot be read: {cause}", path.display()),
+    })
 }
 
 fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> {

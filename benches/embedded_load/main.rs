@@ -102,6 +102,7 @@ async fn load_index(index: &Index, population: Population, banks: u64) -> Durati
             key: [0; 8],
             generation: 1,
             position: 1,
+            vouched: 0,
             last_delivery: DateTime::UNIX_EPOCH,
             retired: Vec::new(),
         };

@@ -86,7 +86,20 @@ fn index_urls_are_told_apart() {
     };
     assert!(matches!(url("embedded:./x"), Ok(IndexUrl::Embedded(path)) if path == Path::new("./x")));
     assert!(matches!(url("redis://127.0.0.1:6379/0"), Ok(IndexUrl::Redis(_))));
-    for text in ["embedded:", "redis-cluster://a:1,b:2", "postgres://x", "x"] {
+    for kind in [
+        "redis",
+        "rediss",
+        "redis-cluster",
+        "rediss-cluster",
+        "redis-sentinel",
+        "rediss-sentinel",
+    ] {
+        assert!(matches!(
+            url(&format!("{kind}://a:1,b:2/x")),
+            Ok(IndexUrl::Redis(_))
+        ));
+    }
+    for text in ["embedded:", "postgres://x", "x"] {
         assert!(
             matches!(url(text), Err(ConfigError::Value { key: "index.url", .. })),
             "{text}"

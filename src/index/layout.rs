@@ -326,6 +326,8 @@ pub struct SetState {
     pub generation: Generation,
     /// The set's journal position up to which the generation is complete.
     pub position: u64,
+    /// What the index stood on when the generation was found complete up to there: [`Index::lineup`](super::Index::lineup).
+    pub vouched: u64,
     /// When the bank's last delivery was published.
     pub last_delivery: DateTime<Utc>,
     /// Former generations whose rows are still to be removed.

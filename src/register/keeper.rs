@@ -1,5 +1,7 @@
 //! Keeps the index level with the journal: at start, when a store comes back empty or behind, and by command.
 
+mod vouching;
+
 use super::delivery::SetLocks;
 use super::index_use::{IndexUse, Pause};
 use super::replay::{self, ReplayError};
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+pub use vouching::Checkpointed;
 
 /// How often the keeper looks at the index. Below the bound on the age of the state, so that lookups
 /// find it fresh.
@@ -53,6 +56,7 @@ pub struct Keeper {
     pub gate: LevelGate,
     /// No lookup of any instance takes longer.
     pub longest_lookup: Duration,
+    pub checkpointed: Checkpointed,
     /// When the store was last found fit.
     pub fit_at: Arc<Mutex<Option<Instant>>>,
 }
@@ -123,9 +127,11 @@ impl Keeper {
                     self.follow_key(&pause).await?;
                 }
             }
+            Standing::Level if !state.is_vouched() => self.vouch(&state).await?,
             Standing::Level => {
                 self.open_if_level(&state);
                 self.catch_up(&state).await?;
+                self.note_checkpoints(&self.index.state()).await?;
             }
         }
         self.open_if_level(&self.index.state());
@@ -235,12 +241,10 @@ impl Keeper {
             let retired: HashSet<(SetId, Generation)> = retired.collect();
             retired_since.retain(|key, _| retired.contains(key));
             for (set, generation) in retired {
-                if retired_since
+                let since = retired_since
                     .entry((set, generation))
-                    .or_insert_with(Instant::now)
-                    .elapsed()
-                    < self.longest_lookup + RETIRE_SLACK
-                {
+                    .or_insert_with(Instant::now);
+                if !self.may_go(set, *since) {
                     continue;
                 }
                 let swept = tokio::select! {

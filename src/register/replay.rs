@@ -3,9 +3,11 @@
 
 mod closed;
 mod resolution;
+mod vouching;
 
 pub use closed::without_closed;
 pub use resolution::{Effect, Resolution};
+pub use vouching::{Proven, vouch};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState, Side, position_of};
@@ -40,9 +42,11 @@ pub async fn apply(
 ) -> Result<(), ReplayError> {
     let publication = journalled.publication();
     let present = index.state().under(journal.key(), set).cloned();
-    let mut retired = present
-        .as_ref()
-        .map_or_else(Vec::new, |state| state.retired.clone());
+    let vouched = index.lineup();
+    if present.as_ref().is_some_and(|state| state.vouched != vouched) {
+        // What is published is written on top of what is known to be there.
+        return Err(IndexError::NotBuilt.into());
+    }
     let current = match &present {
         Some(state) => state.generation,
         None => generation_at(journal, 0)?,
@@ -50,9 +54,6 @@ pub async fn apply(
     let generation = if publication.kind.is_base() {
         let generation = generation_at(journal, publication.position)?;
         load(journal, index, set, generation, publication).await?;
-        if present.is_some() && generation != current {
-            retired.push(current);
-        }
         generation
     } else {
         current
@@ -61,8 +62,9 @@ pub async fn apply(
         key: journal.key(),
         generation,
         position: publication.position,
+        vouched,
         last_delivery: publication.published_at,
-        retired,
+        retired: vouching::retired(present.clone(), generation),
     };
     let last = if publication.kind.is_base() {
         Vec::new()
@@ -209,10 +211,14 @@ pub fn generation_at(journal: &Journal, position: u64) -> Result<Generation, Rep
 
 /// Applies everything the index has not seen of a set. What makes it anew makes what came before it needless.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
-    let position = index
-        .state()
-        .under(journal.key(), set)
-        .map_or(0, |state| state.position);
+    let state = index.state();
+    let present = state.under(journal.key(), set);
+    if present.is_some_and(|present| present.vouched != index.lineup()) {
+        let proven = Proven::ask(index, state.marker.as_ref()).await?;
+        vouch(journal, index, set, &proven).await?;
+    }
+    let state = index.state();
+    let position = state.under(journal.key(), set).map_or(0, |state| state.position);
     let last_base = journal.bases(set).last().copied().unwrap_or(0);
     for at in last_base.max(position + 1)..=journal.position(set) {
         apply(journal, index, set, &journal.published_at(set, at)?).await?;

@@ -25,7 +25,7 @@ use crate::register::delivery::{
     Delivery, DeliveryBounds, RunningDeliveries, SetLocks, TurnBounds, Turns, Workers,
 };
 use crate::register::index_use::IndexUse;
-use crate::register::keeper::{Keeper, LevelGate};
+use crate::register::keeper::{Checkpointed, Keeper, LevelGate};
 use crate::register::lookup::Lookup;
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
@@ -109,6 +109,7 @@ impl Stores {
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
             gate: LevelGate::default(),
+            checkpointed: Checkpointed::default(),
             fit_at: Arc::default(),
             longest_lookup: self.longest_lookup,
         }
@@ -124,6 +125,9 @@ async fn open_index(settings: &Settings) -> Result<Index, StartError> {
         )?))),
         IndexUrl::Redis(url) => {
             let options = RedisOptions {
+                user: None,
+                password: index.password()?,
+                ca_certificate: index.ca_certificate()?,
                 lookup_connections: index.lookup_connections,
                 pool_connections: index.pool_connections,
                 connect_timeout: Duration::from_millis(index.connect_timeout_milliseconds),

@@ -30,7 +30,7 @@ async fn closed(bench: Bench) -> Store {
 async fn closed_file() -> tempfile::TempDir {
     match closed(Bench::embedded()).await {
         Store::Embedded(directory) => directory,
-        Store::Redis(_) => unreachable!(),
+        Store::Redis(_) | Store::Shared(_) => unreachable!(),
     }
 }
 

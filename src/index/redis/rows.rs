@@ -1,5 +1,7 @@
 //! Keys and commands of rows in Redis.
 
+use super::batch::Batch;
+use super::topology::Group;
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
     ACCOUNT_FIELD_BYTES, FIELD_BYTES, Field, Generation, Row, RowWrite, Side, VALUE_BYTES, Value,
@@ -7,7 +9,7 @@ use crate::index::layout::{
 };
 use crate::index::{IndexError, ScannedRow};
 use crate::pseudonym::{AccountKey, CustomerKey};
-use redis::{Cmd, Pipeline};
+use redis::Cmd;
 use std::collections::BTreeMap;
 
 /// Rows in one pipeline.
@@ -41,25 +43,21 @@ pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; ACCOUNT_RES
 }
 
 /// Puts rows of a whole set, a customer's side by side: one command a customer, and one an account.
-pub(super) fn put_rows(set: SetId, generation: Generation, rows: &[Row]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(2 * rows.len());
+pub(super) fn put_rows(set: SetId, generation: Generation, rows: &[Row]) -> Batch {
+    let mut batch = Batch::with_capacity(2 * rows.len());
     for of_customer in rows.chunk_by(|a, b| a.customer == b.customer) {
-        let mut put = hset(customer_key(&of_customer[0].customer), of_customer.len());
+        let customer = &of_customer[0].customer;
+        let mut put = hset(customer_key(customer), of_customer.len());
         for row in of_customer {
             put.arg(&encode_field(set, generation, row));
             put.arg(&encode_value(&row.relationship));
         }
-        pipeline.add_command(put).ignore();
+        batch.add(Group::Rows(customer.0[0]), put);
     }
     for row in rows {
-        let Some(account) = &row.account else { continue };
-        let (bucket, rest) = account_bucket(account);
-        let mut put = hset(bucket, 1);
-        put.arg(&account_field(rest, set, generation, row));
-        put.arg(&encode_account_value(&row.relationship));
-        pipeline.add_command(put).ignore();
+        put_account(set, generation, row, &mut batch);
     }
-    pipeline
+    batch
 }
 
 /// A command with room for so many fields, so that it is not moved as it grows: a set has millions of them.
@@ -83,30 +81,37 @@ fn account_field(
     field
 }
 
-pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(writes.len());
+fn put_account(set: SetId, generation: Generation, row: &Row, batch: &mut Batch) {
+    let Some(account) = &row.account else { return };
+    let (bucket, rest) = account_bucket(account);
+    let mut put = hset(bucket, 1);
+    put.arg(&account_field(rest, set, generation, row))
+        .arg(&encode_account_value(&row.relationship));
+    batch.add(Group::Rows(account.0[0]), put);
+}
+
+pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Batch {
+    let mut batch = Batch::with_capacity(writes.len());
     for write in writes {
-        let row = write.row();
-        let Some(account) = &row.account else { continue };
-        let (bucket, rest) = account_bucket(account);
-        let field = account_field(rest, set, generation, row);
         match write {
-            RowWrite::Put(_) => {
-                pipeline.hset(bucket, &field, encode_account_value(&row.relationship).as_slice())
+            RowWrite::Put(row) => put_account(set, generation, row, &mut batch),
+            RowWrite::Delete(row) => {
+                let Some(account) = &row.account else { continue };
+                let (bucket, rest) = account_bucket(account);
+                let mut delete = redis::cmd("HDEL");
+                delete.arg(bucket).arg(&account_field(rest, set, generation, row));
+                batch.add(Group::Rows(account.0[0]), delete);
             }
-            RowWrite::Delete(_) => pipeline.hdel(bucket, &field),
         }
-        .ignore();
     }
-    pipeline
+    batch
 }
 
 /// The fields of a customer's hash that change: to a value, or to nothing.
 type FieldWrites = BTreeMap<Field, Option<Value>>;
 
-/// Pipelines of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are:
-/// one command if they are only put or only deleted, else a transaction of its own.
-pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Pipeline> {
+/// Batches of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are.
+pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Batch> {
     let mut by_customer: BTreeMap<CustomerKey, FieldWrites> = BTreeMap::new();
     for write in writes {
         let value = match write {
@@ -117,41 +122,50 @@ pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowW
         // The last write of a row stands.
         fields.insert(encode_field(set, generation, write.row()), value);
     }
-    let (mut pipelines, mut plain, mut plain_rows) = (Vec::new(), Pipeline::new(), 0);
+    let (mut batches, mut batch, mut rows) = (Vec::new(), Batch::default(), 0);
     for (customer, fields) in by_customer {
-        plain_rows += fields.len();
-        pipelines.extend(write_customer(&customer, fields, &mut plain));
-        if plain_rows >= PIPELINE_ROWS {
-            pipelines.push(std::mem::take(&mut plain));
-            plain_rows = 0;
+        rows += fields.len();
+        write_customer(&customer, fields, &mut batch);
+        if rows >= PIPELINE_ROWS {
+            batches.push(std::mem::take(&mut batch));
+            rows = 0;
         }
     }
-    pipelines.push(plain);
-    pipelines
+    batches.push(batch);
+    batches
 }
 
-/// Adds one command to `plain`, or gives a transaction.
-fn write_customer(customer: &CustomerKey, fields: FieldWrites, plain: &mut Pipeline) -> Option<Pipeline> {
-    let key = customer_key(customer);
-    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+/// One command if rows are only put or only deleted, else both together.
+fn write_customer(customer: &CustomerKey, fields: FieldWrites, batch: &mut Batch) {
+    let (group, key) = (Group::Rows(customer.0[0]), customer_key(customer));
+    let (mut put, mut delete) = (redis::cmd("HSET"), redis::cmd("HDEL"));
+    put.arg(&key);
+    delete.arg(&key);
+    let (mut puts, mut deletes) = (0, 0);
     for (field, value) in fields {
         match value {
-            Some(value) => puts.push((field.to_vec(), value.to_vec())),
-            None => deletes.push(field.to_vec()),
+            Some(value) => {
+                puts += 1;
+                put.arg(field.as_slice()).arg(value.as_slice());
+            }
+            None => {
+                deletes += 1;
+                delete.arg(field.as_slice());
+            }
         }
     }
-    if deletes.is_empty() {
-        plain.hset_multiple(key, &puts).ignore();
-        return None;
+    match (deletes, puts) {
+        (0, _) => batch.add(group, put),
+        (_, 0) => batch.add(group, delete),
+        _ => batch.add_atomic(group, vec![delete, put]),
     }
-    if puts.is_empty() {
-        plain.hdel(key, deletes).ignore();
-        return None;
-    }
-    let mut both = Pipeline::with_capacity(2);
-    both.atomic().hdel(&key, deletes).ignore();
-    both.hset_multiple(key, &puts).ignore();
-    Some(both)
+}
+
+/// The group that a key of rows is in.
+pub(super) fn group_of(key: &[u8]) -> Result<Group, IndexError> {
+    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
+    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
+    Ok(Group::Rows(group))
 }
 
 /// The side that a field stands on, by the generation in it.
@@ -166,8 +180,9 @@ pub(super) fn side_of_field(key: &[u8], field: &[u8]) -> Option<Side> {
 }
 
 pub(super) fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
-    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
-    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
+    let Group::Rows(group) = group_of(key)? else {
+        return Err(IndexError::Format("key"));
+    };
     match (key.get(4), key.get(5..)) {
         (Some(b'c'), Some(rest)) if rest.len() == 15 => {
             let mut customer = [group; 16];

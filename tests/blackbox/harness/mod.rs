@@ -3,9 +3,12 @@
 pub mod ask;
 pub mod calls;
 pub mod collector;
+pub mod faults;
 pub mod identifiers;
 pub mod issuer;
 pub mod redis;
+#[path = "../../support/servers.rs"]
+pub mod servers;
 pub mod world;
 
 use issuer::TestIssuer;
@@ -52,10 +55,31 @@ impl Service {
         service
     }
 
+    /// A ready service on an index that is started elsewhere.
+    pub async fn start_on(index: &str, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let service = Self::launch_in(directory, index, None, configuration).await;
+        service.wait_until_ready().await;
+        service
+    }
+
     /// Started, and perhaps not ready yet.
     pub async fn launch(engine: Engine, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let redis = (engine == Engine::Redis).then(RedisServer::start);
+        let index = match &redis {
+            Some(redis) => redis.url(),
+            None => format!("embedded:{}", directory.path().join("index.redb").display()),
+        };
+        Self::launch_in(directory, &index, redis, configuration).await
+    }
+
+    async fn launch_in(
+        directory: TempDir,
+        index: &str,
+        redis: Option<RedisServer>,
+        configuration: &str,
+    ) -> Self {
         let issuer = TestIssuer::start().await;
         let key = directory.path().join("pseudonym.key");
         let made = Command::new(PROGRAM)
@@ -68,15 +92,11 @@ impl Service {
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
         std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
-        let index = match &redis {
-            Some(redis) => redis.url(),
-            None => format!("embedded:{}", directory.path().join("index.redb").display()),
-        };
         write_configuration(
             directory.path(),
             &address,
             &management,
-            &index,
+            index,
             &issuer,
             configuration,
         );
