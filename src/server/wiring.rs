@@ -23,7 +23,7 @@ use crate::pseudonym::PseudonymRing;
 use crate::register::delivery::{Delivery, DeliveryBounds, RunningDeliveries, SetLocks, Workers};
 use crate::register::index_use::IndexUse;
 use crate::register::keeper::{Keeper, LevelGate};
-use crate::register::lookup::Lookup;
+use crate::register::lookup::{KnownFreshness, Lookup};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
 use actix_web::web::Data;
@@ -173,6 +173,7 @@ impl Parts {
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
+            freshness: KnownFreshness::default(),
         };
         let delivery = Delivery {
             floor: stores.floor,
