@@ -5,6 +5,7 @@ use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::management;
 use crate::http::middleware::{self, HeaderLimit};
+use crate::http::overload::LookupRoom;
 use crate::http::routes;
 use crate::register::rekey::RekeyProgress;
 use actix_web::dev::Server as ActixServer;
@@ -37,6 +38,7 @@ pub(super) fn bind_public(
         },
     });
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
+    let most_lookups = settings.server.max_lookups_per_worker;
     let parts = parts.clone();
     let (lookup, delivery) = (Data::new(parts.lookup), Data::new(parts.delivery));
     let recorder = Data::new(parts.readiness.recorder);
@@ -44,6 +46,7 @@ pub(super) fn bind_public(
         App::new()
             .app_data(parts.rules)
             .app_data(header_limit)
+            .app_data(LookupRoom::new(most_lookups))
             .app_data(PayloadConfig::new(usize::MAX))
             .app_data(parts.authenticator.clone())
             .app_data(parts.scopes.clone())
