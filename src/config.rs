@@ -55,6 +55,7 @@ pub struct Settings {
     pub audit: AuditSettings,
     pub identifiers: IdentifierSettings,
     pub log: LogSettings,
+    pub traces: TraceSettings,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +68,16 @@ pub struct ServerSettings {
     pub max_header_bytes: usize,
     pub request_head_seconds: u64,
     pub max_lookups_per_worker: usize,
+    pub tls: TlsSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
+    pub handshake_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +198,20 @@ pub enum SeriesName {
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
     pub level: LogLevel,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSettings {
+    pub otlp_endpoint: String,
+    pub sampled_percent: u8,
+}
+
+impl TraceSettings {
+    /// `None`: no traces are exported.
+    pub fn otlp_endpoint(&self) -> Option<&str> {
+        Some(self.otlp_endpoint.as_str()).filter(|endpoint| !endpoint.is_empty())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -393,6 +418,11 @@ fn environment() -> Environment {
 /// A name that the NAIS platform injects.
 fn injected(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether who runs the program wants colours (no-color.org).
+pub fn wants_colors() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

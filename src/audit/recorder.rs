@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// The entry could not be made durable in time, so nothing may be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -105,7 +106,8 @@ impl Recorder {
     pub async fn record<T: Conclusion>(&self, call: Call, conclusion: T) -> Result<Recorded<T>, Unrecorded> {
         let started = std::time::Instant::now();
         let entry = entry::encode(&call, &conclusion, &self.0.instance, self.0.ring.in_use());
-        let appended = self.0.chain.append(entry).await;
+        let span = tracing::debug_span!("record of use");
+        let appended = self.0.chain.append(entry).instrument(span).await;
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         metrics::histogram!("kundeforhold_audit_append_seconds").record(started.elapsed());
         match appended {
@@ -128,6 +130,11 @@ impl Recorder {
         let appended = self.0.chain.append(entry).await;
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         appended.is_ok()
+    }
+
+    /// Records that wait to be made durable.
+    pub fn waiting(&self) -> usize {
+        self.0.chain.queued()
     }
 
     /// The last durable entry, to be put where an outside party can keep it.

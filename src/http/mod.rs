@@ -21,3 +21,4 @@ pub mod relationships;
 pub mod request;
 pub mod routes;
 pub mod services;
+pub mod trace;

@@ -30,6 +30,7 @@ use crate::pseudonym::PseudonymRing;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// The moment a request arrived: taken once, and everything of the request is judged by it.
@@ -346,7 +347,8 @@ impl Lookup {
             return Err(IndexError::NotBuilt.into());
         }
         let started = Instant::now();
-        let result = tokio::time::timeout(self.index_timeout, answer)
+        let span = tracing::debug_span!("index", operation);
+        let result = tokio::time::timeout(self.index_timeout, answer.instrument(span))
             .await
             .unwrap_or(Err(IndexError::TimedOut));
         metrics::histogram!("kundeforhold_index_seconds", "operation" => operation).record(started.elapsed());

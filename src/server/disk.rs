@@ -5,6 +5,7 @@ use crate::domain::relationship::SetId;
 use crate::journal::{Freed, JournalInForce};
 use crate::register::delivery::Delivery;
 use chrono::{NaiveDate, Utc};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,22 @@ pub(super) async fn tell_disk(journal: JournalInForce, end: CancellationToken) {
             let (bank, register) = (set.bank.to_string(), set.register.name());
             metrics::gauge!("kundeforhold_records", "bank" => bank, "register" => register)
                 .set(journal.running(set) as f64);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TELL_EVERY) => {}
+            () = end.cancelled() => return,
+        }
+    }
+}
+
+/// Tells what is left on the disk of the record of use, until shutdown.
+pub(super) async fn tell_audit_disk(directory: PathBuf, end: CancellationToken) {
+    loop {
+        let asked = directory.clone();
+        let space = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&asked)).await;
+        if let Ok(Ok(space)) = space {
+            let free = space.f_bavail.saturating_mul(space.f_frsize);
+            metrics::gauge!("kundeforhold_audit_free_bytes").set(free as f64);
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}

@@ -1,10 +1,11 @@
 //! The two ports.
 
+use super::tls::Tls;
 use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
 use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::management;
-use crate::http::middleware::{self, HeaderLimit};
+use crate::http::middleware::{self, Draining, HeaderLimit};
 use crate::http::overload::LookupRoom;
 use crate::http::routes;
 use crate::register::rekey::RekeyProgress;
@@ -14,6 +15,7 @@ use actix_web::web::{Data, PayloadConfig};
 use actix_web::{App, HttpServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 pub(super) fn bind_public(
     settings: &Settings,
     parts: &Parts,
+    tls: Option<&Tls>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let delivery = &settings.delivery;
     let pause = Duration::from_secs(delivery.pause_seconds);
@@ -40,6 +43,7 @@ pub(super) fn bind_public(
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
     let most_lookups = settings.server.max_lookups_per_worker;
     let parts = parts.clone();
+    let draining = Draining(Arc::clone(&parts.readiness.draining));
     let (lookup, delivery) = (Data::new(parts.lookup), Data::new(parts.delivery));
     let recorder = Data::new(parts.readiness.recorder);
     let factory = move || {
@@ -47,6 +51,7 @@ pub(super) fn bind_public(
             .app_data(parts.rules)
             .app_data(header_limit)
             .app_data(LookupRoom::new(most_lookups))
+            .app_data(draining.clone())
             .app_data(PayloadConfig::new(usize::MAX))
             .app_data(parts.authenticator.clone())
             .app_data(parts.scopes.clone())
@@ -66,9 +71,14 @@ pub(super) fn bind_public(
         .workers(workers)
         .client_request_timeout(Duration::from_secs(settings.server.request_head_seconds))
         .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
-        .disable_signals()
-        .bind(address)
-        .map_err(|cause| StartError::Bind { address, cause })?;
+        .disable_signals();
+    let server = match tls {
+        None => server.bind(address),
+        Some(tls) => server
+            .tls_handshake_timeout(tls.handshake_timeout)
+            .bind_rustls_0_23(address, tls.server_config()?),
+    };
+    let server = server.map_err(|cause| StartError::Bind { address, cause })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
 }

@@ -190,7 +190,11 @@ impl Parts {
             workers: Workers::start().map_err(StartError::Threads)?,
             bounds: delivery_bounds(&settings.delivery),
         };
+        let process = metrics_process::Collector::new("kundeforhold_");
+        process.describe();
         let readiness = Readiness {
+            participants: delivery.participants.clone(),
+            process,
             keys: Arc::clone(&keys),
             keeper: keeper.clone(),
             recorder,

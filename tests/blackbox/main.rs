@@ -14,6 +14,8 @@ mod resilience;
 mod secrecy;
 mod smoke;
 mod terms;
+mod tls;
 mod tokens;
+mod traces;
 mod upkeep;
 mod whole_set;

@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod calls;
+pub mod collector;
 pub mod identifiers;
 pub mod issuer;
 pub mod redis;
