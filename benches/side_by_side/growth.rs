@@ -5,6 +5,7 @@ use super::figures::{Rounds, median, print_heading, print_ratio, print_table};
 use super::requests::Questions;
 use super::settings;
 use super::wrk::{Measured, Target};
+use kundeforhold::domain::relationship::Register;
 use kundeforhold::sandbox::population::{Population, PopulationSize};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -112,7 +113,8 @@ pub fn measure_answers() {
 
 /// Customers with so many relationships each, two at a bank.
 fn customers_with(relationships: u64, directory: &Path) -> World {
-    const BANKS: u64 = 30;
+    // Some of them are in KFR alone.
+    const BANKS: u64 = 60;
     let population = Population::new(&PopulationSize {
         banks: BANKS,
         relationships: 1_000_000,
@@ -123,14 +125,14 @@ fn customers_with(relationships: u64, directory: &Path) -> World {
     let customers: Vec<String> = (0..settings::customers() as u64)
         .map(|customer| population.customer(customer).to_string())
         .collect();
-    let sets = population
+    let in_kar = population
         .banks()
         .iter()
-        .zip(0..)
-        .filter(|(_, place)| *place < relationships.div_ceil(2));
+        .filter(|bank| bank.registers.contains(&Register::Kar));
+    let sets = in_kar.zip(0..relationships.div_ceil(2));
     let sets = sets.map(|(bank, place)| {
         let bank = bank.organization.to_string();
-        let register = "KAR";
+        let register = Register::Kar.name();
         let file = directory.join(format!("{bank}.ndjson"));
         let mut out = BufWriter::new(std::fs::File::create(&file).unwrap());
         let at_bank = (relationships - 2 * place).min(2);
