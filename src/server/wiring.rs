@@ -165,10 +165,7 @@ impl Parts {
             keys: stores.keys.clone(),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(Limits::new(
-                settings.access.limits(),
-                read_usage(&settings.audit.directory),
-            )),
+            limits: Arc::new(limits(settings)),
             terms,
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout()?,
@@ -210,6 +207,11 @@ impl Parts {
             rules: settings.identifier_rules(),
         })
     }
+}
+
+/// They go on from what was counted before a restart.
+fn limits(settings: &Settings) -> Limits {
+    Limits::new(settings.access.limits(), read_usage(&settings.audit.directory))
 }
 
 fn delivery_bounds(settings: &DeliverySettings) -> DeliveryBounds {
