@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn an_act_is_of_a_later_version_than_what_was_there_before() {
-        let key = AuditKey::of(&MasterKey::parse(&"ab".repeat(32)).unwrap());
+        let key = AuditKey::of(&MasterKey::generate().unwrap());
         let instance = InstanceId::parse("one").unwrap();
         let act = OperatorAct {
             at: Utc::now(),

@@ -45,7 +45,7 @@ fn a_bank_may_not_have_all_turns_of_deliveries() {
         ))
     };
     assert!(settings(4, 1).is_ok());
-    for (at_once, batches) in [(3, 1), (6, 4), (8, 0), (8, usize::MAX)] {
+    for (at_once, batches) in [(3, 1), (6, 4), (8, 0), (8, i64::MAX as usize)] {
         let refused = settings(at_once, batches).err();
         let named = matches!(
             refused,

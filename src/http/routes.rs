@@ -22,11 +22,16 @@ pub fn configure(config: &mut ServiceConfig) {
 fn current() -> impl HttpServiceFactory {
     let lookups = web::scope("/v2")
         .app_data(Mount::V2)
-        .service(lookup(
+        .service(bounded(resource(
             "/customers/customerRelationships",
-            get(relationships::get),
-        ))
-        .service(lookup("/customers/accountServicingProvider", get(account::get)))
+            "GET",
+            [get(relationships::get)],
+        )))
+        .service(bounded(resource(
+            "/customers/accountServicingProvider",
+            "GET",
+            [get(account::get)],
+        )))
         .service(resource("/participants", "GET", [get(participants::list)]))
         .service(resource("/services", "GET", [get(services::list)]));
     deliveries_of_banks(lookups).default_service(web::to(unknown_resource))
@@ -72,14 +77,16 @@ fn deliveries_of_banks(scope: Scope) -> Scope {
 fn published() -> impl HttpServiceFactory {
     web::scope("/kar-ws/api/v1")
         .app_data(Mount::KarWs)
-        .service(lookup(
+        .service(bounded(resource(
             "/customers/customerRelationships",
-            get(relationships::get_published),
-        ))
-        .service(lookup(
+            "GET",
+            [get(relationships::get_published)],
+        )))
+        .service(bounded(resource(
             "/customers/accountServicingProvider",
-            get(account::get_published),
-        ))
+            "GET",
+            [get(account::get_published)],
+        )))
         .service(resource(
             "/customers/financialInstitutions/{institution}/relationshipType/{type}",
             "POST, DELETE",
@@ -104,8 +111,8 @@ fn published() -> impl HttpServiceFactory {
 }
 
 /// One of the two lookups, of which so many are taken at a time.
-fn lookup(path: &str, route: Route) -> impl HttpServiceFactory + use<> {
-    resource(path, "GET", [route]).wrap(from_fn(overload::bound))
+fn bounded(lookup: Resource) -> impl HttpServiceFactory {
+    lookup.wrap(from_fn(overload::bound))
 }
 
 fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {
