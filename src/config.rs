@@ -68,6 +68,7 @@ pub struct ServerSettings {
     pub drain_seconds: u64,
     pub max_header_bytes: usize,
     pub request_head_seconds: u64,
+    pub max_lookups_per_worker: usize,
     pub tls: TlsSettings,
 }
 

@@ -99,6 +99,10 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Time to answer, by endpoint, status and consumer"
     );
     metrics::describe_counter!("kundeforhold_refusals_total", "Refused callers by reason");
+    metrics::describe_counter!(
+        "kundeforhold_shed_total",
+        "Lookups refused at once, since too many were under way"
+    );
     metrics::describe_histogram!(
         "kundeforhold_index_seconds",
         metrics::Unit::Seconds,

@@ -8,6 +8,7 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::pseudonym::KeyFingerprint;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// First byte of every entry: the lowest version that has what the entry holds, so that a program of a former version
@@ -271,29 +272,26 @@ fn to_bytes(entry: &StoredEntry) -> Vec<u8> {
 }
 
 /// A mandate is the caller's own text. Should somebody write an identifier into it, it is not kept.
-fn mask_long_numbers(text: &str) -> String {
+fn mask_long_numbers(text: &str) -> Cow<'_, str> {
     const LONGEST_KEPT: usize = 8;
-    let digits_after = |at: usize| text[at..].bytes().take_while(u8::is_ascii_digit).count();
-    let mut masked = String::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(next) = text[at..].chars().next() {
-        match digits_after(at) {
-            0 => {
-                masked.push(next);
-                at += next.len_utf8();
-            }
-            digits => {
-                let kept = if digits > LONGEST_KEPT {
-                    "(masked)"
-                } else {
-                    &text[at..at + digits]
-                };
-                masked.push_str(kept);
-                at += digits;
-            }
-        }
+    let is_number = |run: &&[u8]| run[0].is_ascii_digit();
+    let runs = || {
+        let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
+        text.as_bytes().chunk_by(alike)
+    };
+    if !runs().filter(is_number).any(|run| run.len() > LONGEST_KEPT) {
+        return text.into();
     }
-    masked
+    let (mut masked, mut at) = (String::with_capacity(text.len()), 0);
+    for run in runs() {
+        let end = at + run.len();
+        masked.push_str(match is_number(&run) && run.len() > LONGEST_KEPT {
+            true => "(masked)",
+            false => &text[at..end],
+        });
+        at = end;
+    }
+    masked.into()
 }
 
 #[cfg(test)]

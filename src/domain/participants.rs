@@ -144,22 +144,20 @@ pub fn freshness(
     last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> (Freshness, Option<DateTime<Utc>>) {
-    let mut oldest: Option<DateTime<Utc>> = None;
-    for set in bank.sets() {
-        match last_delivery(set) {
-            None => return (Freshness::NotLoaded, None),
-            Some(at) => oldest = Some(oldest.map_or(at, |oldest| oldest.min(at))),
-        }
+    match oldest_delivery(bank, last_delivery) {
+        None => (Freshness::NotLoaded, None),
+        Some(at) if now.signed_duration_since(at) > bank.stale_after => (Freshness::Stale, Some(at)),
+        Some(at) => (Freshness::Current, Some(at)),
     }
-    let stale = oldest.is_none_or(|at| now.signed_duration_since(at) > bank.stale_after);
-    (
-        if stale {
-            Freshness::Stale
-        } else {
-            Freshness::Current
-        },
-        oldest,
-    )
+}
+
+/// The oldest of the last deliveries of a bank's sets; `None`: there was none for one of them.
+fn oldest_delivery(
+    bank: &Participant,
+    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    let delivered: Option<Vec<DateTime<Utc>>> = bank.sets().map(last_delivery).collect();
+    delivered?.into_iter().min()
 }
 
 /// What an answer does not know: the parts of `Register-Coverage`.
@@ -175,26 +173,52 @@ pub struct Coverage {
     pub unknown_ownership: usize,
 }
 
-/// Counts what the register does not know on a day. A merged bank is never late: its successor answers.
-pub fn coverage(
-    participants: &Participants,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-    today: NaiveDate,
-    period_from: Option<NaiveDate>,
-) -> Coverage {
-    let mut coverage = Coverage::default();
-    for bank in participants.iter().filter(|bank| !bank.has_merged(today)) {
-        match freshness(bank, &last_delivery, now).0 {
-            Freshness::Current => {}
-            Freshness::Stale => coverage.stale += 1,
-            Freshness::NotLoaded => coverage.not_loaded += 1,
+/// What the register knows on a day, made once for many answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshnesses {
+    not_loaded: usize,
+    /// When each bank that has delivered is late; in order.
+    late_from: Vec<DateTime<Utc>>,
+    /// In order.
+    covers_from: Vec<NaiveDate>,
+}
+
+impl Freshnesses {
+    /// A merged bank is never late: its successor answers.
+    pub fn on(
+        today: NaiveDate,
+        participants: &Participants,
+        last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    ) -> Self {
+        let (mut not_loaded, mut late_from) = (0, Vec::new());
+        let banks = || participants.iter().filter(|bank| !bank.has_merged(today));
+        for bank in banks() {
+            match oldest_delivery(bank, &last_delivery) {
+                None => not_loaded += 1,
+                Some(at) => late_from.extend(at.checked_add_signed(bank.stale_after)),
+            }
         }
-        if let (Some(covers_from), Some(from)) = (bank.covers_from, period_from)
-            && covers_from > from
-        {
-            coverage.before_coverage += 1;
+        let mut covers_from: Vec<NaiveDate> = banks().filter_map(|bank| bank.covers_from).collect();
+        late_from.sort_unstable();
+        covers_from.sort_unstable();
+        Self {
+            not_loaded,
+            late_from,
+            covers_from,
         }
     }
-    coverage
+
+    /// What an answer of this moment does not know, for a period that begins then.
+    pub fn coverage(&self, now: DateTime<Utc>, period_from: Option<NaiveDate>) -> Coverage {
+        let covering = |from| {
+            self.covers_from
+                .partition_point(|covers_from| *covers_from <= from)
+        };
+        Coverage {
+            stale: self.late_from.partition_point(|late_from| *late_from < now),
+            not_loaded: self.not_loaded,
+            before_coverage: period_from.map_or(0, |from| self.covers_from.len() - covering(from)),
+            unknown_ownership: 0,
+        }
+    }
 }

@@ -147,7 +147,7 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Arc<Caller>, Authenti
     };
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let text = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok(),
+        (Some(value), None) => std::str::from_utf8(value.as_bytes()).ok(),
         _ => None,
     };
     let caller = authenticator.authenticate(text).await?;

@@ -5,7 +5,7 @@ use super::answer::respond_to;
 use super::caller::{Admitted, NotedConsumer};
 use super::error::Problem;
 use super::request::correlation_of;
-use super::trace::{caller_trace, continue_trace};
+use super::trace::{Trace, caller_trace, continue_trace};
 use crate::register::lookup::Arrival;
 use crate::register::statistics::{Outcome, Statistics};
 use actix_web::body::MessageBody;
@@ -17,7 +17,6 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use chrono::Utc;
 use futures_util::FutureExt;
-use opentelemetry::trace::TraceId;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -92,7 +91,7 @@ pub async fn wrap(
             .head_mut()
             .set_connection_type(ConnectionType::Close);
     }
-    tell(&response, &arrival, started, &span, trace);
+    tell(&response, &arrival, started, &span, &trace);
     Ok(response)
 }
 
@@ -183,7 +182,7 @@ fn tell(
     arrival: &Arrival,
     started: Instant,
     span: &Span,
-    trace: Option<TraceId>,
+    trace: &Trace,
 ) {
     let status = response.status().as_u16();
     let request = response.request();
@@ -193,13 +192,16 @@ fn tell(
     let elapsed = started.elapsed();
     count(request, &route, status, &consumer, elapsed);
     count_lookup(request, &route, status, elapsed);
-    span.record("http.request.method", method)
-        .record("http.route", &route)
-        .record("http.response.status_code", status)
-        .record("consumer", &consumer);
+    // The log lines of a span parse and write all its fields anew for each that is added.
+    if trace.is_exported {
+        span.record("http.request.method", method)
+            .record("http.route", &route)
+            .record("http.response.status_code", status)
+            .record("consumer", &consumer);
+    }
     tracing::info!(
         correlation = %arrival.correlation,
-        trace = trace.map(tracing::field::display),
+        trace = trace.id.map(tracing::field::display),
         method,
         route,
         status,

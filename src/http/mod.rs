@@ -16,6 +16,7 @@ pub mod management;
 pub mod middleware;
 pub mod multipart;
 pub mod ndjson;
+pub mod overload;
 pub mod participants;
 pub mod relationships;
 pub mod request;

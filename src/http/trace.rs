@@ -40,15 +40,26 @@ fn parse(text: &str) -> Option<SpanContext> {
     context.is_valid().then_some(context)
 }
 
+/// Where a request belongs.
+pub struct Trace {
+    pub id: Option<TraceId>,
+    /// Whether there is an exporter that takes its span.
+    pub is_exported: bool,
+}
+
 /// Lets a request's span continue the caller's trace, and gives the trace that it belongs to.
-pub fn continue_trace(span: &Span, caller: Option<SpanContext>) -> Option<TraceId> {
+pub fn continue_trace(span: &Span, caller: Option<SpanContext>) -> Trace {
     let known = caller.as_ref().map(SpanContext::trace_id);
     if let Some(caller) = caller {
         // Without an exporter there is nothing that could have a parent.
         let _ = span.set_parent(Context::new().with_remote_span_context(caller));
     }
     let own = span.context().span().span_context().trace_id();
-    if own == TraceId::INVALID { known } else { Some(own) }
+    let is_exported = own != TraceId::INVALID;
+    Trace {
+        id: if is_exported { Some(own) } else { known },
+        is_exported,
+    }
 }
 
 #[cfg(test)]

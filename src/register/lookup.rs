@@ -1,11 +1,13 @@
 //! The questions of agencies: which banks has this customer had a relationship with, and which bank
 //! services this account.
 
+mod coverage;
 mod judgement;
 mod limits;
 mod participants;
 mod services;
 
+pub use coverage::KnownFreshness;
 pub use participants::{ParticipantState, ParticipantStatus};
 pub use services::OwnServices;
 
@@ -20,7 +22,7 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
-use crate::domain::participants::{Coverage, Participants, coverage};
+use crate::domain::participants::{Coverage, Participants};
 use crate::domain::relationship::SetId;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
@@ -180,6 +182,7 @@ pub struct Lookup {
     pub index_timeout: Duration,
     /// Closed while the index may lack what was acknowledged.
     pub gate: LevelGate,
+    pub freshness: KnownFreshness,
 }
 
 impl Lookup {
@@ -327,18 +330,12 @@ impl Lookup {
 
     fn coverage(
         &self,
-        participants: &Participants,
+        participants: &Arc<Participants>,
         arrival: &Arrival,
         period_from: Option<NaiveDate>,
     ) -> Coverage {
-        let state = self.index.state();
-        coverage(
-            participants,
-            last_delivery(&state),
-            arrival.at,
-            arrival.today,
-            period_from,
-        )
+        self.freshness
+            .coverage(participants, &self.index.state(), arrival, period_from)
     }
 
     async fn ask<T>(

@@ -5,6 +5,7 @@ use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
 use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::middleware::{self, Draining, HeaderLimit};
+use crate::http::overload::LookupRoom;
 use crate::http::routes;
 use crate::http::{console, management};
 use crate::register::rekey::RekeyProgress;
@@ -40,6 +41,7 @@ pub(super) fn bind_public(
         },
     });
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
+    let most_lookups = settings.server.max_lookups_per_worker;
     let parts = parts.clone();
     let draining = Draining(Arc::clone(&parts.readiness.draining));
     let (lookup, delivery) = (Data::new(parts.lookup), Data::new(parts.delivery));
@@ -48,6 +50,7 @@ pub(super) fn bind_public(
         App::new()
             .app_data(parts.rules)
             .app_data(header_limit)
+            .app_data(LookupRoom::new(most_lookups))
             .app_data(draining.clone())
             .app_data(PayloadConfig::new(usize::MAX))
             .app_data(parts.authenticator.clone())

@@ -26,7 +26,7 @@ use crate::register::delivery::{
 };
 use crate::register::index_use::IndexUse;
 use crate::register::keeper::{Checkpointed, Keeper, LevelGate};
-use crate::register::lookup::Lookup;
+use crate::register::lookup::{KnownFreshness, Lookup};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
@@ -171,14 +171,12 @@ impl Parts {
             keys: stores.keys.clone(),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(Limits::new(
-                settings.access.limits(),
-                read_usage(&settings.audit.directory),
-            )),
+            limits: Arc::new(limits(settings)),
             terms,
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
+            freshness: KnownFreshness::default(),
         };
         let turns = turn_bounds(&settings.delivery);
         let delivery = Delivery {
@@ -239,6 +237,11 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
         tracing::warn!(%listen, "the console is shut: others than this machine reach it, and console.operator_token_file is not set");
     }
     Ok(gate)
+}
+
+/// They go on from what was counted before a restart.
+fn limits(settings: &Settings) -> Limits {
+    Limits::new(settings.access.limits(), read_usage(&settings.audit.directory))
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {

@@ -4,7 +4,8 @@
 use super::filter::{Filter, Needle};
 use super::generations::{Filters, Kind, write_pages, write_shape};
 use super::tables::{
-    ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Names, RowKey, RowValue, account_row_key, row_key,
+    ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Names, RowKey, RowValue, Stored, account_row_key,
+    row_key,
 };
 use super::{Embedded, Step, blocking, failed};
 use crate::domain::relationship::SetId;
@@ -218,7 +219,7 @@ fn next_accounts(merged: &mut Merged) -> Result<Vec<(AccountRowKey, AccountRowVa
 /// Appends rows to a table; one that belongs before its end is put where it belongs.
 fn append<const K: usize, const V: usize>(
     transaction: &WriteTransaction,
-    table: TableDefinition<[u8; K], [u8; V]>,
+    table: TableDefinition<Stored<[u8; K]>, Stored<[u8; V]>>,
     rows: &[([u8; K], [u8; V])],
 ) -> Result<(), IndexError> {
     let mut table = transaction.open_table(table).map_err(failed)?;
@@ -227,7 +228,7 @@ fn append<const K: usize, const V: usize>(
         let appended = append_ascending(&mut table, rest)?;
         rest = &rest[appended..];
         if let Some(((key, value), others)) = rest.split_first() {
-            table.insert(*key, *value).map_err(failed)?;
+            table.insert(key, value).map_err(failed)?;
             rest = others;
         }
     }
@@ -236,15 +237,15 @@ fn append<const K: usize, const V: usize>(
 
 /// Appends rows for as long as they ascend; gives how many.
 fn append_ascending<const K: usize, const V: usize>(
-    table: &mut Table<[u8; K], [u8; V]>,
+    table: &mut Table<Stored<[u8; K]>, Stored<[u8; V]>>,
     rows: &[([u8; K], [u8; V])],
 ) -> Result<usize, IndexError> {
     let mut end = table
-        .upper_bound_mut(Bound::<[u8; K]>::Unbounded)
+        .upper_bound_mut(Bound::<&[u8; K]>::Unbounded)
         .map_err(failed)?;
     let mut appended = 0;
     for (key, value) in rows {
-        match end.insert_before(*key, *value) {
+        match end.insert_before(key, value) {
             Ok(()) => appended += 1,
             Err(CursorError::UnorderedKey) => break,
             Err(CursorError::Storage(cause)) => return Err(failed(cause)),
