@@ -166,6 +166,7 @@ fn begin_at_zero() {
         metrics::gauge!("kundeforhold_file_refused", "file" => file).set(0.0);
     }
     metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
+    metrics::counter!("kundeforhold_shed_total").absolute(0);
     metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
 }
 

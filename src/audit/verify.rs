@@ -82,13 +82,18 @@ fn in_words(missing: &KeptHead) -> String {
 }
 
 /// Proves the logs in `folders` and looks for `heads` in them. Blocks while it reads; holds one segment in
-/// memory. May be used while the logs are being written.
-pub fn verify(folders: &[PathBuf], ring: &KeyRing, heads: Vec<KeptHead>) -> Verification {
+/// memory. May be used while the logs are being written. `passed` is called for each entry that was proved.
+pub fn verify(
+    folders: &[PathBuf],
+    ring: &KeyRing,
+    heads: Vec<KeptHead>,
+    passed: &mut dyn FnMut(),
+) -> Verification {
     let mut search = HeadSearch::new(&heads);
-    let proofs: Vec<Proof> = folders
-        .iter()
-        .map(|folder| prove(folder, ring, &mut search))
-        .collect();
+    let mut proofs = Vec::with_capacity(folders.len());
+    for folder in folders {
+        proofs.push(prove(folder, ring, &mut search, passed));
+    }
     let standings: Vec<HeadStanding> = heads
         .iter()
         .zip(search.found)
@@ -115,7 +120,7 @@ fn was_pruned(head: &KeptHead, proof: &Proof, folders: usize) -> bool {
     is_its_log && head.sequence <= last
 }
 
-fn prove(folder: &Path, ring: &KeyRing, search: &mut HeadSearch) -> Proof {
+fn prove(folder: &Path, ring: &KeyRing, search: &mut HeadSearch, passed: &mut dyn FnMut()) -> Proof {
     let mut proof = Proof {
         folder: folder.to_owned(),
         instances: BTreeSet::new(),
@@ -128,7 +133,7 @@ fn prove(folder: &Path, ring: &KeyRing, search: &mut HeadSearch) -> Proof {
     proof.fault = match entries(folder, ring) {
         Err(fault) => Some(fault),
         Ok(mut log) => {
-            let fault = proof.follow(&mut log, ring, search).err();
+            let fault = proof.follow(&mut log, ring, search, passed).err();
             proof.head = log.head();
             proof.removals = log.removals().to_vec();
             proof.torn_bytes = log.torn_bytes();
@@ -139,7 +144,13 @@ fn prove(folder: &Path, ring: &KeyRing, search: &mut HeadSearch) -> Proof {
 }
 
 impl Proof {
-    fn follow(&mut self, log: &mut Entries, ring: &KeyRing, search: &mut HeadSearch) -> Result<(), LogFault> {
+    fn follow(
+        &mut self,
+        log: &mut Entries,
+        ring: &KeyRing,
+        search: &mut HeadSearch,
+        passed: &mut dyn FnMut(),
+    ) -> Result<(), LogFault> {
         search.pass(&log.head());
         for entry in log {
             let entry: Entry = entry?;
@@ -148,6 +159,7 @@ impl Proof {
                 self.instances.insert(stored.instance.to_owned());
             }
             self.entries += 1;
+            passed();
             search.pass(&Head {
                 sequence: entry.sequence,
                 hash: entry.hash,

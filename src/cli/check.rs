@@ -1,16 +1,18 @@
 //! `kundeforhold check`
 
-use super::Failure;
+use super::{Failure, progress};
 use crate::access::terms::Terms;
 use crate::audit;
 use crate::config::Settings;
+use crate::domain::participants::Participants;
 use crate::register::participants;
 use crate::server::{Stores, audit_ring, check_tls, required_scopes};
 use std::path::PathBuf;
 
 /// Validates configuration, terms, participants, index, journal and audit folder without serving
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  kundeforhold check --config kundeforhold.toml")]
+#[command(after_help = "Example:\n  kundeforhold check --config kundeforhold.toml\n\n\
+                          Where a service runs, all but journal and index is looked at.")]
 pub struct Check {
     /// Configuration in TOML
     #[arg(long, value_name = "FILE")]
@@ -43,26 +45,35 @@ impl Check {
                  its present file must be listed there"
             );
         }
-        let stores = Stores::open(&settings).await?;
-        stores.index.refresh().await?;
-        let journal = stores.journal.as_ref().map(|journal| journal.load());
-        let with_records = participants::sets_with_records(journal.as_deref(), &stores.index);
-        participants::check_none_dropped(&list, &with_records)?;
-        let sets = journal.as_ref().map_or(0, |journal| journal.sets().len());
-        let level = stores.keeper().is_level();
-        println!(
-            "journal: {sets} sets; index: {}",
-            if level {
-                "level with it"
-            } else {
-                "to be built at start"
-            }
-        );
-        if let Some(journal) = &journal {
-            journal.close().await;
-        }
+        check_stores(&settings, &list).await?;
         Ok(())
     }
+}
+
+/// What journal and index hold, and that no bank with records is dropped. Both are left to a service that runs.
+async fn check_stores(settings: &Settings, list: &Participants) -> Result<(), Failure> {
+    let opened = progress::while_waiting("opening journal and index", Stores::open(settings)).await?;
+    let stores = match opened {
+        Err(cause) if cause.is_journal_in_use() => {
+            println!("journal and index: not looked at, a running service holds them");
+            return Ok(());
+        }
+        opened => opened?,
+    };
+    stores.index.refresh().await?;
+    let journal = stores.journal.as_ref().map(|journal| journal.load());
+    let with_records = participants::sets_with_records(journal.as_deref(), &stores.index);
+    participants::check_none_dropped(list, &with_records)?;
+    let sets = journal.as_ref().map_or(0, |journal| journal.sets().len());
+    let level = match stores.keeper().is_level() {
+        true => "level with it",
+        false => "to be built at start",
+    };
+    println!("journal: {sets} sets; index: {level}");
+    if let Some(journal) = &journal {
+        journal.close().await;
+    }
+    Ok(())
 }
 
 /// How many services, and which of them no agency should have.

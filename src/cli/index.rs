@@ -1,13 +1,19 @@
 //! `kundeforhold index`
 
 use super::Failure;
+use super::progress::{self, Unit};
 use crate::config::{LogLevel, Settings};
 use crate::domain::calendar::{oslo_day, years_before};
-use crate::register::verify;
+use crate::register::keeper::Keeper;
+use crate::register::verify::{Comparison, Expected};
 use crate::server::Stores;
 use crate::telemetry::{LogTarget, log_to};
 use chrono::Utc;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How often progress is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The index: a cache of the journal
 #[derive(clap::Subcommand)]
@@ -44,12 +50,12 @@ impl IndexCommand {
             .clone()
             .ok_or(Failure("this instance has no journal".to_owned()))?
             .load();
+        let keeper = stores.keeper();
         if rebuild {
-            stores.keeper().rebuild().await?;
+            build(&keeper, journal.sets().len(), "building the index").await?;
         }
         stores.index.refresh().await?;
-        let kept_from = years_before(oslo_day(Utc::now()), settings.retention.closed_years);
-        let outcome = verify::compare(stores.keeper(), kept_from).await;
+        let outcome = compare(&keeper, journal.sets().len(), settings.retention.closed_years).await;
         journal.close().await;
         let outcome = outcome?;
         if arguments.json {
@@ -68,4 +74,29 @@ impl IndexCommand {
             ))
         }
     }
+}
+
+/// Holds the index against one that is built for it.
+async fn compare(keeper: &Keeper, sets: usize, closed_years: u32) -> Result<Comparison, Failure> {
+    let expected = Expected::beside(keeper)?;
+    build(&expected.keeper, sets, "building one to compare with").await?;
+    let kept_from = years_before(oslo_day(Utc::now()), closed_years);
+    let comparing = expected.compare(&keeper.index, kept_from);
+    Ok(progress::while_waiting("comparing", comparing).await??)
+}
+
+/// Builds the index of a keeper anew, and tells how many sets it has.
+async fn build(keeper: &Keeper, sets: usize, what: &'static str) -> Result<(), Failure> {
+    let bar = progress::bar(sets as u64, Unit::Sets)?.with_message(what);
+    let building = keeper.rebuild();
+    tokio::pin!(building);
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let built = loop {
+        tokio::select! {
+            built = &mut building => break built,
+            _ = look.tick() => bar.set_position(keeper.index.state().sets.len() as u64),
+        }
+    };
+    bar.finish_and_clear();
+    Ok(built?)
 }

@@ -1,11 +1,13 @@
 //! `kundeforhold rekey`
 
 use super::Failure;
+use super::progress::{self, Unit};
 use crate::config::{LogLevel, Settings};
 use crate::pseudonym::MasterKey;
 use crate::register::rekey::{NextKey, RekeyProgress, RekeyState};
 use crate::server::Stores;
 use crate::telemetry::{LogTarget, log_to};
+use indicatif::ProgressBar;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -83,7 +85,7 @@ async fn work(settings: &Settings, stores: &Stores, next: &NextKey) -> Result<Re
     let progress = rekeying.progress();
     let end = CancellationToken::new();
     let keeper = tokio::spawn(rekeying.keeper().clone().run(end.clone()));
-    let told = tokio::spawn(tell(progress.clone()));
+    let told = tokio::spawn(tell(progress.clone(), Told::begin()?));
     let mut patience = Patience::default();
     let done = loop {
         let looked = rekeying.look(Some(next)).await;
@@ -98,7 +100,8 @@ async fn work(settings: &Settings, stores: &Stores, next: &NextKey) -> Result<Re
     };
     end.cancel();
     told.abort();
-    // Neither outlives the command; the journal is closed so that what is queued is on disk.
+    // Neither outlives the command, nor does the bar; the journal is closed so that what is queued is on disk.
+    let _ = told.await;
     let _ = keeper.await;
     if let Some(journal) = &stores.journal {
         journal.load().close().await;
@@ -111,7 +114,7 @@ async fn follow(settings: &Settings, next: &NextKey) -> Result<RekeyProgress, Fa
     let address = format!("http://{}/internal/rekey", settings.server.management_listen);
     eprintln!("A running service holds the journal; following it at {address}.");
     let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
-    let (mut patience, mut told) = (Patience::default(), Told::default());
+    let (mut patience, mut told) = (Patience::default(), Told::begin()?);
     let started = Instant::now();
     loop {
         let asked = async {
@@ -149,35 +152,50 @@ async fn follow(settings: &Settings, next: &NextKey) -> Result<RekeyProgress, Fa
     }
 }
 
-async fn tell(mut progress: watch::Receiver<RekeyProgress>) {
-    let mut told = Told::default();
+async fn tell(mut progress: watch::Receiver<RekeyProgress>, mut told: Told) {
     while progress.changed().await.is_ok() {
         told.tell(&progress.borrow_and_update());
     }
 }
 
-/// What was told last, and when.
-#[derive(Default)]
-struct Told(Option<(RekeyState, Instant)>);
+/// A bar on a terminal. Elsewhere a line now and then, since this may take hours.
+struct Told {
+    bar: ProgressBar,
+    last: Option<(RekeyState, Instant)>,
+}
 
 impl Told {
+    fn begin() -> Result<Self, Failure> {
+        let bar = progress::bar(0, Unit::Steps)?;
+        Ok(Self { bar, last: None })
+    }
+
     fn tell(&mut self, now: &RekeyProgress) {
-        if self
-            .0
-            .is_some_and(|(state, at)| state == now.state && at.elapsed() < TELL_EVERY)
-        {
+        let (what, done, total) = match now.state {
+            RekeyState::Copying => ("journal, entries", now.entries.done, now.entries.total),
+            RekeyState::Loading => ("index, sets", now.sets.done, now.sets.total),
+            RekeyState::Switching => ("changing to the next key", 0, 0),
+            RekeyState::Removing => ("removing what is left of the former key", 0, 0),
+            RekeyState::Begun | RekeyState::Idle => return,
+        };
+        self.bar.set_message(what);
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        let is_known = |(state, at): (RekeyState, Instant)| state == now.state && at.elapsed() < TELL_EVERY;
+        if !self.bar.is_hidden() || self.last.is_some_and(is_known) {
             return;
         }
-        self.0 = Some((now.state, Instant::now()));
-        match now.state {
-            RekeyState::Copying => {
-                eprintln!("journal: {} of {} entries", now.entries.done, now.entries.total)
-            }
-            RekeyState::Loading => eprintln!("index: {} of {} sets", now.sets.done, now.sets.total),
-            RekeyState::Switching => eprintln!("changing to the next key"),
-            RekeyState::Removing => eprintln!("removing what is left of the former key"),
-            RekeyState::Begun | RekeyState::Idle => {}
+        self.last = Some((now.state, Instant::now()));
+        match total {
+            0 => eprintln!("{what}"),
+            total => eprintln!("{what}: {done} of {total}"),
         }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 

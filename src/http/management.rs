@@ -88,9 +88,13 @@ async fn is_ready(readiness: Data<Readiness>) -> HttpResponse {
     response.json(ReadinessBody { ready, waiting_for })
 }
 
-/// For an outside party to keep: a log that lacks this entry was cut.
+/// For an outside party to keep: a log that lacks this entry was cut. A line of its own, so that answers can be
+/// appended to one file.
 async fn audit_head(readiness: Data<Readiness>) -> HttpResponse {
-    HttpResponse::Ok().json(readiness.recorder.head())
+    let head = serde_json::json!(readiness.recorder.head());
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(format!("{head}\n"))
 }
 
 /// How far a change of the pseudonym key is; `kundeforhold rekey` follows it. Not found where no journal is held.

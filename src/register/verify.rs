@@ -29,34 +29,43 @@ impl Comparison {
     }
 }
 
-/// Builds an index of its own from the keeper's journal and compares the rows that answer. What ended before
-/// `kept_from` may or may not have been erased, and does not count.
-pub async fn compare(keeper: Keeper, kept_from: NaiveDate) -> Result<Comparison, ReplayError> {
-    let index = keeper.index.clone();
-    let directory = tempfile::tempdir().map_err(|cause| IndexError::Unavailable(cause.to_string()))?;
-    let expected = Index::Embedded(Arc::new(Embedded::open(
-        &directory.path().join("expected.redb"),
-        CACHE_BYTES,
-    )?));
-    Keeper {
-        index: expected.clone(),
-        ..keeper
+/// An index of its own, beside the one that is to be compared, and to be built from the same journal.
+pub struct Expected {
+    _directory: tempfile::TempDir,
+    pub keeper: Keeper,
+}
+
+impl Expected {
+    /// For the journal of `keeper`; still empty.
+    pub fn beside(keeper: &Keeper) -> Result<Self, ReplayError> {
+        let directory = tempfile::tempdir().map_err(|cause| IndexError::Unavailable(cause.to_string()))?;
+        let index = Embedded::open(&directory.path().join("expected.redb"), CACHE_BYTES)?;
+        Ok(Self {
+            _directory: directory,
+            keeper: Keeper {
+                index: Index::Embedded(Arc::new(index)),
+                ..keeper.clone()
+            },
+        })
     }
-    .rebuild()
-    .await?;
-    let (expected, found) = (
-        answering_rows(&expected, kept_from).await?,
-        answering_rows(&index, kept_from).await?,
-    );
-    let agreeing = expected
-        .iter()
-        .filter(|row| found.binary_search(row).is_ok())
-        .count() as u64;
-    Ok(Comparison {
-        agreeing,
-        missing: expected.len() as u64 - agreeing,
-        surplus: found.len() as u64 - agreeing,
-    })
+
+    /// Compares the rows that answer, once this is built. What ended before `kept_from` may or may not have been
+    /// erased, and does not count.
+    pub async fn compare(&self, index: &Index, kept_from: NaiveDate) -> Result<Comparison, ReplayError> {
+        let (expected, found) = (
+            answering_rows(&self.keeper.index, kept_from).await?,
+            answering_rows(index, kept_from).await?,
+        );
+        let agreeing = expected
+            .iter()
+            .filter(|row| found.binary_search(row).is_ok())
+            .count() as u64;
+        Ok(Comparison {
+            agreeing,
+            missing: expected.len() as u64 - agreeing,
+            surplus: found.len() as u64 - agreeing,
+        })
+    }
 }
 
 /// A digest of every row that answers, in order, each once.

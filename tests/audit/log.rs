@@ -111,7 +111,7 @@ pub fn segments(folder: &Path) -> Vec<PathBuf> {
 }
 
 pub fn verify(folder: &Path, ring: &KeyRing, heads: &[KeptHead]) -> Verification {
-    audit::verify(&[folder.to_owned()], ring, heads.to_vec())
+    audit::verify(&[folder.to_owned()], ring, heads.to_vec(), &mut || {})
 }
 
 /// The first thing that is wrong with a log.

@@ -8,11 +8,6 @@ import sys
 import yaml
 
 DEPLOY = pathlib.Path("deploy")
-# Headings that the runbook has, or will have.
-RUNBOOK = {
-    "first-start", "onboarding-a-bank", "a-banks-bad-delivery", "a-merger", "an-agencys-new-mandate", "key-rotation",
-    "lost-redis", "full-disk", "suspected-misuse", "an-access-request", "upgrade-and-downgrade",
-}
 # Counted for the first time when it happens: its labels are not known before.
 LATER = {"kundeforhold_unusual_days_total"}
 problems = []
@@ -24,10 +19,8 @@ def expect(holds, what):
 
 
 def headings():
-    path = DEPLOY / "RUNBOOK.md"
-    if not path.exists():
-        return RUNBOOK
-    lines = [line.lstrip("# ").strip().lower() for line in path.read_text().splitlines() if line.startswith("#")]
+    text = (DEPLOY / "RUNBOOK.md").read_text()
+    lines = [line.lstrip("# ").strip().lower() for line in text.splitlines() if line.startswith("## ")]
     return {re.sub(r"[^a-z0-9 -]", "", line).replace(" ", "-") for line in lines}
 
 
@@ -48,6 +41,11 @@ def metrics_exist(told):
     for name in names - LATER:
         expect(name.startswith("kundeforhold_"), f"{name} has no prefix")
         expect(name in described, f"{name} is not described")
+    for link in re.findall(r"\]\(#([^)]*)\)", (DEPLOY / "RUNBOOK.md").read_text()):
+        expect(link in headings(), f"the runbook has no section #{link}")
+    told = set(re.findall(r"`(Kundeforhold\w+)`", (DEPLOY / "RUNBOOK.md").read_text()))
+    alerts = {rule["alert"] for rule in rules}
+    expect(told == alerts, f"alerts that the runbook lacks, or that are no more: {told ^ alerts}")
     for rule in rules:
         page, _, heading = rule["annotations"]["runbook"].partition("#")
         expect(page == "RUNBOOK.md" and heading in headings(), f"{rule['alert']} names no heading of the runbook")

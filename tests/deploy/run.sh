@@ -64,4 +64,7 @@ for key in pseudonym audit; do "$program" key new "$work/$key.key" >/dev/null; d
 sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis://127.0.0.1:6379/0#embedded:$work/index.redb#" \
     deploy/kundeforhold.example.toml >"$work/kundeforhold.toml"
 "$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"
+
+echo "runbook: every command of it"
+python3 tests/deploy/runbook.py "$program"
 echo "tests/deploy: all good"

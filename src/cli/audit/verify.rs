@@ -2,6 +2,7 @@
 
 use super::{Failure, Logs};
 use crate::audit::{self, HeadStanding, KeptHead, KeyRing, LogFault, Proof, Removal, Verification, hex};
+use crate::cli::progress;
 use chrono::DateTime;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -38,7 +39,9 @@ impl Verify {
             heads.extend(read_heads(file, &ring)?);
         }
         let started = Instant::now();
-        let verification = audit::verify(&directories, &ring, heads);
+        let counter = progress::counter("entries proved")?;
+        let verification = audit::verify(&directories, &ring, heads, &mut || counter.inc(1));
+        counter.finish_and_clear();
         let elapsed = started.elapsed();
         if self.json {
             println!("{}", verification_json(&verification, elapsed));
