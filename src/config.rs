@@ -23,6 +23,9 @@ use std::time::Duration;
 /// Longest wait of a lookup for the index that can be set.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A shorter lease could end between two renewals.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
@@ -116,6 +119,8 @@ pub struct IndexSettings {
     pub pool_connections: usize,
     pub connect_timeout_milliseconds: u64,
     pub write_timeout_milliseconds: u64,
+    pub lease_seconds: u64,
+    pub missing_journal_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -351,6 +356,10 @@ impl IndexSettings {
     }
 
     /// At most [`LONGEST_TIMEOUT`], since rows of replaced sets are kept no longer than that takes.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds).max(SHORTEST_LEASE)
+    }
+
     pub fn timeout(&self) -> Result<Duration, ConfigError> {
         let timeout = Duration::from_millis(self.timeout_milliseconds);
         if timeout <= LONGEST_TIMEOUT {

@@ -50,6 +50,10 @@ pub enum StartError {
     Terms(#[from] TermsFileError),
     #[error("the index: {0}")]
     Index(#[from] IndexError),
+    #[error("the journal is new, and which register it is of is in Redis, which cannot be asked: {0}")]
+    NoRegister(IndexError),
+    #[error("there is no journal in {0}")]
+    NotAJournal(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("the record of use: {0}")]
@@ -84,6 +88,7 @@ pub struct Server {
     files: Vec<WatchedFile>,
     next_key: NextKeyWatch,
     drain: Duration,
+    lease_time: Duration,
     head_every: Duration,
     audit_directory: PathBuf,
     upkeep_every: Duration,
@@ -108,6 +113,7 @@ impl Server {
             public,
             management,
             drain: Duration::from_secs(settings.server.drain_seconds),
+            lease_time: settings.index.lease(),
             head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
             audit_directory: settings.audit.directory.clone(),
             upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
@@ -128,6 +134,13 @@ impl Server {
         tasks.spawn(async move { keys.run(keys_end).await });
         tasks.spawn(self.parts.keeper.clone().run(background.clone()));
         tasks.spawn(self.parts.keeper.clone().sweep(background.clone()));
+        let leases = CancellationToken::new();
+        let renewing = self
+            .parts
+            .keeper
+            .clone()
+            .renew_leases(self.lease_time, leases.clone());
+        tasks.spawn(renewing);
         tasks.spawn(self.next_key.run(background.clone()));
         tasks.spawn(reload_files(self.files, reload, background.clone()));
         tasks.spawn(upkeep(
@@ -141,7 +154,8 @@ impl Server {
             background.clone(),
         ));
         if let Some(journal) = &self.parts.delivery.journal {
-            tasks.spawn(tell_disk(journal.clone(), background.clone()));
+            let index = self.parts.delivery.index.clone();
+            tasks.spawn(tell_disk(journal.clone(), index, background.clone()));
             let upkeep = Upkeep {
                 delivery: self.parts.delivery.clone(),
                 every: self.upkeep_every,
@@ -172,6 +186,7 @@ impl Server {
         {
             tracing::warn!("publications were still under way at shutdown; the next start completes them");
         }
+        leases.cancel();
         tasks.close();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait())
             .await

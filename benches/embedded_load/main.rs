@@ -102,6 +102,11 @@ async fn load_index(index: &Index, population: Population, banks: u64) -> Durati
             key: [0; 8],
             generation: 1,
             position: 1,
+            journal: Uuid::nil(),
+            fence: 0,
+            sequence: 0,
+            running: 0,
+            gap: false,
             last_delivery: DateTime::UNIX_EPOCH,
             retired: Vec::new(),
         };

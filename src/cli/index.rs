@@ -12,8 +12,10 @@ use std::path::PathBuf;
 /// The index: a cache of the journal
 #[derive(clap::Subcommand)]
 pub enum IndexCommand {
-    /// Throws the index away and builds it from the journal
-    #[command(after_help = "Example:\n  kundeforhold index rebuild --config kundeforhold.toml")]
+    /// Throws the index away and builds it from the journal, or from several together
+    #[command(
+        after_help = "Example:\n  kundeforhold index rebuild --config kundeforhold.toml --journal /mnt/other/journal"
+    )]
     Rebuild(IndexArguments),
     /// Tells whether index and journal agree
     #[command(after_help = "Example:\n  kundeforhold index verify --config kundeforhold.toml --json")]
@@ -25,6 +27,9 @@ pub struct IndexArguments {
     /// Configuration in TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A journal of another instance, whose service is stopped; may be given several times
+    #[arg(long = "journal", value_name = "DIR")]
+    journals: Vec<PathBuf>,
     /// Prints the outcome as one line of JSON
     #[arg(long)]
     json: bool,
@@ -44,12 +49,18 @@ impl IndexCommand {
             .clone()
             .ok_or(Failure("this instance has no journal".to_owned()))?
             .load();
+        let keeper = stores.keeper_with(&settings, &arguments.journals).await?;
         if rebuild {
-            stores.keeper().rebuild().await?;
+            for gap in stores.under_leases(&settings, keeper.rebuild()).await? {
+                let (set, first, last) = (gap.set, gap.first, gap.last);
+                eprintln!(
+                    "{set}: positions {first} to {last} are in no journal given; let the bank deliver a whole set"
+                );
+            }
         }
         stores.index.refresh().await?;
         let kept_from = years_before(oslo_day(Utc::now()), settings.retention.closed_years);
-        let outcome = verify::compare(stores.keeper(), kept_from).await;
+        let outcome = verify::compare(keeper, kept_from).await;
         journal.close().await;
         let outcome = outcome?;
         if arguments.json {

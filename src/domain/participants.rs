@@ -138,20 +138,32 @@ pub enum Freshness {
     NotLoaded,
 }
 
-/// Judges a bank by the last delivery of each of its sets: it is as fresh as its oldest one.
+/// A set that was delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// The last time.
+    pub at: DateTime<Utc>,
+    /// Some of what was delivered cannot be answered at present.
+    pub has_gap: bool,
+}
+
+/// Judges a bank by the last delivery of each of its sets: it is as fresh as its oldest one, and stale with a gap.
 pub fn freshness(
     bank: &Participant,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    last_delivery: impl Fn(SetId) -> Option<Delivered>,
     now: DateTime<Utc>,
 ) -> (Freshness, Option<DateTime<Utc>>) {
-    let mut oldest: Option<DateTime<Utc>> = None;
+    let (mut oldest, mut has_gap): (Option<DateTime<Utc>>, bool) = (None, false);
     for set in bank.sets() {
         match last_delivery(set) {
             None => return (Freshness::NotLoaded, None),
-            Some(at) => oldest = Some(oldest.map_or(at, |oldest| oldest.min(at))),
+            Some(delivered) => {
+                oldest = Some(oldest.map_or(delivered.at, |oldest| oldest.min(delivered.at)));
+                has_gap |= delivered.has_gap;
+            }
         }
     }
-    let stale = oldest.is_none_or(|at| now.signed_duration_since(at) > bank.stale_after);
+    let stale = has_gap || oldest.is_none_or(|at| now.signed_duration_since(at) > bank.stale_after);
     (
         if stale {
             Freshness::Stale
@@ -178,7 +190,7 @@ pub struct Coverage {
 /// Counts what the register does not know on a day. A merged bank is never late: its successor answers.
 pub fn coverage(
     participants: &Participants,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    last_delivery: impl Fn(SetId) -> Option<Delivered>,
     now: DateTime<Utc>,
     today: NaiveDate,
     period_from: Option<NaiveDate>,

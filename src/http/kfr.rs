@@ -149,7 +149,7 @@ async fn read_customers(
     field: multer::Field<'static>,
 ) -> Result<(IncomingBatch, [u8; 32]), BankRefusal> {
     let (rules, today) = (rules_of(bank.request()), bank.arrival().today);
-    let batch = Arc::new(delivery.begin_batch(bank.bank(), today)?);
+    let batch = Arc::new(delivery.begin_batch(bank.bank(), today).await?);
     let taker = Arc::clone(&batch);
     let take = move |items: LineBlock| {
         let mut block = taker.block();

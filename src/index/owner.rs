@@ -37,7 +37,34 @@ impl Floor {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(set, position);
+            .entry(set)
+            .and_modify(|known| *known = position.max(*known))
+            .or_insert(position);
+    }
+
+    /// The same for a position seen in the index, which an instance that answers has shown.
+    pub fn raise_to(&self, sets: &HashMap<SetId, SetState>) {
+        let mut positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (set, known) in sets {
+            let position = positions.entry(*set).or_default();
+            *position = known.position.max(*position);
+        }
+    }
+
+    /// An index that was built anew may lack what could not be had; it says so set by set.
+    pub fn begin_anew(&self, sets: impl IntoIterator<Item = (SetId, u64)>) {
+        let mut positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *positions = sets.into_iter().collect();
+    }
+
+    /// The sets that are below it.
+    pub fn lacking(&self, sets: &HashMap<SetId, SetState>) -> Vec<SetId> {
+        let positions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = positions.iter().filter(|(set, position)| {
+            let known = sets.get(set).map_or(0, |known| known.position);
+            known < **position
+        });
+        below.map(|(set, _)| *set).collect()
     }
 
     pub fn is_held_by(&self, sets: &HashMap<SetId, SetState>) -> bool {

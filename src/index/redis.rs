@@ -8,14 +8,15 @@
 
 mod commands;
 mod fitness;
+mod lease;
 mod links;
 mod load;
 mod rows;
 mod sides;
 
 use super::layout::{
-    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, Side, decode_account,
-    decode_row, decode_state_key, encode_state_key,
+    FoundAccount, FoundRow, Generation, IndexState, Marker, RowWrite, SetState, decode_account, decode_row,
+    decode_state_key,
 };
 use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
@@ -26,6 +27,7 @@ pub use load::Load;
 
 use commands::{ScanCursor, send};
 use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
+use lease::Leases;
 use links::Links;
 use redis::{AsyncConnectionConfig, Client, Pipeline, RedisError};
 use rows::{
@@ -79,6 +81,7 @@ pub struct Redis {
     /// The build that this handle began last; 0: none.
     building: AtomicU64,
     owner: OnceLock<Owner>,
+    pub(super) leases: Leases,
 }
 
 impl From<RedisError> for IndexError {
@@ -126,6 +129,7 @@ impl Redis {
             reading_state: tokio::sync::Mutex::new(()),
             building: AtomicU64::new(0),
             owner: OnceLock::new(),
+            leases: Leases::default(),
         })
     }
 
@@ -299,18 +303,16 @@ impl Redis {
     ) -> Result<(), IndexError> {
         let mut connection = self.administration().await?;
         for chunk in writes.chunks(PIPELINE_ROWS) {
+            self.leases.check(set)?;
             send(&write_accounts(set, generation, chunk), &mut connection).await?;
         }
         for pipeline in write_customers(set, generation, writes) {
+            self.leases.check(set)?;
             send(&pipeline, &mut connection).await?;
         }
+        drop(connection);
         if let Some(state) = then {
-            let state_key = encode_state_key(set, Side::of(state.generation));
-            let mut pipeline = Pipeline::new();
-            pipeline
-                .hset(STATE_KEY, state_key.as_slice(), state.encode()?)
-                .ignore();
-            pipeline.query_async::<()>(&mut connection).await?;
+            self.switch(set, &state).await?;
             self.refresh().await?;
         }
         Ok(())

@@ -52,6 +52,12 @@ impl Bodies {
         }
     }
 
+    /// Forgets the bodies of a set's publications after a position: they never took effect.
+    pub(super) fn forget(&mut self, set: SetId, after: u64) {
+        self.0
+            .retain(|_, stored| stored.set != set || stored.position <= after);
+    }
+
     pub(super) fn is_let_go(&self, delivery: Uuid) -> bool {
         self.0.get(&delivery).is_some_and(|stored| stored.file.is_none())
     }

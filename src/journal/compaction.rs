@@ -96,7 +96,7 @@ impl Catalogue {
     /// whole set after the other.
     fn needed(&self, set: SetId, rollback_since: DateTime<Utc>) -> BTreeSet<u64> {
         let mut needed = BTreeSet::new();
-        let mut state = Some(self.listed(set).len() as u64);
+        let mut state = Some(self.last_position(set));
         while let Some(position) = state {
             let (parts, whole) = self.parts(set, position);
             needed.extend(parts);

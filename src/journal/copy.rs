@@ -34,6 +34,7 @@ impl Journal {
     ) -> Result<Self, JournalError> {
         let birth = Birth {
             register_id: original.birth.register_id,
+            journal_id: original.birth.journal_id,
             key: reseal.key(),
             rekeyings: original.birth.rekeyings.wrapping_add(1),
         };
@@ -88,7 +89,11 @@ impl Journal {
                 let body = self.reseal_body(original, &publication, reseal)?;
                 Ok(Entry::Published(Publication { body, ..publication }))
             }
-            Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => Ok(entry),
+            Entry::Begun(_)
+            | Entry::Ended(_)
+            | Entry::LetGo(_)
+            | Entry::Overtaken(_)
+            | Entry::Elsewhere(_) => Ok(entry),
             Entry::Born { .. } => Err(JournalError::Corrupt("second beginning")),
         }
     }
@@ -99,6 +104,14 @@ impl Journal {
         publication: &Publication,
         reseal: &Reseal,
     ) -> Result<Body, JournalError> {
+        let listed = original
+            .catalogue()
+            .at(publication.set()?, publication.position)
+            .copied();
+        // Overtaken; the copy learns that from an entry further on.
+        if listed.is_none_or(|listed| listed.fence != publication.fence) {
+            return Ok(publication.body.clone());
+        }
         let changes = match original.changes(publication) {
             // Nothing needs it; the copy learns that from an entry further on.
             Err(JournalError::LetGo(_)) => return Ok(publication.body.clone()),

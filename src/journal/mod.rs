@@ -18,6 +18,7 @@ mod lock;
 mod place;
 mod receipt;
 mod restore;
+mod together;
 
 pub use backup::{BackedUp, BackupError, back_up};
 pub use body::{Body, BodyWriter, Changes};
@@ -30,6 +31,7 @@ pub use in_force::JournalInForce;
 pub use place::{JournalKey, JournalPlace};
 pub use receipt::{Receipt, ReceiptState};
 pub use restore::restore;
+pub use together::{Elsewhere, Place, Register, Run, overtaken_from};
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
@@ -95,6 +97,7 @@ impl Journalled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Birth {
     register_id: Uuid,
+    journal_id: Uuid,
     key: KeyFingerprint,
     rekeyings: u32,
 }
@@ -115,10 +118,21 @@ impl Journal {
         head_key: &HeadKey,
         key: KeyFingerprint,
     ) -> Result<Self, JournalError> {
+        Self::open_or_join(directory, head_key, key, Register::drawn()).await
+    }
+
+    /// The same; a new journal is one of a register that may have others.
+    pub async fn open_or_join(
+        directory: &Path,
+        head_key: &HeadKey,
+        key: KeyFingerprint,
+        register: Register,
+    ) -> Result<Self, JournalError> {
         let new = || Birth {
-            register_id: Uuid::new_v4(),
+            register_id: register.id,
+            journal_id: Uuid::new_v4(),
             key,
-            rekeyings: 0,
+            rekeyings: register.rekeyings,
         };
         Self::open_or_begin(directory, head_key, key, new).await
     }
@@ -158,16 +172,23 @@ impl Journal {
                 } if *written_with != key => return Err(JournalError::OtherKey),
                 Entry::Born {
                     register_id,
+                    journal_id,
                     key,
                     rekeyings,
                 } => {
                     birth = Some(Birth {
                         register_id: *register_id,
+                        journal_id: *journal_id,
                         key: *key,
                         rekeyings: *rekeyings,
                     });
                 }
-                Entry::Published(_) | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {}
+                Entry::Published(_)
+                | Entry::Begun(_)
+                | Entry::Ended(_)
+                | Entry::LetGo(_)
+                | Entry::Overtaken(_)
+                | Entry::Elsewhere(_) => {}
             }
             catalogue.note(&entry, found.locator)?;
         }
@@ -189,11 +210,13 @@ impl Journal {
     async fn begin(chain: &Chain, birth: Birth) -> Result<Birth, JournalError> {
         let Birth {
             register_id,
+            journal_id,
             key,
             rekeyings,
         } = birth;
         let born = Entry::Born {
             register_id,
+            journal_id,
             key,
             rekeyings,
         };
@@ -204,6 +227,11 @@ impl Journal {
     /// The id this register was born with: ties an index to it.
     pub fn register_id(&self) -> Uuid {
         self.birth.register_id
+    }
+
+    /// Tells this journal from others of the register; stays with it in backups and under another key.
+    pub fn id(&self) -> Uuid {
+        self.birth.journal_id
     }
 
     /// The pseudonym key that it is written with.
@@ -265,10 +293,25 @@ impl Journal {
     /// Makes a delivery durable as the set's next publication. The caller is the only one to publish for the
     /// set at the time, and awaits the end: a publication is either wholly there or not at all.
     pub async fn publish(&self, set: SetId, delivery: Delivery) -> Result<Journalled, JournalError> {
+        let position = self.position(set) + 1;
+        self.publish_at(set, Place { position, fence: 0 }, delivery).await
+    }
+
+    /// The same at a position that other journals leave free.
+    pub async fn publish_at(
+        &self,
+        set: SetId,
+        place: Place,
+        delivery: Delivery,
+    ) -> Result<Journalled, JournalError> {
+        if place.position <= self.position(set) {
+            return Err(JournalError::Corrupt("position that is taken"));
+        }
         let publication = Publication {
             bank: set.bank.as_u32(),
             register: set.register,
-            position: self.position(set) + 1,
+            position: place.position,
+            fence: place.fence,
             delivery_id: delivery.id,
             kind: delivery.kind,
             received_at: delivery.received_at,
@@ -297,7 +340,7 @@ impl Journal {
 
     /// The position of the set's last publication, 0 without one.
     pub fn position(&self, set: SetId) -> u64 {
-        self.catalogue().listed(set).len() as u64
+        self.catalogue().last_position(set)
     }
 
     /// The publications of a set after a position, oldest first.
@@ -331,39 +374,17 @@ impl Journal {
     fn read(&self, locator: Locator) -> Result<Journalled, JournalError> {
         match self.read_entry(locator)? {
             Entry::Published(publication) => Ok(Journalled { publication }),
-            Entry::Born { .. } | Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => {
-                Err(JournalError::Corrupt("publication"))
-            }
+            Entry::Born { .. }
+            | Entry::Begun(_)
+            | Entry::Ended(_)
+            | Entry::LetGo(_)
+            | Entry::Overtaken(_)
+            | Entry::Elsewhere(_) => Err(JournalError::Corrupt("publication")),
         }
     }
 
     fn read_entry(&self, locator: Locator) -> Result<Entry, JournalError> {
         Entry::decode(&self.chain.read(locator)?)
-    }
-
-    /// The positions at which the set was made anew, oldest first.
-    pub fn bases(&self, set: SetId) -> Vec<u64> {
-        let catalogue = self.catalogue();
-        let bases = catalogue
-            .listed(set)
-            .iter()
-            .filter(|listed| listed.kind.is_base());
-        bases.map(|listed| listed.position).collect()
-    }
-
-    /// How a set stood at a position.
-    pub fn lineage(&self, set: SetId, position: u64) -> Lineage {
-        self.catalogue().lineage(set, position)
-    }
-
-    /// About how many records of a set run today.
-    pub fn running(&self, set: SetId) -> u64 {
-        self.catalogue().running(set)
-    }
-
-    /// The `Delivery-Sequence` that was published last, 0 without one.
-    pub fn last_sequence(&self, set: SetId) -> u64 {
-        self.catalogue().last_sequence(set)
     }
 
     /// The delivery that a bank's idempotency key is bound to, if it was bound after `since`.

@@ -89,9 +89,11 @@ impl Journal {
                 Ok(Some(Receipt { state, ..published }))
             }
             super::Entry::Ended(ended) => Ok(Some(receipt.ended(ended))),
-            super::Entry::Born { .. } | super::Entry::Begun(_) | super::Entry::LetGo(_) => {
-                Err(JournalError::Corrupt("receipt"))
-            }
+            super::Entry::Born { .. }
+            | super::Entry::Begun(_)
+            | super::Entry::LetGo(_)
+            | super::Entry::Overtaken(_)
+            | super::Entry::Elsewhere(_) => Err(JournalError::Corrupt("receipt")),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::journal::{
     Changes, Counts, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
+use chrono::DateTime;
 use std::collections::BTreeSet;
 
 /// Changes that are resolved and written together.
@@ -56,11 +57,9 @@ pub async fn apply(
         current
     };
     let state = SetState {
-        key: journal.key(),
         generation,
-        position: publication.position,
-        last_delivery: publication.published_at,
         retired,
+        ..state_after(journal, set, publication, present.as_ref())
     };
     let last = if publication.kind.is_base() {
         Vec::new()
@@ -80,6 +79,46 @@ pub async fn apply(
         index.settle().await;
     }
     Ok(())
+}
+
+/// Where the index stands after a publication; generations are left to the caller.
+fn state_after(
+    journal: &Journal,
+    set: SetId,
+    publication: &Publication,
+    present: Option<&SetState>,
+) -> SetState {
+    let counts = publication.summary.counts;
+    let stood = present.map_or(0, |state| state.running);
+    let running = match publication.kind {
+        Kind::WholeSet { .. } | Kind::Changes => publication.summary.running,
+        // Calls are not held against what stands before they are journalled.
+        Kind::Calls => (stood + counts.stored).saturating_sub(counts.ended + counts.removed),
+        Kind::Rollback { .. } => journal.running(set, publication.position),
+    };
+    let before = present.map_or(0, |state| state.position);
+    let follows = publication.kind.is_base() || publication.position == before + 1;
+    let had_gap = !publication.kind.is_base() && present.is_some_and(|state| state.gap);
+    let sequence = present.map_or(0, |state| state.sequence);
+    // A takeover is no delivery.
+    let is_delivery = publication.kind != Kind::Calls || counts.read > 0;
+    let last_delivery = match present {
+        Some(state) if !is_delivery => state.last_delivery,
+        None if !is_delivery => DateTime::UNIX_EPOCH,
+        _ => publication.published_at,
+    };
+    SetState {
+        key: journal.key(),
+        generation: 0,
+        position: publication.position,
+        journal: journal.id(),
+        fence: publication.fence,
+        sequence: sequence.max(journal.last_sequence(set)),
+        running,
+        gap: had_gap || !follows,
+        last_delivery,
+        retired: Vec::new(),
+    }
 }
 
 /// Loads what a set consists of after a publication that makes it anew into a generation of its own: the
@@ -219,17 +258,42 @@ pub fn generation_at(journal: &Journal, position: u64) -> Result<Generation, Rep
     side.generation(position).ok_or(ReplayError::TooManyPublications)
 }
 
-/// Applies everything the index has not seen of a set. What makes it anew makes what came before it needless.
+/// What is done where the next publication of a set is in another journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtGap {
+    Wait,
+    /// It cannot be had: the set goes on without it, and says so.
+    Pass,
+}
+
+/// Applies everything the index has not seen of a set, up to what is in another journal.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
-    let position = index
-        .state()
-        .under(journal.key(), set)
-        .map_or(0, |state| state.position);
+    catch_up_over(journal, index, set, AtGap::Wait).await
+}
+
+/// The same; what makes the set anew makes what came before it needless, wherever that is.
+pub async fn catch_up_over(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    at_gap: AtGap,
+) -> Result<(), ReplayError> {
+    let position = position_in(journal, index, set);
     let last_base = journal.bases(set).last().copied().unwrap_or(0);
     for journalled in journal.published_in(set, last_base.max(position + 1)..=u64::MAX)? {
+        let publication = journalled.publication();
+        let follows = publication.position == position_in(journal, index, set) + 1;
+        if !follows && !publication.kind.is_base() && at_gap == AtGap::Wait {
+            return Ok(());
+        }
         apply(journal, index, set, &journalled).await?;
     }
     Ok(())
+}
+
+fn position_in(journal: &Journal, index: &Index, set: SetId) -> u64 {
+    let state = index.state();
+    state.under(journal.key(), set).map_or(0, |state| state.position)
 }
 
 /// Removes a retired generation; row by row, those that the journal says it was made of, if there is no

@@ -4,11 +4,13 @@ use super::keeper::Keeper;
 use super::replay::ReplayError;
 use crate::index::embedded::Embedded;
 use crate::index::layout::IndexState;
+use crate::index::owner::Floor;
 use crate::index::{Index, IndexError, ScannedRow};
 use chrono::NaiveDate;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Page cache of the index that is built to compare with.
 const CACHE_BYTES: usize = 64 << 20;
@@ -40,6 +42,9 @@ pub async fn compare(keeper: Keeper, kept_from: NaiveDate) -> Result<Comparison,
     )?));
     Keeper {
         index: expected.clone(),
+        floor: Floor::default(),
+        seen: Arc::default(),
+        missing_journal_wait: Duration::ZERO,
         ..keeper
     }
     .rebuild()

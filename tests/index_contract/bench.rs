@@ -165,6 +165,11 @@ pub fn state(generation: Generation) -> SetState {
         key: KEY,
         generation,
         position: u64::from(generation),
+        journal: Uuid::nil(),
+        fence: 0,
+        sequence: 0,
+        running: 0,
+        gap: false,
         last_delivery: DateTime::UNIX_EPOCH,
         retired: Vec::new(),
     }

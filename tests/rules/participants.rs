@@ -7,7 +7,7 @@ use kundeforhold::domain::overview::{
     Days, HeldAccount, HeldRelationship, OwnershipFilter, UnregisteredBank, overview, servicing_provider,
 };
 use kundeforhold::domain::participants::{
-    Coverage, Freshness, Participant, Participants, ParticipantsError, coverage, freshness,
+    Coverage, Delivered, Freshness, Participant, Participants, ParticipantsError, coverage, freshness,
 };
 use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use proptest::prelude::*;
@@ -18,13 +18,17 @@ fn now() -> DateTime<Utc> {
     "2026-11-20T12:00:00Z".parse().unwrap()
 }
 
-fn delivered_before(age: TimeDelta) -> impl Fn(SetId) -> Option<DateTime<Utc>> {
-    move |_| Some(now() - age)
+fn whole(at: DateTime<Utc>) -> Delivered {
+    Delivered { at, has_gap: false }
+}
+
+fn delivered_before(age: TimeDelta) -> impl Fn(SetId) -> Option<Delivered> {
+    move |_| Some(whole(now() - age))
 }
 
 fn counted(
     banks: Vec<Participant>,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    last_delivery: impl Fn(SetId) -> Option<Delivered>,
     period_from: Option<NaiveDate>,
 ) -> Coverage {
     let participants = Participants::new(banks).unwrap();
@@ -116,7 +120,7 @@ fn a_bank_is_as_fresh_as_its_oldest_set() {
                 Register::Kar => kar,
                 Register::Kfr => kfr,
             };
-            hours.map(|hours| now() - TimeDelta::hours(hours))
+            hours.map(|hours| whole(now() - TimeDelta::hours(hours)))
         };
         freshness(&bank(0), last, now())
     };

@@ -95,7 +95,7 @@ impl From<&BankRefusal> for Problem {
             BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
             BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
             BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
-            BankRefusal::Failed(cause) => Self::bank(failed(cause)),
+            BankRefusal::Failed(cause) => Self::bank(failed(cause)).with(remedy(cause)),
             BankRefusal::Published(refusal) => Self::from(refusal),
         }
     }
@@ -123,6 +123,10 @@ fn at_odds(conflict: &Conflict) -> Detail {
             "deliveryID",
             "is not the latest published whole set; only that one can be rolled back".to_owned(),
         ),
+        Conflict::OtherJournal => (
+            "deliveryID",
+            "replaced what another instance took and keeps in its journal; deliver a whole set".to_owned(),
+        ),
         Conflict::RollbackTimeOver => (
             "deliveryID",
             "was published too long ago to be rolled back; deliver a whole set".to_owned(),
@@ -147,6 +151,23 @@ fn at_odds(conflict: &Conflict) -> Detail {
     }
 }
 
+/// What whoever routes the calls can do.
+fn remedy(cause: &DeliveryError) -> Vec<Detail> {
+    match cause {
+        DeliveryError::NoJournal | DeliveryError::TakenElsewhere => vec![Detail {
+            parameter: "instance".to_owned(),
+            reason: cause.to_string(),
+        }],
+        DeliveryError::Index(_)
+        | DeliveryError::Journal(_)
+        | DeliveryError::Replay(_)
+        | DeliveryError::Behind
+        | DeliveryError::DiskFull { .. }
+        | DeliveryError::TimedOut
+        | DeliveryError::Panicked => Vec::new(),
+    }
+}
+
 /// What a bank can wait out is 503; what it cannot is 500.
 fn failed(cause: &DeliveryError) -> BankError {
     match cause {
@@ -154,6 +175,7 @@ fn failed(cause: &DeliveryError) -> BankError {
         | DeliveryError::Journal(_)
         | DeliveryError::Replay(_)
         | DeliveryError::NoJournal
+        | DeliveryError::TakenElsewhere
         | DeliveryError::Behind
         | DeliveryError::DiskFull { .. }
         | DeliveryError::TimedOut => BankError::Unavailable,

@@ -43,7 +43,7 @@ pub struct Incoming {
     pub(super) order: Order,
     pub(super) delivery_id: Uuid,
     pub(super) received_at: DateTime<Utc>,
-    /// KFR calls published from here on hold in a whole set too.
+    /// The set's position when it began: KFR calls published from here on hold in a whole set too.
     pub(super) carries_after: u64,
     pub(super) delivery: Delivery,
     _place: Place,
@@ -59,6 +59,7 @@ impl Delivery {
             return Ok(Taking::Repeat(Repeat { set, first }));
         }
         self.check_built()?;
+        self.keep_lease(set).await?;
         let space = self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
         let arrangement = match order.operation {
@@ -74,7 +75,13 @@ impl Delivery {
         );
         let lines = Arc::clone(&intake.taken);
         // Before any KFR call can meet a delivery under way.
-        let carries_after = journal.position(set);
+        let reached = self
+            .index
+            .state()
+            .sets
+            .get(&set)
+            .map_or(0, |known| known.position);
+        let carries_after = journal.position(set).max(reached);
         let place = self.running.enter(set, delivery_id, order.operation, lines);
         let place = place.map_err(Conflict::Running)?;
         journal

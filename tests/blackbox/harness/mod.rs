@@ -12,6 +12,7 @@ use redis::RedisServer;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -28,7 +29,7 @@ pub const ENGINES: [Engine; 2] = [Engine::Embedded, Engine::Redis];
 
 /// A service under test, with everything it stands on.
 pub struct Service {
-    pub issuer: TestIssuer,
+    pub issuer: Arc<TestIssuer>,
     pub redis: Option<RedisServer>,
     pub directory: TempDir,
     pub address: String,
@@ -55,7 +56,7 @@ impl Service {
     pub async fn launch(engine: Engine, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let redis = (engine == Engine::Redis).then(RedisServer::start);
-        let issuer = TestIssuer::start().await;
+        let issuer = Arc::new(TestIssuer::start().await);
         let key = directory.path().join("pseudonym.key");
         let made = Command::new(PROGRAM)
             .args(["key", "new"])
@@ -64,18 +65,39 @@ impl Service {
             .status()
             .unwrap();
         assert!(made.success());
-        std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
-        std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
-        let (address, management) = (free_address(), free_address());
         let index = match &redis {
             Some(redis) => redis.url(),
             None => format!("embedded:{}", directory.path().join("index.redb").display()),
         };
+        Self::launch_in(directory, redis, &index, issuer, configuration)
+    }
+
+    /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
+    pub async fn beside(&self, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = "pseudonym.key";
+        std::fs::copy(self.directory.path().join(key), directory.path().join(key)).unwrap();
+        let index = self.redis.as_ref().unwrap().url();
+        let service = Self::launch_in(directory, None, &index, Arc::clone(&self.issuer), configuration);
+        service.wait_until_ready().await;
+        service
+    }
+
+    fn launch_in(
+        directory: TempDir,
+        redis: Option<RedisServer>,
+        index: &str,
+        issuer: Arc<TestIssuer>,
+        configuration: &str,
+    ) -> Self {
+        std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
+        std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
+        let (address, management) = (free_address(), free_address());
         write_configuration(
             directory.path(),
             &address,
             &management,
-            &index,
+            index,
             &issuer,
             configuration,
         );
