@@ -177,28 +177,26 @@ impl Server {
         });
         let served = tokio::try_join!(self.public, self.management).map(|_| ());
         background.cancel();
-        self.parts.delivery.publications.close();
         // A publication that hangs is not waited for: the journal completes it as a whole at the next start.
-        let publications = self.parts.delivery.publications.wait();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, publications)
-            .await
-            .is_err()
-        {
-            tracing::warn!("publications were still under way at shutdown; the next start completes them");
-        }
+        wait_for_end(&self.parts.delivery.publications, "publications").await;
+        // A publication needs its lease to the end.
         leases.cancel();
-        tasks.close();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("background tasks did not end in time");
-        }
+        wait_for_end(&tasks, "background tasks").await;
         self.parts.readiness.recorder.close().await;
         if let Some(journal) = &self.parts.delivery.journal {
             journal.load().close().await;
         }
         served
+    }
+}
+
+async fn wait_for_end(tasks: &TaskTracker, what: &str) {
+    tasks.close();
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("{what} were still under way at shutdown");
     }
 }
 

@@ -113,6 +113,18 @@ fn a_chain_is_followed_as_far_as_its_mergers_have_come() {
 }
 
 #[test]
+fn a_bank_with_a_gap_is_stale_however_lately_it_delivered() {
+    let with_gap = |set: SetId| {
+        let has_gap = set.register == Register::Kfr;
+        Some(Delivered { at: now(), has_gap })
+    };
+    assert_eq!(
+        freshness(&bank(0), with_gap, now()),
+        (Freshness::Stale, Some(now()))
+    );
+}
+
+#[test]
 fn a_bank_is_as_fresh_as_its_oldest_set() {
     let at = |kar: Option<i64>, kfr: Option<i64>| {
         let last = move |set: SetId| {
@@ -134,7 +146,7 @@ fn a_bank_is_as_fresh_as_its_oldest_set() {
         registers: vec![Register::Kar],
         ..bank(0)
     };
-    let kar_alone = |set: SetId| (set.register == Register::Kar).then(now);
+    let kar_alone = |set: SetId| (set.register == Register::Kar).then(|| whole(now()));
     assert_eq!(
         freshness(&only_kar, kar_alone, now()),
         (Freshness::Current, Some(now()))
@@ -166,9 +178,9 @@ fn a_delivery_is_late_only_after_the_whole_of_its_time() {
 fn stale_and_unloaded_banks_are_counted_apart() {
     let last = |set: SetId| match set.bank {
         bank if bank == number(0) => None,
-        bank if bank == number(1) => Some(now() - TimeDelta::days(9)),
-        bank if bank == number(2) => (set.register == Register::Kar).then(now),
-        _ => Some(now()),
+        bank if bank == number(1) => Some(whole(now() - TimeDelta::days(9))),
+        bank if bank == number(2) => (set.register == Register::Kar).then(|| whole(now())),
+        _ => Some(whole(now())),
     };
     let expected = Coverage {
         stale: 1,
@@ -214,9 +226,9 @@ fn a_merged_bank_is_never_counted_and_one_that_merges_tomorrow_is() {
     let fresh_but_for_0 = |age: Option<TimeDelta>| {
         move |set: SetId| {
             if set.bank == number(0) {
-                age.map(|age| now() - age)
+                age.map(|age| whole(now() - age))
             } else {
-                Some(now())
+                Some(whole(now()))
             }
         }
     };
