@@ -142,7 +142,10 @@ impl Keeper {
                 continue;
             }
             // A set that is being delivered to is looked at again next time.
-            if let (Some(_lock), Some(_)) = (self.locks.try_lock(set), self.index.take(set.into()).await?) {
+            let Some(_lock) = self.locks.try_lock(set) else {
+                continue;
+            };
+            if self.index.take(set.into()).await?.is_some() {
                 let brought = self.bring_in_set(journal, others, set, at_gap).await;
                 self.index.give_up(set.into()).await?;
                 brought?;

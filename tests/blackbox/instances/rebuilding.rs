@@ -84,14 +84,17 @@ async fn what_a_missing_journal_has_is_a_gap_until_the_bank_delivers_a_whole_set
     assert_listed(&first, &whole, true).await;
 }
 
-fn rebuild(service: &Service, other: &Service) -> Output {
-    let output = Command::new("timeout")
+fn rebuild(service: &Service, others: &[&Service]) -> Output {
+    let mut command = Command::new("timeout");
+    command
         .args(["60", PROGRAM, "index", "rebuild", "--json", "--config"])
-        .arg(service.configuration())
-        .arg("--journal")
-        .arg(other.directory.path().join("journal"))
-        .output();
-    output.unwrap()
+        .arg(service.configuration());
+    for other in others {
+        command
+            .arg("--journal")
+            .arg(other.directory.path().join("journal"));
+    }
+    command.output().unwrap()
 }
 
 #[tokio::test]
@@ -101,8 +104,14 @@ async fn index_rebuild_reads_several_journals() {
     let all = in_two_journals(&mut first, &mut second).await;
     first.terminate();
     second.terminate();
+    let output = rebuild(&first, &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("are in no journal given") && said.contains(GRANSKAUEN),
+        "{said}"
+    );
     first.redis.as_ref().unwrap().command(&["FLUSHALL"]);
-    let output = rebuild(&first, &second);
+    let output = rebuild(&first, &[&second]);
     assert!(output.status.success(), "{output:?}");
     first.start_again();
     first.wait_until_ready().await;
