@@ -2,6 +2,7 @@
 //! the index is behind, or it is built anew.
 
 mod resolution;
+mod standing;
 
 pub use resolution::{Effect, Resolution};
 
@@ -12,7 +13,7 @@ use crate::journal::{
     Changes, Counts, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
-use chrono::DateTime;
+use standing::state_after;
 use std::collections::BTreeSet;
 
 /// Changes that are resolved and written together.
@@ -79,46 +80,6 @@ pub async fn apply(
         index.settle().await;
     }
     Ok(())
-}
-
-/// Where the index stands after a publication; generations are left to the caller.
-fn state_after(
-    journal: &Journal,
-    set: SetId,
-    publication: &Publication,
-    present: Option<&SetState>,
-) -> SetState {
-    let counts = publication.summary.counts;
-    let stood = present.map_or(0, |state| state.running);
-    let running = match publication.kind {
-        Kind::WholeSet { .. } | Kind::Changes => publication.summary.running,
-        // Calls are not held against what stands before they are journalled.
-        Kind::Calls => (stood + counts.stored).saturating_sub(counts.ended + counts.removed),
-        Kind::Rollback { .. } => journal.running(set, publication.position),
-    };
-    let before = present.map_or(0, |state| state.position);
-    let follows = publication.kind.is_base() || publication.position == before + 1;
-    let had_gap = !publication.kind.is_base() && present.is_some_and(|state| state.gap);
-    let sequence = present.map_or(0, |state| state.sequence);
-    // A takeover is no delivery.
-    let is_delivery = publication.kind != Kind::Calls || counts.read > 0;
-    let last_delivery = match present {
-        Some(state) if !is_delivery => state.last_delivery,
-        None if !is_delivery => DateTime::UNIX_EPOCH,
-        _ => publication.published_at,
-    };
-    SetState {
-        key: journal.key(),
-        generation: 0,
-        position: publication.position,
-        journal: journal.id(),
-        fence: publication.fence,
-        sequence: sequence.max(journal.last_sequence(set)),
-        running,
-        gap: had_gap || !follows,
-        last_delivery,
-        retired: Vec::new(),
-    }
 }
 
 /// Loads what a set consists of after a publication that makes it anew into a generation of its own: the
