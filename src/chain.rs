@@ -306,6 +306,11 @@ impl Chain {
         Ok(())
     }
 
+    /// Entries that are queued and not yet taken by the writer.
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// The last durable entry. Cheap; to be kept where an outside party can compare it.
     pub fn head(&self) -> Head {
         *self.progress.head.borrow()

@@ -57,7 +57,9 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     pub audit: AuditSettings,
     pub identifiers: IdentifierSettings,
+    pub console: ConsoleSettings,
     pub log: LogSettings,
+    pub traces: TraceSettings,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +71,17 @@ pub struct ServerSettings {
     pub drain_seconds: u64,
     pub max_header_bytes: usize,
     pub request_head_seconds: u64,
+    pub max_lookups_per_worker: usize,
+    pub tls: TlsSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
+    pub handshake_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +123,9 @@ pub struct ScopeSettings {
 #[serde(deny_unknown_fields)]
 pub struct IndexSettings {
     pub url: Option<SecretString>,
+    pub password: Option<SecretString>,
+    pub password_file: Option<PathBuf>,
+    pub tls_ca_file: Option<PathBuf>,
     pub pseudonym_key_file: Option<PathBuf>,
     pub pseudonym_key: Option<SecretString>,
     pub next_pseudonym_key_file: Option<PathBuf>,
@@ -147,6 +163,9 @@ pub struct DeliverySettings {
     pub idempotency_days: u32,
     pub rollback_days: u32,
     pub min_free_megabytes: u64,
+    pub max_at_once: usize,
+    pub max_batches_per_bank: usize,
+    pub turn_seconds: u64,
     pub pause_seconds: u64,
     pub publish_timeout_seconds: u64,
 }
@@ -162,6 +181,13 @@ pub struct AuditSettings {
     pub head_every_seconds: u64,
     pub retention_years: u32,
     pub segment_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConsoleSettings {
+    pub operator_token_file: Option<PathBuf>,
+    pub client_certificate: bool,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +217,20 @@ pub enum SeriesName {
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
     pub level: LogLevel,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSettings {
+    pub otlp_endpoint: String,
+    pub sampled_percent: u8,
+}
+
+impl TraceSettings {
+    /// `None`: no traces are exported.
+    pub fn otlp_endpoint(&self) -> Option<&str> {
+        Some(self.otlp_endpoint.as_str()).filter(|endpoint| !endpoint.is_empty())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -238,6 +278,7 @@ impl Settings {
             maskinporten.jwks_uri = injected("MASKINPORTEN_JWKS_URI");
             maskinporten.well_known_url = injected("MASKINPORTEN_WELL_KNOWN_URL");
         }
+        settings.delivery.check_turns()?;
         Ok(settings)
     }
 
@@ -266,6 +307,23 @@ impl Settings {
     /// `None`: this instance takes no deliveries.
     pub fn journal_directory(&self) -> Option<&Path> {
         Some(self.journal.directory.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+impl DeliverySettings {
+    /// A bank can have a V2 delivery a register, and its batches; that must leave turns for others.
+    fn check_turns(&self) -> Result<(), ConfigError> {
+        let of_one_bank = self.max_batches_per_bank.saturating_add(2);
+        if of_one_bank < self.max_at_once && self.max_batches_per_bank > 0 {
+            return Ok(());
+        }
+        let reason = format!(
+            "must be above what one bank can have at once, {of_one_bank}, and banks may have a batch"
+        );
+        Err(ConfigError::Value {
+            key: "delivery.max_at_once",
+            reason,
+        })
     }
 }
 
@@ -347,12 +405,34 @@ impl IndexSettings {
         match text.split_once(':') {
             Some(("embedded", "")) => value("names no path after embedded:"),
             Some(("embedded", path)) => Ok(IndexUrl::Embedded(PathBuf::from(path))),
-            Some(("redis", _)) => Ok(IndexUrl::Redis(url.clone())),
-            Some(("rediss" | "redis-cluster" | "redis-sentinel", _)) => value(
-                "names a kind of Redis that this version does not support yet; use redis:// or embedded:PATH",
+            Some((
+                "redis" | "rediss" | "redis-cluster" | "rediss-cluster" | "redis-sentinel"
+                | "rediss-sentinel",
+                _,
+            )) => Ok(IndexUrl::Redis(url.clone())),
+            _ => value(
+                "must be redis://HOST:PORT/DB, redis-sentinel://H1:P,H2:P/MASTER, redis-cluster://H1:P,H2:P \
+                 (or these with rediss) or embedded:PATH",
             ),
-            _ => value("must be redis://… or embedded:PATH"),
         }
+    }
+
+    /// The password of Redis where the URL has none, from the environment or its file.
+    pub fn password(&self) -> Result<Option<SecretString>, ConfigError> {
+        match (&self.password, &self.password_file) {
+            (Some(password), _) => Ok(Some(password.clone())),
+            (None, Some(path)) => {
+                let text = read_setting("index.password_file", path)?;
+                Ok(Some(SecretString::from(text.trim_end().to_owned())))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Who vouches for the certificates of Redis, in PEM; `None`: those that the system trusts.
+    pub fn ca_certificate(&self) -> Result<Option<Vec<u8>>, ConfigError> {
+        let read = |path: &PathBuf| read_setting("index.tls_ca_file", path).map(String::into_bytes);
+        self.tls_ca_file.as_ref().map(read).transpose()
     }
 
     /// At most [`LONGEST_TIMEOUT`], since rows of replaced sets are kept no longer than that takes.
@@ -371,6 +451,13 @@ impl IndexSettings {
             reason,
         })
     }
+}
+
+fn read_setting(key: &'static str, path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|cause| ConfigError::Value {
+        key,
+        reason: format!("names {}, which cannot be read: {cause}", path.display()),
+    })
 }
 
 fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> {
@@ -401,6 +488,11 @@ fn environment() -> Environment {
 /// A name that the NAIS platform injects.
 fn injected(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether who runs the program wants colours (no-color.org).
+pub fn wants_colors() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ mod disk;
 mod heads;
 mod next_key;
 mod ports;
+mod tls;
 mod upkeep;
 mod wiring;
 
 pub use crate::journal::BackedUp;
 pub use backup::{back_up, restore};
+pub use tls::{TlsError, TlsSettingsError, check as check_tls};
 pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 
 use crate::access::outbound::OutboundError;
@@ -22,7 +24,7 @@ use crate::journal::{JournalError, JournalPlace};
 use crate::register::participants::ParticipantsFileError;
 use crate::register::rekey::Rekeying;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
-use disk::{Upkeep, tell_disk};
+use disk::{Upkeep, tell_audit_disk, tell_disk};
 use heads::publish_heads;
 use metrics_exporter_prometheus::PrometheusHandle;
 use next_key::NextKeyWatch;
@@ -32,9 +34,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tls::Tls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upkeep::{WatchedFile, keep_usage, reload_files, upkeep};
+use upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
 
 /// Longest wait at shutdown for requests and publications under way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,10 +68,21 @@ pub enum StartError {
         address: SocketAddr,
         cause: std::io::Error,
     },
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("threads for deliveries cannot be started: {0}")]
     Threads(std::io::Error),
     #[error("metrics cannot be collected: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl From<TlsSettingsError> for StartError {
+    fn from(cause: TlsSettingsError) -> Self {
+        match cause {
+            TlsSettingsError::Config(cause) => Self::Config(cause),
+            TlsSettingsError::Files(cause) => Self::Tls(cause),
+        }
+    }
 }
 
 impl StartError {
@@ -85,7 +99,7 @@ pub struct Server {
     pub management_address: SocketAddr,
     public: ActixServer,
     management: ActixServer,
-    files: Vec<WatchedFile>,
+    files: Vec<WatchedFiles>,
     next_key: NextKeyWatch,
     drain: Duration,
     lease_time: Duration,
@@ -99,14 +113,15 @@ impl Server {
     /// Wires the parts and binds both ports. Nothing runs yet.
     pub async fn build(settings: &Settings) -> Result<Self, StartError> {
         let prometheus = crate::telemetry::collect_metrics()?;
+        let tls = Tls::open(&settings.server.tls)?;
         let parts = Parts::wire(settings).await?;
-        let (public, address) = bind_public(settings, &parts)?;
+        let (public, address) = bind_public(settings, &parts, tls.as_ref())?;
         let next_key = watched_next_key(settings, &parts);
         let (management, management_address) =
             bind_management(settings, &parts, prometheus.clone(), next_key.progress())?;
         Ok(Self {
             next_key,
-            files: watched_files(settings, &parts)?,
+            files: watched_files(settings, &parts, tls)?,
             parts,
             address,
             management_address,
@@ -122,7 +137,7 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled, drains, and ends everything it started. `reload` asks for the
-    /// participants file and the service terms to be read again.
+    /// participants file, the service terms and the TLS files to be read again.
     pub async fn run(
         self,
         stop: CancellationToken,
@@ -148,6 +163,7 @@ impl Server {
             self.prometheus,
             background.clone(),
         ));
+        tasks.spawn(tell_audit_disk(self.audit_directory.clone(), background.clone()));
         tasks.spawn(keep_usage(
             self.audit_directory,
             Arc::clone(&self.parts.lookup.limits),
@@ -201,13 +217,18 @@ async fn wait_for_end(tasks: &TaskTracker, what: &str) {
 }
 
 /// What is read again while serving. Terms that are built in do not change.
-fn watched_files(settings: &Settings, parts: &Parts) -> Result<Vec<WatchedFile>, ConfigError> {
-    let participants = WatchedFile::participants(settings.participants_file()?, parts.delivery.clone());
+fn watched_files(
+    settings: &Settings,
+    parts: &Parts,
+    tls: Option<Tls>,
+) -> Result<Vec<WatchedFiles>, ConfigError> {
+    let participants = WatchedFiles::participants(settings.participants_file()?, parts.delivery.clone());
     let terms = settings
         .access
         .services_file()
-        .map(|path| WatchedFile::terms(path, parts.lookup.terms.clone()));
-    Ok(std::iter::once(participants).chain(terms).collect())
+        .map(|path| WatchedFiles::terms(path, parts.lookup.terms.clone()));
+    let tls = tls.map(WatchedFiles::tls);
+    Ok([participants].into_iter().chain(terms).chain(tls).collect())
 }
 
 fn watched_next_key(settings: &Settings, parts: &Parts) -> NextKeyWatch {

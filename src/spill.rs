@@ -86,30 +86,35 @@ impl Sorter {
     }
 
     /// Ends the input and begins the output.
-    pub fn finish(mut self) -> io::Result<Merged> {
-        if self.runs.is_empty() {
-            self.sort();
-            return Ok(Merged(Source::Held {
-                buffer: self.buffer,
-                slots: self.slots.into_iter(),
-            }));
+    pub fn finish(self) -> io::Result<Merged> {
+        Self::finish_all(vec![self])
+    }
+
+    /// Ends the input of sorters that were filled side by side, and begins their common output.
+    pub fn finish_all(mut sorters: Vec<Self>) -> io::Result<Merged> {
+        sorters.retain(|sorter| !(sorter.slots.is_empty() && sorter.runs.is_empty()));
+        if sorters.len() <= 1 && sorters.iter().all(|sorter| sorter.runs.is_empty()) {
+            return Ok(Merged(
+                sorters.pop().map_or_else(Source::nothing, Self::into_held),
+            ));
         }
-        if !self.slots.is_empty() {
-            self.spill()?;
-        }
-        let share = self.memory_bytes / self.runs.len();
-        let buffer_bytes = share.clamp(MIN_READ_BUFFER_BYTES, MAX_READ_BUFFER_BYTES);
-        let mut heap = BinaryHeap::with_capacity(self.runs.len());
-        for file in self.runs {
-            let mut run = Run {
-                record: Vec::new(),
-                input: BufReader::with_capacity(buffer_bytes, file),
-            };
-            if run.advance()? {
-                heap.push(Reverse(run));
+        let memory_bytes = sorters.iter().map(|sorter| sorter.memory_bytes).sum::<usize>();
+        let mut runs = Vec::new();
+        for mut sorter in sorters {
+            if !sorter.slots.is_empty() {
+                sorter.spill()?;
             }
+            runs.append(&mut sorter.runs);
         }
-        Ok(Merged(Source::Runs { heap, given: false }))
+        Source::merging(runs, memory_bytes).map(Merged)
+    }
+
+    fn into_held(mut self) -> Source {
+        self.sort();
+        Source::Held {
+            buffer: self.buffer,
+            slots: self.slots.into_iter(),
+        }
     }
 }
 
@@ -141,6 +146,33 @@ enum Source {
     },
 }
 
+impl Source {
+    fn nothing() -> Self {
+        Self::Held {
+            buffer: Vec::new(),
+            slots: Vec::new().into_iter(),
+        }
+    }
+
+    /// Between them the runs share the memory.
+    fn merging(runs: Vec<File>, memory_bytes: usize) -> io::Result<Self> {
+        let share = memory_bytes / runs.len().max(1);
+        let buffer_bytes = share.clamp(MIN_READ_BUFFER_BYTES, MAX_READ_BUFFER_BYTES);
+        let mut heap = BinaryHeap::with_capacity(runs.len());
+        for file in runs {
+            let mut run = Run {
+                prefix: 0,
+                record: Vec::new(),
+                input: BufReader::with_capacity(buffer_bytes, file),
+            };
+            if run.advance()? {
+                heap.push(Reverse(run));
+            }
+        }
+        Ok(Self::Runs { heap, given: false })
+    }
+}
+
 impl Merged {
     /// The next record; `None` at the end.
     pub fn next_record(&mut self) -> io::Result<Option<&[u8]>> {
@@ -162,6 +194,8 @@ impl Merged {
 
 /// A sorted run with its next record, ordered by it.
 struct Run {
+    /// Of the record: it decides most comparisons.
+    prefix: u64,
     record: Vec<u8>,
     input: BufReader<File>,
 }
@@ -177,6 +211,7 @@ impl Run {
         }
         self.record.resize(usize::from(u16::from_le_bytes(length)), 0);
         self.input.read_exact(&mut self.record)?;
+        self.prefix = prefix(&self.record);
         Ok(true)
     }
 }
@@ -197,7 +232,8 @@ impl PartialOrd for Run {
 
 impl Ord for Run {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.record.cmp(&other.record)
+        let by_prefix = self.prefix.cmp(&other.prefix);
+        by_prefix.then_with(|| self.record.cmp(&other.record))
     }
 }
 
@@ -231,6 +267,29 @@ mod tests {
             let mut expected = records.clone();
             expected.sort();
             prop_assert_eq!(sorted(&records, memory_bytes).0, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_of_sorters_filled_side_by_side_come_back_in_one_order(
+            mut records in proptest::collection::vec(proptest::collection::vec(0..4_u8, 0..20), 0..300),
+            memory_bytes in 1..8_000_usize,
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let mut sorters = vec![
+                Sorter::new(directory.path(), memory_bytes),
+                Sorter::new(directory.path(), memory_bytes),
+            ];
+            for record in &records {
+                sorters[usize::from(record.len() % 3 == 0)].push(record).unwrap();
+            }
+            let mut merged = Sorter::finish_all(sorters).unwrap();
+            records.sort();
+            for record in &records {
+                prop_assert_eq!(merged.next_record().unwrap(), Some(record.as_slice()));
+            }
+            prop_assert_eq!(merged.next_record().unwrap(), None);
         }
     }
 

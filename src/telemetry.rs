@@ -1,9 +1,17 @@
-//! Logs and metrics of the process.
+//! Logs, traces and metrics of the process.
 
-use crate::config::LogLevel;
+mod traces;
+
+pub use traces::{Traces, TracesError};
+
+use crate::config::{LogLevel, TraceSettings, wants_colors};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
+use traces::Exported;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Upper bounds of the latency histograms, in seconds.
 const LATENCY_BUCKETS: [f64; 12] = [
@@ -21,6 +29,21 @@ pub enum LogTarget {
 
 /// Sends log lines to their target from now on. Later calls change nothing.
 pub fn log_to(target: LogTarget, level: LogLevel) {
+    begin(target, level, None);
+}
+
+/// The same, and exports spans if the settings say where.
+pub fn log_and_trace(
+    target: LogTarget,
+    level: LogLevel,
+    traces: &TraceSettings,
+) -> Result<Traces, TracesError> {
+    let traces = Traces::open(traces)?;
+    begin(target, level, traces.layer());
+    Ok(traces)
+}
+
+fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -29,24 +52,25 @@ pub fn log_to(target: LogTarget, level: LogLevel) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // What the servers say about their own threads helps nobody who operates the service.
-    let filter = EnvFilter::new(format!("{level},actix_server=warn,actix_web=warn"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        // It would tell of a log that cannot be written on standard error, and panic if that cannot be either.
+    let filter = EnvFilter::new(format!(
+        "{level},actix_server=warn,actix_web=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn"
+    ));
+    // It would tell of a log that cannot be written on standard error, and panic if that cannot be either.
+    let lines = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
         .with_target(false);
-    let set = match target {
-        LogTarget::Stdout if std::io::stdout().is_terminal() => builder.try_init(),
-        LogTarget::Stdout => builder
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .try_init(),
-        LogTarget::Stderr => builder
-            .with_ansi(std::io::stderr().is_terminal())
+    let lines = match target {
+        LogTarget::Stdout if std::io::stdout().is_terminal() => lines.with_ansi(wants_colors()).boxed(),
+        LogTarget::Stdout => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogTarget::Stderr => lines
+            .with_ansi(wants_colors() && std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)
-            .try_init(),
+            .boxed(),
     };
+    let set = tracing_subscriber::registry()
+        .with(spans)
+        .with(lines.with_filter(filter))
+        .try_init();
     if set.is_ok() {
         keep_panics_quiet();
     }
@@ -72,9 +96,13 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     metrics::describe_histogram!(
         "kundeforhold_request_seconds",
         metrics::Unit::Seconds,
-        "Time to answer, by endpoint"
+        "Time to answer, by endpoint, status and consumer"
     );
     metrics::describe_counter!("kundeforhold_refusals_total", "Refused callers by reason");
+    metrics::describe_counter!(
+        "kundeforhold_shed_total",
+        "Lookups refused at once, since too many were under way"
+    );
     metrics::describe_histogram!(
         "kundeforhold_index_seconds",
         metrics::Unit::Seconds,
@@ -102,8 +130,76 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "kundeforhold_contested_accounts_total",
         "Account lookups that found two banks at once"
     );
+    metrics::describe_gauge!(
+        "kundeforhold_audit_lag_entries",
+        "Records of use that wait to be made durable"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_audit_free_bytes",
+        metrics::Unit::Bytes,
+        "Room that is left on the disk of the record of use"
+    );
     describe_deliveries();
+    describe_operation();
+    begin_at_zero();
+    metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
+}
+
+/// A rate cannot see the first event of a counter that begins with it.
+fn begin_at_zero() {
+    for operation in ["customerRelationships", "accountServicingProvider"] {
+        metrics::counter!("kundeforhold_index_errors_total", "operation" => operation).absolute(0);
+    }
+    for reason in [
+        "authentication",
+        "system_user",
+        "scope",
+        "bank",
+        "terms",
+        "rate",
+        "daily_customers",
+    ] {
+        metrics::counter!("kundeforhold_refusals_total", "reason" => reason).absolute(0);
+    }
+    for file in ["participants", "terms", "tls"] {
+        metrics::gauge!("kundeforhold_file_refused", "file" => file).set(0.0);
+    }
+    metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
+    metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
+}
+
+fn describe_operation() {
+    metrics::describe_gauge!("kundeforhold_build_info", "1, with the version of the program");
+    metrics::describe_gauge!(
+        "kundeforhold_file_refused",
+        "1 while a changed file is refused and what it said before stays in force"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_unusual_days_total",
+        "Days of a consumer that left its usual range, by dimension"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_entries",
+        "Entries of the journal to be given another pseudonym key"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_entries_copied",
+        "Entries of the journal that have been given another pseudonym key"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_sets",
+        "Sets to be loaded under another pseudonym key"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_sets_loaded",
+        "Sets that have been loaded under another pseudonym key"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_pause_seconds",
+        metrics::Unit::Seconds,
+        "How long deliveries waited at the last change of the pseudonym key"
+    );
 }
 
 fn describe_deliveries() {
@@ -111,6 +207,11 @@ fn describe_deliveries() {
         "kundeforhold_last_delivery_timestamp_seconds",
         metrics::Unit::Seconds,
         "Last delivery of a bank to a register"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_stale_after_seconds",
+        metrics::Unit::Seconds,
+        "Time without a delivery after which a bank's register is stale"
     );
     metrics::describe_counter!(
         "kundeforhold_deliveries_published_total",
@@ -127,6 +228,10 @@ fn describe_deliveries() {
     metrics::describe_gauge!(
         "kundeforhold_running_deliveries",
         "V2 deliveries that are being taken now"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_delivery_turns",
+        "Turns of deliveries that are taken, of delivery.max_at_once; batches and repeated deliveries count"
     );
     metrics::describe_gauge!(
         "kundeforhold_journal_bytes",

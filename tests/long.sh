@@ -19,3 +19,8 @@ DELIVERY_SEQUENCES=1000 cargo test --locked --release --test blackbox deliveries
 DELIVERY_KILLS=500 cargo test --locked --release --test blackbox deliveries::kills -- --nocapture
 DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
     cargo test --locked --release --test blackbox deliveries::hostile -- --nocapture --test-threads=1
+
+echo "== 50 restarts of two instances behind a proxy, 100,000 lookups, none fails"
+ROLLING_RESTARTS=50 ROLLING_REQUESTS=100000 cargo test --locked --release --test blackbox rolling -- --nocapture
+echo "== Redis: 200 primaries killed under lookups and deliveries, Sentinel and Cluster"
+FAILOVERS=200 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=1

@@ -11,15 +11,20 @@ need node nodejs
 need npm npm
 need python3 python3
 need curl curl
+need promtool prometheus
+need haproxy haproxy
+need systemd-analyze systemd
+need setsid util-linux
 need cc build-essential
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+python3 -c 'import yaml' 2>/dev/null || packages+=(python3-yaml)
 if [ ${#packages[@]} -gt 0 ]; then
     echo "== installing ${packages[*]}"
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
-for tool in redis-server redis-cli chromium node npm python3 curl; do
+for tool in redis-server redis-cli chromium node npm python3 curl promtool haproxy systemd-analyze; do
     command -v "$tool" >/dev/null || { echo "tests/run.sh: $tool is missing and could not be installed" >&2; exit 1; }
 done
 
@@ -29,6 +34,9 @@ python3 fixtures/make.py --check
 echo "== API conformance"
 cargo build --locked
 tests/api/run.sh target/debug/kundeforhold 200
+
+echo "== deploy"
+tests/deploy/run.sh target/debug/kundeforhold
 
 echo "== browser"
 tests/browser/run.sh target/debug/kundeforhold

@@ -107,6 +107,7 @@ async fn load_index(index: &Index, population: Population, banks: u64) -> Durati
             sequence: 0,
             running: 0,
             gap: false,
+            vouched: 0,
             last_delivery: DateTime::UNIX_EPOCH,
             retired: Vec::new(),
         };

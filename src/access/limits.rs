@@ -2,7 +2,7 @@
 
 mod usage;
 
-pub use usage::{DayCounts, Dimension, History};
+pub use usage::{ConsumerDay, DayCounts, Dimension, History, Volume};
 
 use crate::domain::identifiers::OrganizationNumber;
 use chrono::NaiveDate;
@@ -97,14 +97,18 @@ impl Limits {
     /// Admits a question, or says how long to wait. Gives what became unusual by it.
     pub fn admit(&self, asking: &Asking) -> Result<Vec<Unusual>, OverLimit> {
         let consumer = self.consumer_or(asking.consumer, Usage::default);
-        if let Err(not_until) = consumer.rate.check() {
+        let slow_enough = consumer.rate.check();
+        let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.turn_to(asking.today);
+        if let Err(not_until) = slow_enough {
+            usage.asked(false);
             return Err(OverLimit::Rate {
                 retry_after: not_until.wait_time_from(self.clock.now()),
             });
         }
-        let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        usage.turn_to(asking.today);
-        if !usage.admits(asking.customer, self.settings.daily_customers) {
+        let admitted = usage.admits(asking.customer, self.settings.daily_customers);
+        usage.asked(admitted);
+        if !admitted {
             return Err(OverLimit::DailyCustomers {
                 retry_after: asking.day_ends_in,
             });
@@ -119,6 +123,31 @@ impl Limits {
                 usual_most,
             })
             .collect())
+    }
+
+    /// Counts a question outside the service terms, refused or not.
+    pub fn note_outside_terms(&self, consumer: OrganizationNumber, term: &'static str) {
+        let consumer = self.consumer_or(consumer, Usage::default);
+        let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.outside_terms(term);
+    }
+
+    /// How each consumer's day stands to those before it, by organisation number.
+    pub fn days(&self, today: NaiveDate) -> Vec<ConsumerDay> {
+        let consumers: Vec<_> = {
+            let all = self.consumers.read().unwrap_or_else(PoisonError::into_inner);
+            all.iter()
+                .map(|(number, consumer)| (*number, Arc::clone(consumer)))
+                .collect()
+        };
+        let day = |(number, consumer): (OrganizationNumber, Arc<Consumer>)| {
+            let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
+            usage.turn_to(today);
+            usage.day_of(number, &self.settings)
+        };
+        let mut days: Vec<ConsumerDay> = consumers.into_iter().map(day).collect();
+        days.sort_by_key(|day| day.consumer.as_u32());
+        days
     }
 
     /// What was counted, by consumer and day, to be kept over a restart.

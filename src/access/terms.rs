@@ -19,6 +19,7 @@ pub use period::{AllowedDates, PeriodRule, Today};
 
 use super::caller::{Caller, Scope};
 use crate::domain::identifiers::{CustomerKind, OrganizationNumber};
+use mandate::SentMandate;
 use serde::Deserialize;
 
 /// The terms that ship with the program, in the form of a file.
@@ -84,12 +85,10 @@ pub enum Mandates {
 }
 
 impl Mandates {
-    fn admit(&self, mandate: Option<&NormalMandate>) -> bool {
+    fn admit(&self, mandate: Option<&SentMandate<'_>>) -> bool {
         match self {
             Self::Any => true,
-            Self::Listed(listed) => {
-                mandate.is_some_and(|mandate| listed.iter().any(|one| one.normal() == mandate))
-            }
+            Self::Listed(listed) => mandate.is_some_and(|mandate| listed.iter().any(|one| mandate.is(one))),
         }
     }
 }

@@ -8,10 +8,14 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::pseudonym::KeyFingerprint;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use uuid::Uuid;
 
-/// First byte of every entry. An entry of another version is refused.
+/// First byte of every entry: the lowest version that has what the entry holds, so that a program of a former version
+/// reads on as far as it can. An entry of another version is refused.
 const FORMAT_VERSION: u8 = 1;
+/// Since then there are acts of operators.
+const FORMAT_VERSION_OF_ACTS: u8 = 2;
 
 /// The operations that are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +36,10 @@ pub enum Endpoint {
     Rejects,
     Rollback,
     OwnRecords,
+    /// An operator's search of the record of use, in the console.
+    ConsoleSearch,
+    /// An operator's rollback: 202 just before it is done, then what it ended in.
+    ConsoleRollback,
 }
 
 /// Whom or what a call is about.
@@ -65,6 +73,32 @@ pub struct Call {
     pub outside_terms: Option<&'static str>,
 }
 
+/// What an operator does in the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorAct {
+    pub at: DateTime<Utc>,
+    /// By name and session.
+    pub operator: String,
+    /// Of the act itself; entries of one act share it.
+    pub correlation: Uuid,
+    pub deed: Deed,
+    /// The HTTP status that will be answered.
+    pub status: u16,
+}
+
+/// What of the console's is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Search {
+        case: Option<Uuid>,
+        correlation: Option<Uuid>,
+    },
+    Rollback {
+        bank: OrganizationNumber,
+        delivery: Uuid,
+    },
+}
+
 /// What a call ended in, as far as the record keeps it. Implemented beside the one map of errors to statuses.
 pub trait Conclusion {
     /// The HTTP status that will be answered.
@@ -91,6 +125,21 @@ pub(super) enum StoredEvent<'a> {
     Call(StoredCall<'a>),
     /// Written to find out whether the log can be written.
     Probe,
+    #[serde(borrow)]
+    Act(StoredAct<'a>),
+}
+
+/// Stored in the order of the fields; what is not of the deed is absent.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredAct<'a> {
+    pub(super) endpoint: Endpoint,
+    pub(super) operator: &'a str,
+    pub(super) correlation: Uuid,
+    pub(super) sought_case: Option<Uuid>,
+    pub(super) sought_correlation: Option<Uuid>,
+    pub(super) bank: Option<u32>,
+    pub(super) delivery: Option<Uuid>,
+    pub(super) status: u16,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,7 +184,7 @@ impl<'a> StoredEntry<'a> {
     /// `None` for bytes that no version known here wrote.
     pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
         match bytes.split_first()? {
-            (&FORMAT_VERSION, entry) => postcard::from_bytes(entry).ok(),
+            (&(FORMAT_VERSION | FORMAT_VERSION_OF_ACTS), entry) => postcard::from_bytes(entry).ok(),
             _ => None,
         }
     }
@@ -189,40 +238,88 @@ pub(super) fn probe(instance: &InstanceId, key: &AuditKey) -> Vec<u8> {
     })
 }
 
+pub(super) fn encode_act(act: &OperatorAct, instance: &InstanceId, key: &AuditKey) -> Vec<u8> {
+    let (endpoint, sought, undone) = match act.deed {
+        Deed::Search { case, correlation } => (Endpoint::ConsoleSearch, (case, correlation), None),
+        Deed::Rollback { bank, delivery } => {
+            (Endpoint::ConsoleRollback, (None, None), Some((bank, delivery)))
+        }
+    };
+    to_bytes(&StoredEntry {
+        instance: instance.as_str(),
+        key: key.id(),
+        at: act.at.timestamp_micros(),
+        event: StoredEvent::Act(StoredAct {
+            endpoint,
+            operator: &act.operator,
+            correlation: act.correlation,
+            sought_case: sought.0,
+            sought_correlation: sought.1,
+            bank: undone.map(|(bank, _)| bank.as_u32()),
+            delivery: undone.map(|(_, delivery)| delivery),
+            status: act.status,
+        }),
+    })
+}
+
 fn to_bytes(entry: &StoredEntry) -> Vec<u8> {
-    postcard::to_extend(entry, vec![FORMAT_VERSION])
+    let version = match entry.event {
+        StoredEvent::Call(_) | StoredEvent::Probe => FORMAT_VERSION,
+        StoredEvent::Act(_) => FORMAT_VERSION_OF_ACTS,
+    };
+    postcard::to_extend(entry, vec![version])
         .expect("a vector grows as needed, and every field has a known length")
 }
 
 /// A mandate is the caller's own text. Should somebody write an identifier into it, it is not kept.
-fn mask_long_numbers(text: &str) -> String {
+fn mask_long_numbers(text: &str) -> Cow<'_, str> {
     const LONGEST_KEPT: usize = 8;
-    let digits_after = |at: usize| text[at..].bytes().take_while(u8::is_ascii_digit).count();
-    let mut masked = String::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(next) = text[at..].chars().next() {
-        match digits_after(at) {
-            0 => {
-                masked.push(next);
-                at += next.len_utf8();
-            }
-            digits => {
-                let kept = if digits > LONGEST_KEPT {
-                    "(masked)"
-                } else {
-                    &text[at..at + digits]
-                };
-                masked.push_str(kept);
-                at += digits;
-            }
-        }
+    let is_number = |run: &&[u8]| run[0].is_ascii_digit();
+    let runs = || {
+        let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
+        text.as_bytes().chunk_by(alike)
+    };
+    if !runs().filter(is_number).any(|run| run.len() > LONGEST_KEPT) {
+        return text.into();
     }
-    masked
+    let (mut masked, mut at) = (String::with_capacity(text.len()), 0);
+    for run in runs() {
+        let end = at + run.len();
+        masked.push_str(match is_number(&run) && run.len() > LONGEST_KEPT {
+            true => "(masked)",
+            false => &text[at..end],
+        });
+        at = end;
+    }
+    masked.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pseudonym::MasterKey;
+
+    #[test]
+    fn an_act_is_of_a_later_version_than_what_was_there_before() {
+        let key = AuditKey::of(&MasterKey::parse(&"ab".repeat(32)).unwrap());
+        let instance = InstanceId::parse("one").unwrap();
+        let act = OperatorAct {
+            at: Utc::now(),
+            operator: "Kari (0011aabb)".to_owned(),
+            correlation: Uuid::new_v4(),
+            deed: Deed::Search {
+                case: Some(Uuid::new_v4()),
+                correlation: None,
+            },
+            status: 200,
+        };
+        let bytes = encode_act(&act, &instance, &key);
+        assert_eq!((bytes[0], probe(&instance, &key)[0]), (2, 1));
+        let decoded = StoredEntry::decode(&bytes).unwrap();
+        assert!(matches!(decoded.event, StoredEvent::Act(act) if act.operator == "Kari (0011aabb)"));
+        let later = [&[3], &bytes[1..]].concat();
+        assert!(StoredEntry::decode(&later).is_none());
+    }
 
     #[test]
     fn an_identifier_in_a_mandate_is_not_kept() {

@@ -14,7 +14,7 @@ pub(super) struct AuditKey {
 }
 
 impl AuditKey {
-    fn new(key: &MasterKey) -> Self {
+    pub(super) fn of(key: &MasterKey) -> Self {
         let publication = key.derive::<32>("audit/published-head");
         Self {
             pseudonyms: Pseudonyms::for_audit(key),
@@ -50,8 +50,8 @@ impl KeyRing {
     /// `in_use` writes; all of them read.
     pub fn new(in_use: &MasterKey, former: &[MasterKey]) -> Self {
         Self {
-            in_use: AuditKey::new(in_use),
-            former: former.iter().map(AuditKey::new).collect(),
+            in_use: AuditKey::of(in_use),
+            former: former.iter().map(AuditKey::of).collect(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A record of use as it is read back: proved entry by entry, and understood.
 
-use super::entry::{Endpoint, StoredCall, StoredEntry, StoredEvent, StoredSubject};
+use super::entry::{Endpoint, StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject};
 use super::hex;
 use super::keys::KeyRing;
 use crate::chain::{self, Corrupt, Entries, Entry, Fault, Flaw, Purpose, ReadError};
@@ -30,6 +30,9 @@ pub enum LogFault {
     /// An entry is proved, but of a version that this program does not know.
     #[error("entry {0} is of a version that this program does not know")]
     UnknownVersion(u64),
+    /// The log ends before an entry that this process has written.
+    #[error("the log ends at entry {last}, and entry {written} was written")]
+    Cut { last: u64, written: u64 },
     /// An entry was made with a key that is not in the ring.
     #[error("entry {0} was made with a key that is not in the ring (`audit.key_files`)")]
     UnknownKey(u64),
@@ -81,7 +84,7 @@ pub fn check(folder: &Path, ring: &KeyRing) -> Result<(), LogFault> {
     Ok(chain::check_ends(folder, Purpose::Audit, &ring.head_key())?)
 }
 
-/// A recorded call, for reading by people and programs.
+/// A recorded call or act of an operator, for reading by people and programs.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -90,7 +93,14 @@ pub struct Record {
     pub sequence: u64,
     /// Id of the audit key.
     pub key: String,
-    pub consumer: String,
+    /// Absent of an operator's act.
+    pub consumer: Option<String>,
+    /// Who used the console, by name and session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// The delivery that an operator rolled back.
+    #[serde(rename = "deliveryID", skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Uuid>,
     pub supplier: Option<String>,
     pub jti: Option<String>,
     pub client_amr: Option<String>,
@@ -116,23 +126,30 @@ pub struct Record {
 }
 
 impl Record {
-    /// `None` for an entry that is not about a call.
+    /// `None` for an entry about nothing but the log itself.
     pub(super) fn new(sequence: u64, entry: &StoredEntry) -> Option<Self> {
-        let StoredEvent::Call(call) = &entry.event else {
-            return None;
-        };
+        match &entry.event {
+            StoredEvent::Call(call) => Some(Self::of_call(sequence, entry, call)),
+            StoredEvent::Act(act) => Some(Self::of_act(sequence, entry, act)),
+            StoredEvent::Probe => None,
+        }
+    }
+
+    fn of_call(sequence: u64, entry: &StoredEntry, call: &StoredCall) -> Self {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let day = |of: fn((i32, i32)) -> i32| {
             call.period
                 .and_then(|p| NaiveDate::from_num_days_from_ce_opt(of(p)))
         };
         let (customer, account) = pseudonyms(call);
-        Some(Self {
+        Self {
             time: DateTime::from_timestamp_micros(entry.at).unwrap_or_default(),
             instance: entry.instance.to_owned(),
             sequence,
             key: hex::encode(&entry.key),
-            consumer: organization(call.consumer),
+            consumer: Some(organization(call.consumer)),
+            operator: None,
+            delivery: None,
             supplier: call.supplier.map(organization),
             jti: text(call.token_id),
             client_amr: text(call.client_amr),
@@ -149,7 +166,35 @@ impl Record {
             only_primary_owner: call.only_primary_owner,
             status: call.status,
             banks: call.banks.iter().copied().map(organization).collect(),
-        })
+        }
+    }
+
+    fn of_act(sequence: u64, entry: &StoredEntry, act: &StoredAct) -> Self {
+        Self {
+            time: DateTime::from_timestamp_micros(entry.at).unwrap_or_default(),
+            instance: entry.instance.to_owned(),
+            sequence,
+            key: hex::encode(&entry.key),
+            consumer: None,
+            operator: Some(act.operator.to_owned()),
+            delivery: act.delivery,
+            supplier: None,
+            jti: None,
+            client_amr: None,
+            endpoint: act.endpoint,
+            service: None,
+            outside_terms: None,
+            legal_mandate: None,
+            case: act.sought_case,
+            correlation: act.correlation,
+            customer: None,
+            account: None,
+            from_date: None,
+            to_date: None,
+            only_primary_owner: None,
+            status: act.status,
+            banks: act.bank.into_iter().map(organization).collect(),
+        }
     }
 }
 

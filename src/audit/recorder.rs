@@ -1,6 +1,6 @@
 //! Writes the record of use.
 
-use super::entry::{self, Call, Conclusion};
+use super::entry::{self, Call, Conclusion, OperatorAct};
 use super::head::{HEAD_MESSAGE, PublishedHead};
 use super::instance::{InstanceError, InstanceId};
 use super::keys::KeyRing;
@@ -9,9 +9,10 @@ use crate::chain::{AppendError, Chain, Head, OpenError, Options, Purpose};
 use crate::domain::identifiers::OrganizationNumber;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// The entry could not be made durable in time, so nothing may be answered.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -64,13 +65,40 @@ pub struct RecorderOptions {
 
 /// Writes the record of use of one instance.
 #[derive(Clone)]
-pub struct Recorder(Arc<Inner>);
+pub struct Recorder(pub(super) Arc<Inner>);
 
-struct Inner {
-    chain: Chain,
-    ring: KeyRing,
+pub(super) struct Inner {
+    pub(super) chain: Chain,
+    pub(super) ring: KeyRing,
     instance: InstanceId,
     writable: AtomicBool,
+    waiting: AtomicU64,
+    last_append_micros: AtomicU64,
+}
+
+/// How far the log is behind those who wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// Records that are being made durable now.
+    pub waiting: u64,
+    /// How long the last one took.
+    pub last: Duration,
+}
+
+/// Counts a record among those that wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn among(all: &'a AtomicU64) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(all)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Recorder {
@@ -98,22 +126,46 @@ impl Recorder {
             ring,
             instance,
             writable: AtomicBool::new(true),
+            waiting: AtomicU64::new(0),
+            last_append_micros: AtomicU64::new(0),
         })))
     }
 
     /// Makes the record of a call durable, and only then hands the conclusion back for answering.
     pub async fn record<T: Conclusion>(&self, call: Call, conclusion: T) -> Result<Recorded<T>, Unrecorded> {
-        let started = std::time::Instant::now();
         let entry = entry::encode(&call, &conclusion, &self.0.instance, self.0.ring.in_use());
-        let appended = self.0.chain.append(entry).await;
+        self.append(entry).await.map(|()| Recorded(conclusion))
+    }
+
+    /// The same of what an operator does: what it shows is handed back once the act is durable.
+    pub async fn record_act<T>(&self, act: &OperatorAct, shown: T) -> Result<Recorded<T>, Unrecorded> {
+        let entry = entry::encode_act(act, &self.0.instance, self.0.ring.in_use());
+        self.append(entry).await.map(|()| Recorded(shown))
+    }
+
+    async fn append(&self, entry: Vec<u8>) -> Result<(), Unrecorded> {
+        let (started, _waiting) = (Instant::now(), Waiting::among(&self.0.waiting));
+        let span = tracing::debug_span!("record of use");
+        let appended = self.0.chain.append(entry).instrument(span).await;
+        let elapsed = started.elapsed();
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
-        metrics::histogram!("kundeforhold_audit_append_seconds").record(started.elapsed());
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.0.last_append_micros.store(micros, Ordering::Relaxed);
+        metrics::histogram!("kundeforhold_audit_append_seconds").record(elapsed);
         match appended {
-            Ok(_) => Ok(Recorded(conclusion)),
+            Ok(_) => Ok(()),
             Err(cause) => {
                 metrics::counter!("kundeforhold_audit_failures_total").increment(1);
                 Err(Unrecorded(cause))
             }
+        }
+    }
+
+    /// How far the log is behind those who wait for it.
+    pub fn lag(&self) -> Lag {
+        Lag {
+            waiting: self.0.waiting.load(Ordering::Relaxed),
+            last: Duration::from_micros(self.0.last_append_micros.load(Ordering::Relaxed)),
         }
     }
 
@@ -128,6 +180,11 @@ impl Recorder {
         let appended = self.0.chain.append(entry).await;
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         appended.is_ok()
+    }
+
+    /// Records that wait to be made durable.
+    pub fn waiting(&self) -> usize {
+        self.0.chain.queued()
     }
 
     /// The last durable entry, to be put where an outside party can keep it.

@@ -1,6 +1,6 @@
 //! Finds recorded calls in one log or several.
 
-use super::entry::{StoredEntry, StoredEvent, StoredSubject, Subject};
+use super::entry::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject, Subject};
 use super::keys::KeyRing;
 use super::log::{LogFault, Record, entries, understand};
 use crate::domain::calendar::oslo_day;
@@ -73,13 +73,13 @@ fn search_one(
 }
 
 /// A query with the subject's pseudonym under every key of the ring.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     query: &'a Query,
     pseudonyms: Vec<Sealed>,
 }
 
 impl<'a> Wanted<'a> {
-    fn new(query: &'a Query, ring: &KeyRing) -> Self {
+    pub(super) fn new(query: &'a Query, ring: &KeyRing) -> Self {
         let under_each_key = |subject| ring.all().map(|key| key.pseudonym(subject)).collect();
         Self {
             query,
@@ -87,17 +87,37 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn is(&self, entry: &StoredEntry) -> bool {
-        let StoredEvent::Call(call) = &entry.event else {
-            return false;
+    pub(super) fn is(&self, entry: &StoredEntry) -> bool {
+        let is_it = match &entry.event {
+            StoredEvent::Call(call) => self.is_call(call),
+            StoredEvent::Act(act) => self.is_act(act),
+            StoredEvent::Probe => false,
         };
+        is_it && self.query.day.is_none_or(|day| day_of(entry) == day)
+    }
+
+    /// Acts are found by what they sought, too.
+    fn is_act(&self, act: &StoredAct) -> bool {
+        let Query {
+            case,
+            correlation,
+            consumer,
+            day: _,
+            subject,
+        } = self.query;
+        case.is_none_or(|case| act.sought_case == Some(case))
+            && correlation.is_none_or(|id| act.correlation == id || act.sought_correlation == Some(id))
+            && consumer.is_none()
+            && subject.is_none()
+    }
+
+    fn is_call(&self, call: &StoredCall) -> bool {
         let query = self.query;
         query.case.is_none_or(|case| call.case == Some(case))
             && query.correlation.is_none_or(|id| call.correlation == id)
             && query
                 .consumer
                 .is_none_or(|consumer| call.consumer == consumer.as_u32())
-            && query.day.is_none_or(|day| day_of(entry) == day)
             && query.subject.as_ref().is_none_or(|subject| {
                 let is_it =
                     |sealed: &Sealed| call.subject == Some(StoredSubject::of(subject, sealed.as_bytes()));

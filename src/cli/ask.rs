@@ -177,6 +177,7 @@ impl Connection {
         let mut table = Table::new();
         table
             .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
+            .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
             .set_header(columns.to_vec());
         table.add_rows(rows(columns));
         println!("{table}");

@@ -5,7 +5,7 @@ use crate::access::terms::Terms;
 use crate::audit;
 use crate::config::Settings;
 use crate::register::participants;
-use crate::server::{Stores, audit_ring, required_scopes};
+use crate::server::{Stores, audit_ring, check_tls, required_scopes};
 use std::path::PathBuf;
 
 /// Validates configuration, terms, participants, index, journal and audit folder without serving
@@ -25,6 +25,9 @@ impl Check {
         settings.maskinporten.jwks_uri()?;
         settings.maskinporten.well_known_url()?;
         println!("issuer: well named");
+        if check_tls(&settings.server.tls)? {
+            println!("TLS: certificate and key fit");
+        }
         required_scopes(&settings.access.scopes)?;
         println!("scopes: well named");
         let list = participants::load(settings.participants_file()?)?;

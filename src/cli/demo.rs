@@ -201,6 +201,7 @@ curl -s -o /dev/null -w '%{{http_code}}\\n' -X POST \
 -H \"Authorization: Bearer $BANK_TOKEN\" -H 'CustomerID: 17912099997' -H \"CorrelationID: $(cat /proc/sys/kernel/random/uuid)\"
 
 API pages:  http://{address}/docs/
+Console:    http://{management}/console
 Management: http://{management}/isready  http://{management}/metrics
 Issuer:     {issuer} (another token: curl '{issuer}sandbox/token?client=skatt')
 Ctrl-C ends the demo.",

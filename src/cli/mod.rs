@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod generate;
 mod healthcheck;
@@ -52,6 +53,7 @@ enum Command {
     Key(key::KeyCommand),
     Rekey(rekey::Rekey),
     Openapi(openapi::Openapi),
+    Completions(completions::Completions),
     Healthcheck(healthcheck::Healthcheck),
 }
 
@@ -90,6 +92,7 @@ pub fn run() -> ExitCode {
             Command::Key(command) => command.run(),
             Command::Rekey(command) => command.run().await,
             Command::Openapi(command) => command.run(),
+            Command::Completions(command) => command.run(),
             Command::Healthcheck(command) => command.run().await,
         }
     });

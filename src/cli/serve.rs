@@ -3,7 +3,7 @@
 use super::{Failure, signals};
 use crate::config::Settings;
 use crate::server::Server;
-use crate::telemetry::{LogTarget, log_to};
+use crate::telemetry::{LogTarget, log_and_trace};
 use std::path::PathBuf;
 
 /// The service, from configuration
@@ -20,12 +20,13 @@ pub struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
-        log_to(LogTarget::Stdout, settings.log.level);
+        let traces = log_and_trace(LogTarget::Stdout, settings.log.level, &settings.traces)?;
         forbid_core_files();
         let (stop, reload) = signals::listen()?;
         let server = Server::build(&settings).await?;
         tracing::info!(address = %server.address, management = %server.management_address, "listening");
         server.run(stop, reload).await?;
+        traces.flush().await;
         tracing::info!("stopped");
         Ok(())
     }

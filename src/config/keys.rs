@@ -1,9 +1,13 @@
 //! The secrets, from their files or from the environment.
 
-use super::{ConfigError, Settings};
+use super::{ConfigError, ConsoleSettings, Settings};
 use crate::pseudonym::MasterKey;
-use secrecy::ExposeSecret;
-use std::path::PathBuf;
+use secrecy::{ExposeSecret, SecretString};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A shorter operator token could be guessed.
+const LEAST_TOKEN_CHARACTERS: usize = 32;
 
 impl Settings {
     /// The secret behind the pseudonyms, from its file or from the environment.
@@ -70,6 +74,34 @@ impl Settings {
         let in_use = in_use.map_or_else(|| self.master_key(), Ok)?;
         Ok((in_use, keys.collect::<Result<_, _>>()?))
     }
+}
+
+impl ConsoleSettings {
+    /// What operators sign in with; `None`: there is no such file set.
+    pub fn operator_token(&self) -> Result<Option<SecretString>, ConfigError> {
+        let token = self.operator_token_file.as_deref().map(read_token);
+        token.transpose().map_err(|reason| ConfigError::Value {
+            key: "console.operator_token_file",
+            reason,
+        })
+    }
+}
+
+fn read_token(path: &Path) -> Result<SecretString, String> {
+    let shown = path.display();
+    let unreadable = |cause: std::io::Error| format!("names {shown}, which cannot be read: {cause}");
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(format!("names {shown}, which others may read: chmod 600 {shown}"));
+    }
+    let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    let token = text.trim();
+    if token.len() < LEAST_TOKEN_CHARACTERS || token.contains(char::is_whitespace) {
+        return Err(format!(
+            "names {shown}, which is not one line of at least {LEAST_TOKEN_CHARACTERS} characters"
+        ));
+    }
+    Ok(SecretString::from(token))
 }
 
 fn real_path(path: PathBuf) -> Option<PathBuf> {

@@ -38,6 +38,27 @@ fn an_unknown_key_is_an_error() {
 }
 
 #[test]
+fn a_bank_may_not_have_all_turns_of_deliveries() {
+    let settings = |at_once: usize, batches: usize| {
+        Settings::from_toml(&format!(
+            "[delivery]\nmax_at_once = {at_once}\nmax_batches_per_bank = {batches}"
+        ))
+    };
+    assert!(settings(4, 1).is_ok());
+    for (at_once, batches) in [(3, 1), (6, 4), (8, 0), (8, usize::MAX)] {
+        let refused = settings(at_once, batches).err();
+        let named = matches!(
+            refused,
+            Some(ConfigError::Value {
+                key: "delivery.max_at_once",
+                ..
+            })
+        );
+        assert!(named, "{at_once} {batches}");
+    }
+}
+
+#[test]
 fn a_refused_configuration_does_not_show_its_values() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.toml");
@@ -65,7 +86,20 @@ fn index_urls_are_told_apart() {
     };
     assert!(matches!(url("embedded:./x"), Ok(IndexUrl::Embedded(path)) if path == Path::new("./x")));
     assert!(matches!(url("redis://127.0.0.1:6379/0"), Ok(IndexUrl::Redis(_))));
-    for text in ["embedded:", "redis-cluster://a:1,b:2", "postgres://x", "x"] {
+    for kind in [
+        "redis",
+        "rediss",
+        "redis-cluster",
+        "rediss-cluster",
+        "redis-sentinel",
+        "rediss-sentinel",
+    ] {
+        assert!(matches!(
+            url(&format!("{kind}://a:1,b:2/x")),
+            Ok(IndexUrl::Redis(_))
+        ));
+    }
+    for text in ["embedded:", "postgres://x", "x"] {
         assert!(
             matches!(url(text), Err(ConfigError::Value { key: "index.url", .. })),
             "{text}"

@@ -153,25 +153,24 @@ pub fn freshness(
     last_delivery: impl Fn(SetId) -> Option<Delivered>,
     now: DateTime<Utc>,
 ) -> (Freshness, Option<DateTime<Utc>>) {
-    let (mut oldest, mut has_gap): (Option<DateTime<Utc>>, bool) = (None, false);
-    for set in bank.sets() {
-        match last_delivery(set) {
-            None => return (Freshness::NotLoaded, None),
-            Some(delivered) => {
-                oldest = Some(oldest.map_or(delivered.at, |oldest| oldest.min(delivered.at)));
-                has_gap |= delivered.has_gap;
-            }
-        }
-    }
-    let stale = has_gap || oldest.is_none_or(|at| now.signed_duration_since(at) > bank.stale_after);
-    (
-        if stale {
+    let delivered = delivered_of(bank, last_delivery);
+    let freshness = match delivered {
+        None => Freshness::NotLoaded,
+        Some(known) if known.has_gap || now.signed_duration_since(known.at) > bank.stale_after => {
             Freshness::Stale
-        } else {
-            Freshness::Current
-        },
-        oldest,
-    )
+        }
+        Some(_) => Freshness::Current,
+    };
+    (freshness, delivered.map(|known| known.at))
+}
+
+/// A bank's sets as one: as old as its oldest, with a gap if any has one; `None`: one was never delivered to.
+fn delivered_of(bank: &Participant, last_delivery: impl Fn(SetId) -> Option<Delivered>) -> Option<Delivered> {
+    let delivered: Option<Vec<Delivered>> = bank.sets().map(last_delivery).collect();
+    delivered?.into_iter().reduce(|one, other| Delivered {
+        at: one.at.min(other.at),
+        has_gap: one.has_gap || other.has_gap,
+    })
 }
 
 /// What an answer does not know: the parts of `Register-Coverage`.
@@ -187,26 +186,56 @@ pub struct Coverage {
     pub unknown_ownership: usize,
 }
 
-/// Counts what the register does not know on a day. A merged bank is never late: its successor answers.
-pub fn coverage(
-    participants: &Participants,
-    last_delivery: impl Fn(SetId) -> Option<Delivered>,
-    now: DateTime<Utc>,
-    today: NaiveDate,
-    period_from: Option<NaiveDate>,
-) -> Coverage {
-    let mut coverage = Coverage::default();
-    for bank in participants.iter().filter(|bank| !bank.has_merged(today)) {
-        match freshness(bank, &last_delivery, now).0 {
-            Freshness::Current => {}
-            Freshness::Stale => coverage.stale += 1,
-            Freshness::NotLoaded => coverage.not_loaded += 1,
+/// What the register knows on a day, made once for many answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freshnesses {
+    not_loaded: usize,
+    /// Banks that are late at any time, since a part of what they delivered is missing.
+    with_gap: usize,
+    /// When each other bank that has delivered is late; in order.
+    late_from: Vec<DateTime<Utc>>,
+    /// In order.
+    covers_from: Vec<NaiveDate>,
+}
+
+impl Freshnesses {
+    /// A merged bank is never late: its successor answers.
+    pub fn on(
+        today: NaiveDate,
+        participants: &Participants,
+        last_delivery: impl Fn(SetId) -> Option<Delivered>,
+    ) -> Self {
+        let (mut not_loaded, mut with_gap, mut late_from) = (0, 0, Vec::new());
+        let banks = || participants.iter().filter(|bank| !bank.has_merged(today));
+        for bank in banks() {
+            match delivered_of(bank, &last_delivery) {
+                None => not_loaded += 1,
+                Some(known) if known.has_gap => with_gap += 1,
+                Some(known) => late_from.extend(known.at.checked_add_signed(bank.stale_after)),
+            }
         }
-        if let (Some(covers_from), Some(from)) = (bank.covers_from, period_from)
-            && covers_from > from
-        {
-            coverage.before_coverage += 1;
+        let mut covers_from: Vec<NaiveDate> = banks().filter_map(|bank| bank.covers_from).collect();
+        late_from.sort_unstable();
+        covers_from.sort_unstable();
+        Self {
+            not_loaded,
+            with_gap,
+            late_from,
+            covers_from,
         }
     }
-    coverage
+
+    /// What an answer of this moment does not know, for a period that begins then.
+    pub fn coverage(&self, now: DateTime<Utc>, period_from: Option<NaiveDate>) -> Coverage {
+        let covering = |from| {
+            self.covers_from
+                .partition_point(|covers_from| *covers_from <= from)
+        };
+        Coverage {
+            stale: self.with_gap + self.late_from.partition_point(|late_from| *late_from < now),
+            not_loaded: self.not_loaded,
+            before_coverage: period_from.map_or(0, |from| self.covers_from.len() - covering(from)),
+            unknown_ownership: 0,
+        }
+    }
 }

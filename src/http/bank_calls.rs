@@ -5,7 +5,7 @@ use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, Problem};
 use crate::audit::{Conclusion, ListedBanks};
 use crate::journal::Receipt;
-use crate::register::delivery::{Conflict, DeliveryError, KfrEffect};
+use crate::register::delivery::{Busy, Conflict, DeliveryError, KfrEffect};
 use crate::register::lookup::{ListedBank, Refusal};
 
 /// Why a bank's call is not done.
@@ -25,6 +25,8 @@ pub enum BankRefusal {
     /// The bank has no delivery of this id.
     NoSuchDelivery,
     Conflict(Conflict),
+    /// Too much is being taken now.
+    Busy(Busy),
     TooLarge,
     TooSlow,
     /// Some lines are no records; the receipt says which.
@@ -37,6 +39,12 @@ pub enum BankRefusal {
 impl From<DeliveryError> for BankRefusal {
     fn from(cause: DeliveryError) -> Self {
         Self::Failed(cause)
+    }
+}
+
+impl From<Busy> for BankRefusal {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy)
     }
 }
 

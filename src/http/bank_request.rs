@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Rejection, respond_to};
 use super::bank_calls::{BankOutcome, BankRefusal};
-use super::caller::{authenticate, count_refusal, service};
+use super::caller::{Admitted, authenticate, count_refusal, service};
 use super::error::Problem;
 use super::request::arrival_of;
 use crate::access::caller::{Caller, RequiredScopes};
@@ -11,7 +11,7 @@ use crate::domain::identifiers::OrganizationNumber;
 use crate::register::delivery::{BankCaller, Delivery, NotAdmitted};
 use crate::register::lookup::{Arrival, Refusal};
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -181,14 +181,17 @@ impl<O: BankOperation> FromRequest for AdmittedBank<O> {
             let required = service::<RequiredScopes>(&request)?;
             let arrival = arrival_of(&request);
             match admit(&request, &caller, delivery, required, &arrival) {
-                Ok(bank) => Ok(Self {
-                    caller,
-                    bank,
-                    arrival,
-                    recorder,
-                    request,
-                    operation: PhantomData,
-                }),
+                Ok(bank) => {
+                    request.extensions_mut().insert(Admitted);
+                    Ok(Self {
+                        caller,
+                        bank,
+                        arrival,
+                        recorder,
+                        request,
+                        operation: PhantomData,
+                    })
+                }
                 Err(refusal) => {
                     count_refusal("bank");
                     let recorded = refuse::<O>(&recorder, &caller, &arrival, refusal).await;

@@ -6,6 +6,7 @@ use crate::register::delivery::{DeliveryError, Workers};
 use actix_web::web::{Bytes, Payload};
 use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt};
+use memchr::{memchr3_iter, memrchr3};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -53,8 +54,23 @@ pub enum Separation {
 }
 
 impl Separation {
-    fn separates(self, byte: u8) -> bool {
-        byte == b'\n' || (self == Self::Items && (byte == b',' || byte == b'\r'))
+    fn separators(self) -> [u8; 3] {
+        match self {
+            Self::Lines => [b'\n'; 3],
+            Self::Items => [b'\n', b',', b'\r'],
+        }
+    }
+
+    /// What stands between separators, before the first and after the last.
+    fn split(self, bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let [a, b, c] = self.separators();
+        let ends = memchr3_iter(a, b, c, bytes).chain(std::iter::once(bytes.len()));
+        let mut start = 0;
+        ends.map(move |end| {
+            let between = &bytes[start..end];
+            start = end + 1;
+            between
+        })
     }
 }
 
@@ -122,16 +138,12 @@ impl LineBlock {
     /// The lines that are not blank, with their numbers, without what is around them.
     pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let mut number = self.first_number;
-        self.pieces().filter_map(move |line| {
+        self.separation.split(&self.bytes).filter_map(move |line| {
             let (line, here) = (line.trim_ascii(), number);
             let blank = line.is_empty();
             number += u64::from(!blank || self.separation == Separation::Lines);
             (!blank).then_some((here, line))
         })
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.split(|byte| self.separation.separates(*byte))
     }
 
     /// How many numbers its lines take. A block ends with a separator, or is the last.
@@ -141,7 +153,10 @@ impl LineBlock {
                 let without_end = self.bytes.last().is_some_and(|last| *last != b'\n');
                 self.bytes.iter().filter(|byte| **byte == b'\n').count() + usize::from(without_end)
             }
-            Separation::Items => self.pieces().filter(|item| !item.trim_ascii().is_empty()).count(),
+            Separation::Items => {
+                let items = self.separation.split(&self.bytes);
+                items.filter(|item| !item.trim_ascii().is_empty()).count()
+            }
         };
         count as u64
     }
@@ -379,8 +394,8 @@ impl<'a, R: Read> Cutter<'a, R> {
         let searched = bytes.len();
         self.fill(&mut bytes)?;
         if !self.ended {
-            let mut fresh = bytes[searched..].iter();
-            let end = fresh.rposition(|byte| self.separation.separates(*byte));
+            let [a, b, c] = self.separation.separators();
+            let end = memrchr3(a, b, c, &bytes[searched..]);
             let end = end.ok_or(BodyFault::LineTooLong)? + searched + 1;
             self.rest = bytes.split_off(end);
         }
@@ -412,8 +427,7 @@ impl<'a, R: Read> Cutter<'a, R> {
     }
 
     fn check_lines(&self, bytes: &[u8]) -> Result<(), BodyFault> {
-        let lines = bytes.split(|byte| self.separation.separates(*byte));
-        let longest = lines.map(<[u8]>::len).max();
+        let longest = self.separation.split(bytes).map(<[u8]>::len).max();
         match longest.unwrap_or(0).max(self.rest.len()) > self.limits.max_line_bytes {
             true => Err(BodyFault::LineTooLong),
             false => Ok(()),

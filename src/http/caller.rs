@@ -88,9 +88,14 @@ impl<O> std::ops::Deref for LookupCaller<O> {
     }
 }
 
-/// Who called, for the log line and the metrics of the request.
+/// Who called, for the log line of the request.
 #[derive(Debug, Clone, Copy)]
 pub struct NotedConsumer(pub OrganizationNumber);
+
+/// The caller may use the operation, so that its number may be a label of metrics: any organisation at all can have
+/// a token, and each label is kept for good.
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted;
 
 impl<O: LookupOperation> FromRequest for LookupCaller<O>
 where
@@ -115,6 +120,7 @@ where
             }
             let lookup = service::<Lookup>(&request)?;
             if O::is_open_to(&caller, &lookup.terms) {
+                request.extensions_mut().insert(Admitted);
                 return Ok(Self {
                     caller,
                     operation: PhantomData,
@@ -141,7 +147,7 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Arc<Caller>, Authenti
     };
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let text = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().ok(),
+        (Some(value), None) => std::str::from_utf8(value.as_bytes()).ok(),
         _ => None,
     };
     let caller = authenticator.authenticate(text).await?;

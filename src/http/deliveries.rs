@@ -17,6 +17,7 @@ use crate::journal::{Operation, Receipt, Reject};
 use crate::register::delivery::{Delivery, DeliveryError, DeliveryRefusal, Incoming, Line, Order, Taking};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
+use futures_util::StreamExt;
 use order::read_order;
 use receipt::{ReceiptBody, RejectedBody};
 use std::io;
@@ -111,7 +112,12 @@ async fn take_delivery<O: BankOperation>(
             delivery.repeat(&repeat, sha256).await
         }
         Ok(Taking::New(incoming)) => {
-            let rules = rules_of(bank.request());
+            let (rules, progress) = (rules_of(bank.request()), incoming.progress());
+            let body = body.inspect(move |piece| {
+                if let Ok(piece) = piece {
+                    progress.add_bytes(piece.len() as u64);
+                }
+            });
             let incoming = Arc::new(*incoming);
             let taker = Arc::clone(&incoming);
             let take = move |block: LineBlock| take_block(&taker, &block, parse, &rules);
@@ -142,6 +148,7 @@ fn take_block(
 fn refused<O: BankOperation>(bank: &AdmittedBank<O>, refusal: DeliveryRefusal) -> BankRefusal {
     match refusal {
         DeliveryRefusal::Conflict(conflict) => BankRefusal::Conflict(conflict),
+        DeliveryRefusal::Busy(busy) => BankRefusal::Busy(busy),
         DeliveryRefusal::Failed(cause) => BankRefusal::Failed(cause),
         DeliveryRefusal::Rejected(receipt) => {
             let correlation = arrival_of(bank.request()).correlation;

@@ -119,14 +119,21 @@ async fn add_batch(
     body: Payload,
 ) -> Result<(), BankRefusal> {
     let mut form = BatchForm::new(bank.request(), pieces_of(body, limits.batch))?;
+    let mut turn = Some(delivery.turn_for_batch(bank.bank()).await?);
     let (mut customer_type, mut taken) = (None, None);
     while let Some(field) = form.next_field().await? {
         let twice = match field {
             BatchField::CustomerType(text) => customer_type.replace(text).map(|_| "customer_type"),
-            BatchField::Customers(field) => {
-                let batch = read_customers(bank, delivery, limits.batch, *field).await?;
-                taken.replace(batch).map(|_| "customers")
-            }
+            BatchField::Customers(field) => match turn.take() {
+                None => Some("customers"),
+                Some(turn) => {
+                    let batch = delivery
+                        .begin_batch(bank.bank(), bank.arrival().today, turn)
+                        .await?;
+                    taken = Some(read_customers(bank, delivery, limits.batch, batch, *field).await?);
+                    None
+                }
+            },
         };
         if let Some(parameter) = twice {
             return Err(invalid(parameter, "is sent more than once"));
@@ -146,10 +153,11 @@ async fn read_customers(
     bank: &AdmittedBank<AddBatch>,
     delivery: &Delivery,
     limits: BodyLimits,
+    batch: IncomingBatch,
     field: multer::Field<'static>,
 ) -> Result<(IncomingBatch, [u8; 32]), BankRefusal> {
     let (rules, today) = (rules_of(bank.request()), bank.arrival().today);
-    let batch = Arc::new(delivery.begin_batch(bank.bank(), today).await?);
+    let batch = Arc::new(batch);
     let taker = Arc::clone(&batch);
     let take = move |items: LineBlock| {
         let mut block = taker.block();

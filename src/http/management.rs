@@ -3,10 +3,12 @@
 use crate::access::key_set::KeySet;
 use crate::audit::{PublishedHead, Recorder};
 use crate::register::keeper::Keeper;
+use crate::register::participants::ParticipantsInForce;
 use crate::register::rekey::RekeyProgress;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, http::header::ContentType};
 use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_process::Collector;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +20,9 @@ pub struct Readiness {
     pub keys: Arc<KeySet>,
     pub keeper: Keeper,
     pub recorder: Recorder,
+    pub participants: ParticipantsInForce,
+    /// What the operating system knows of this process.
+    pub process: Collector,
     /// Set when shutdown begins.
     pub draining: Arc<AtomicBool>,
 }
@@ -104,6 +109,9 @@ async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>)
     } else {
         0.0
     });
+    ::metrics::gauge!("kundeforhold_audit_lag_entries").set(readiness.recorder.waiting() as f64);
+    readiness.process.collect();
+    tell_participants(&readiness.participants);
     for (set, state) in &readiness.keeper.index.state().sets {
         let (bank, register) = (set.bank.to_string(), set.register.name());
         ::metrics::gauge!("kundeforhold_last_delivery_timestamp_seconds", "bank" => bank, "register" => register)
@@ -112,6 +120,20 @@ async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>)
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(prometheus.render() + &head_info(&head))
+}
+
+/// When each register that may deliver is stale.
+fn tell_participants(participants: &ParticipantsInForce) {
+    for bank in participants.load().iter() {
+        for register in &bank.registers {
+            let labels = [
+                ("bank", bank.organization.to_string()),
+                ("register", register.name().to_owned()),
+            ];
+            ::metrics::gauge!("kundeforhold_stale_after_seconds", &labels)
+                .set(bank.stale_after.num_seconds() as f64);
+        }
+    }
 }
 
 /// The head as the labels of a metric. Written here, since a registry would keep every hash there ever was.

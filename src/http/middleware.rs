@@ -2,27 +2,37 @@
 //! and a 500 in our own form if something panics.
 
 use super::answer::respond_to;
-use super::caller::NotedConsumer;
+use super::caller::{Admitted, NotedConsumer};
 use super::error::Problem;
 use super::request::correlation_of;
+use super::trace::{Trace, caller_trace, continue_trace};
 use crate::register::lookup::Arrival;
+use crate::register::statistics::{Outcome, Statistics};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
 use chrono::Utc;
 use futures_util::FutureExt;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
-use tracing::Instrument;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 /// Bytes of a request's address and of all its header names and values.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderLimit(pub usize);
+
+/// Set when shutdown begins: connections are then closed after their answer, so that clients go elsewhere.
+#[derive(Debug, Clone)]
+pub struct Draining(pub Arc<AtomicBool>);
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("correlationid");
 /// Only the documentation page loads anything, and only from this service.
@@ -44,6 +54,17 @@ pub async fn wrap(
         .app_data::<HeaderLimit>()
         .map_or(usize::MAX, |limit| limit.0);
     let is_docs = request.path().starts_with("/docs");
+    let draining = request.app_data::<Draining>().cloned();
+    let span = tracing::error_span!(
+        "request",
+        correlation = %arrival.correlation,
+        otel.kind = "server",
+        http.request.method = Empty,
+        http.route = Empty,
+        http.response.status_code = Empty,
+        consumer = Empty,
+    );
+    let trace = continue_trace(&span, caller_trace(request.headers()));
 
     let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
     let mut response = if head_bytes(&request) > limit {
@@ -51,8 +72,7 @@ pub async fn wrap(
         request.into_response(refusal).map_into_right_body()
     } else {
         // Nothing may hold on to the request here: the router needs it for itself.
-        let span = tracing::error_span!("request", correlation = %arrival.correlation);
-        match AssertUnwindSafe(next.call(request).instrument(span))
+        match AssertUnwindSafe(next.call(request).instrument(span.clone()))
             .catch_unwind()
             .await
         {
@@ -65,7 +85,13 @@ pub async fn wrap(
         correlation,
         if is_docs { DOCS_POLICY } else { POLICY },
     );
-    tell(&response, &arrival, started);
+    if draining.is_some_and(|draining| draining.0.load(Ordering::Relaxed)) {
+        response
+            .response_mut()
+            .head_mut()
+            .set_connection_type(ConnectionType::Close);
+    }
+    tell(&response, &arrival, started, &span, &trace);
     Ok(response)
 }
 
@@ -141,27 +167,63 @@ fn method_name(method: &Method) -> &str {
     }
 }
 
-/// One log line and the request's metrics. The route's pattern stands for the path, which could hold anything.
-fn tell(response: &ServiceResponse<impl MessageBody>, arrival: &Arrival, started: Instant) {
+/// For the operators' console.
+fn count_lookup(request: &HttpRequest, route: &str, status: u16, took: Duration) {
+    let is_lookup = route.ends_with("/customerRelationships") || route.ends_with("/accountServicingProvider");
+    if is_lookup && let Some(statistics) = request.app_data::<Data<Statistics>>() {
+        statistics.count(Outcome::of_status(status), took);
+    }
+}
+
+/// One log line, the request's metrics and what its span says. The route's pattern stands for the path, which could
+/// hold anything.
+fn tell(
+    response: &ServiceResponse<impl MessageBody>,
+    arrival: &Arrival,
+    started: Instant,
+    span: &Span,
+    trace: &Trace,
+) {
     let status = response.status().as_u16();
     let request = response.request();
     let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
-    let consumer = request
-        .extensions()
-        .get::<NotedConsumer>()
-        .map(|noted| noted.0.to_string())
-        .unwrap_or_default();
+    let method = method_name(request.method());
+    let consumer = consumer_of(request);
     let elapsed = started.elapsed();
-    metrics::counter!("kundeforhold_requests_total", "endpoint" => route.clone(), "status" => status.to_string(), "consumer" => consumer.clone())
-        .increment(1);
-    metrics::histogram!("kundeforhold_request_seconds", "endpoint" => route.clone()).record(elapsed);
+    count(request, &route, status, &consumer, elapsed);
+    count_lookup(request, &route, status, elapsed);
+    // The log lines of a span parse and write all its fields anew for each that is added.
+    if trace.is_exported {
+        span.record("http.request.method", method)
+            .record("http.route", &route)
+            .record("http.response.status_code", status)
+            .record("consumer", &consumer);
+    }
     tracing::info!(
         correlation = %arrival.correlation,
-        method = method_name(request.method()),
+        trace = trace.id.map(tracing::field::display),
+        method,
         route,
         status,
         consumer,
         milliseconds = elapsed.as_secs_f64() * 1e3,
         "request"
     );
+}
+
+fn consumer_of(request: &HttpRequest) -> String {
+    let extensions = request.extensions();
+    let noted = extensions.get::<NotedConsumer>();
+    noted.map(|noted| noted.0.to_string()).unwrap_or_default()
+}
+
+fn count(request: &HttpRequest, route: &str, status: u16, consumer: &str, elapsed: Duration) {
+    let admitted = request.extensions().get::<Admitted>().is_some();
+    let labels = [
+        ("endpoint", route.to_owned()),
+        ("status", status.to_string()),
+        ("consumer", if admitted { consumer } else { "" }.to_owned()),
+    ];
+    metrics::counter!("kundeforhold_requests_total", &labels).increment(1);
+    metrics::histogram!("kundeforhold_request_seconds", &labels).record(elapsed);
 }

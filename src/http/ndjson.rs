@@ -14,33 +14,49 @@ use serde::de::{MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use utoipa::ToSchema;
+
+/// A text within a line; it is copied only where the line escapes a character.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A relationship record, one a line.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RecordLine {
+pub struct RecordLine<'a> {
     /// Fødselsnummer, D-number or organisation number.
     #[serde(rename = "customerID")]
-    #[schema(example = "13897210066")]
-    customer_id: String,
+    #[schema(value_type = String, example = "13897210066")]
+    #[serde(borrow)]
+    customer_id: Text<'a>,
     /// Account number with a valid check digit, when the agreement is an account.
     #[serde(rename = "accountID")]
-    account_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    account_id: Option<Text<'a>>,
     /// The bank's own reference, 1–64 printable ASCII characters, when it is not. At most one of the two.
     #[serde(rename = "agreementID")]
-    agreement_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    agreement_id: Option<Text<'a>>,
     role: RoleName,
     /// Can be credited through NICS. Default: true with `accountID` in KAR, else false. True in KFR is refused.
     creditable: Option<bool>,
     /// Can pay or hold available funds. Default: true for the two owner roles.
     holds_funds: Option<bool>,
     /// First day, inclusive.
-    #[schema(format = Date)]
-    from_date: String,
+    #[schema(value_type = String, format = Date)]
+    from_date: Text<'a>,
     /// Last day, inclusive; absent: still running.
-    #[schema(format = Date)]
-    to_date: Option<String>,
+    #[schema(value_type = Option<String>, format = Date)]
+    to_date: Option<Text<'a>>,
 }
 
 /// The customer's role on the agreement.
@@ -57,7 +73,7 @@ enum RoleName {
 impl<'de> Deserialize<'de> for RoleName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const NAMES: [&str; 4] = ["owner", "secondaryOwner", "other", "unknown"];
-        match Cow::<str>::deserialize(deserializer)?.as_ref() {
+        match &*Text::deserialize(deserializer)? {
             "owner" => Ok(Self::Owner),
             "secondaryOwner" => Ok(Self::SecondaryOwner),
             "other" => Ok(Self::Other),
@@ -72,16 +88,16 @@ type Fault = (&'static str, String);
 /// One change, one a line.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum ChangeLine {
+pub enum ChangeLine<'a> {
     /// The record stands, in place of one of the same identity.
-    #[serde(deserialize_with = "object")]
-    Put(RecordLine),
+    #[serde(borrow, deserialize_with = "object")]
+    Put(RecordLine<'a>),
     /// The record of this identity ends.
-    #[serde(deserialize_with = "object")]
-    End(EndLine),
+    #[serde(borrow, deserialize_with = "object")]
+    End(EndLine<'a>),
     /// The record of this identity goes.
-    #[serde(deserialize_with = "object")]
-    Remove(IdentityLine),
+    #[serde(borrow, deserialize_with = "object")]
+    Remove(IdentityLine<'a>),
 }
 
 /// A JSON object and nothing else; what is derived would take its fields as a bare list too.
@@ -104,34 +120,40 @@ fn object<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D
 /// Which record ends, and when.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct EndLine {
+pub struct EndLine<'a> {
     #[serde(rename = "customerID")]
-    #[schema(example = "13897210066")]
-    customer_id: String,
+    #[schema(value_type = String, example = "13897210066")]
+    #[serde(borrow)]
+    customer_id: Text<'a>,
     #[serde(rename = "accountID")]
-    account_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    account_id: Option<Text<'a>>,
     #[serde(rename = "agreementID")]
-    agreement_id: Option<String>,
-    #[schema(format = Date)]
-    from_date: String,
+    #[schema(value_type = Option<String>)]
+    agreement_id: Option<Text<'a>>,
+    #[schema(value_type = String, format = Date)]
+    from_date: Text<'a>,
     /// Last day, inclusive.
-    #[schema(format = Date)]
-    to_date: String,
+    #[schema(value_type = String, format = Date)]
+    to_date: Text<'a>,
 }
 
 /// Which record is meant: its customer, its account or agreement or neither, and its first day.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct IdentityLine {
+pub struct IdentityLine<'a> {
     #[serde(rename = "customerID")]
-    #[schema(example = "13897210066")]
-    customer_id: String,
+    #[schema(value_type = String, example = "13897210066")]
+    #[serde(borrow)]
+    customer_id: Text<'a>,
     #[serde(rename = "accountID")]
-    account_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    account_id: Option<Text<'a>>,
     #[serde(rename = "agreementID")]
-    agreement_id: Option<String>,
-    #[schema(format = Date)]
-    from_date: String,
+    #[schema(value_type = Option<String>)]
+    agreement_id: Option<Text<'a>>,
+    #[schema(value_type = String, format = Date)]
+    from_date: Text<'a>,
 }
 
 /// Parses a line of a whole set. The reason of a refusal never repeats the line.
@@ -206,7 +228,7 @@ fn describe(cause: &serde_json::Error) -> String {
     format!("{what} (column {})", cause.column())
 }
 
-impl RecordLine {
+impl RecordLine<'_> {
     fn into_record(self, register: Register, rules: &IdentifierRules) -> Result<RelationshipRecord, Fault> {
         let customer = parse_customer(&self.customer_id, rules)?;
         let agreement = parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?;
@@ -235,7 +257,7 @@ impl RecordLine {
     }
 }
 
-impl EndLine {
+impl EndLine<'_> {
     fn into_end(self, rules: &IdentifierRules) -> Result<Line, Fault> {
         let interval = parse_interval(&self.from_date, Some(&self.to_date))?;
         let identity = Identity {
@@ -248,7 +270,7 @@ impl EndLine {
     }
 }
 
-impl IdentityLine {
+impl IdentityLine<'_> {
     fn into_identity(self, rules: &IdentifierRules) -> Result<Identity, Fault> {
         Ok(Identity {
             customer: parse_customer(&self.customer_id, rules)?,

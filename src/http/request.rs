@@ -7,6 +7,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpMessage, HttpRequest};
 use chrono::{NaiveDate, Utc};
 use percent_encoding::percent_decode;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// Where the lookups are mounted; the older path is more forgiving.
@@ -62,7 +63,7 @@ fn parse_uuid(text: &str) -> Option<Uuid> {
 /// Reads a request and collects what is wrong with it.
 pub struct Reader<'r> {
     request: &'r HttpRequest,
-    query: Vec<(String, String)>,
+    query: Vec<(Cow<'r, str>, Cow<'r, str>)>,
     rules: IdentifierRules,
     mount: Mount,
     faults: Vec<Fault>,
@@ -109,29 +110,31 @@ impl<'r> Reader<'r> {
 
     /// The bytes of a header; `None` when it is absent, or sent twice, which is a fault.
     fn header(&mut self, name: &'static str) -> Option<&'r [u8]> {
-        let mut values = self.request.headers().get_all(name);
-        let first = values.next()?;
-        if values.next().is_some() {
-            self.fault(FaultKind::Request, name, "is sent more than once");
-            return None;
-        }
-        Some(first.as_bytes())
-    }
-
-    fn is_sent(&self, name: &str) -> bool {
-        self.request.headers().contains_key(name)
+        self.header_or(name, |_| {})
     }
 
     /// A header that must be there.
     fn required(&mut self, name: &'static str, kind: FaultKind) -> Option<&'r [u8]> {
-        if !self.is_sent(name) {
-            self.fault(kind, name, "is missing");
+        self.header_or(name, |reader| reader.fault(kind, name, "is missing"))
+    }
+
+    fn header_or(&mut self, name: &'static str, absent: impl FnOnce(&mut Self)) -> Option<&'r [u8]> {
+        let mut values = self.request.headers().get_all(name);
+        match (values.next(), values.next()) {
+            (None, _) => {
+                absent(self);
+                None
+            }
+            (Some(value), None) => Some(value.as_bytes()),
+            (Some(_), Some(_)) => {
+                self.fault(FaultKind::Request, name, "is sent more than once");
+                None
+            }
         }
-        self.header(name)
     }
 
     /// The value of a query parameter, its name in any letter case; sent twice is a fault.
-    pub fn parameter(&mut self, name: &'static str) -> Option<String> {
+    pub fn parameter(&mut self, name: &'static str) -> Option<Cow<'r, str>> {
         let mut values = self
             .query
             .iter()
@@ -246,14 +249,13 @@ impl<'r> Reader<'r> {
     /// `onlyPrimaryOwner`, `true` or `false` in any letter case.
     pub fn only_primary_owner(&mut self) -> Option<bool> {
         let text = self.parameter("onlyPrimaryOwner")?;
-        match text.to_ascii_lowercase().as_str() {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => {
-                self.fault(FaultKind::Request, "onlyPrimaryOwner", "must be true or false");
-                None
-            }
+        let known = ["true", "false"]
+            .into_iter()
+            .find(|known| text.eq_ignore_ascii_case(known));
+        if known.is_none() {
+            self.fault(FaultKind::Request, "onlyPrimaryOwner", "must be true or false");
         }
+        known.map(|known| known == "true")
     }
 
     /// The question if nothing was wrong, and else what was.
@@ -277,12 +279,7 @@ impl<'r> Reader<'r> {
 }
 
 /// Names and values of a query string, percent-decoded.
-fn parse_query(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| {
-        percent_decode(text.replace('+', " ").as_bytes())
-            .decode_utf8_lossy()
-            .into_owned()
-    };
+fn parse_query(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {
@@ -290,6 +287,16 @@ fn parse_query(query: &str) -> Vec<(String, String)> {
             (decode(name), decode(value))
         })
         .collect()
+}
+
+fn decode(text: &str) -> Cow<'_, str> {
+    match text.contains('+') {
+        true => percent_decode(text.replace('+', " ").as_bytes())
+            .decode_utf8_lossy()
+            .into_owned()
+            .into(),
+        false => percent_decode(text.as_bytes()).decode_utf8_lossy(),
+    }
 }
 
 /// Whether `Accept` is absent or admits JSON.

@@ -3,9 +3,10 @@
 use super::answer::{Answer, respond_to};
 use super::error::Problem;
 use super::request::Mount;
-use super::{account, deliveries, docs, kfr, participants, relationships, services};
+use super::{account, deliveries, docs, kfr, overload, participants, relationships, services};
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, Scope, guard};
 
@@ -21,16 +22,11 @@ pub fn configure(config: &mut ServiceConfig) {
 fn current() -> impl HttpServiceFactory {
     let lookups = web::scope("/v2")
         .app_data(Mount::V2)
-        .service(resource(
+        .service(lookup(
             "/customers/customerRelationships",
-            "GET",
-            [get(relationships::get)],
+            get(relationships::get),
         ))
-        .service(resource(
-            "/customers/accountServicingProvider",
-            "GET",
-            [get(account::get)],
-        ))
+        .service(lookup("/customers/accountServicingProvider", get(account::get)))
         .service(resource("/participants", "GET", [get(participants::list)]))
         .service(resource("/services", "GET", [get(services::list)]));
     deliveries_of_banks(lookups).default_service(web::to(unknown_resource))
@@ -76,15 +72,13 @@ fn deliveries_of_banks(scope: Scope) -> Scope {
 fn published() -> impl HttpServiceFactory {
     web::scope("/kar-ws/api/v1")
         .app_data(Mount::KarWs)
-        .service(resource(
+        .service(lookup(
             "/customers/customerRelationships",
-            "GET",
-            [get(relationships::get_published)],
+            get(relationships::get_published),
         ))
-        .service(resource(
+        .service(lookup(
             "/customers/accountServicingProvider",
-            "GET",
-            [get(account::get_published)],
+            get(account::get_published),
         ))
         .service(resource(
             "/customers/financialInstitutions/{institution}/relationshipType/{type}",
@@ -109,11 +103,12 @@ fn published() -> impl HttpServiceFactory {
         .default_service(web::to(unknown_resource))
 }
 
-fn resource<const N: usize>(
-    path: &str,
-    allow: &'static str,
-    routes: [Route; N],
-) -> impl HttpServiceFactory + use<N> {
+/// One of the two lookups, of which so many are taken at a time.
+fn lookup(path: &str, route: Route) -> impl HttpServiceFactory + use<> {
+    resource(path, "GET", [route]).wrap(from_fn(overload::bound))
+}
+
+fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {
     let refuse = move |request: HttpRequest| async move { method_not_allowed(&request, allow) };
     routes
         .into_iter()

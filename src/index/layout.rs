@@ -336,6 +336,8 @@ pub struct SetState {
     pub running: u64,
     /// Publications are missing: they are in a journal that could not be had.
     pub gap: bool,
+    /// What the index stood on when the generation was found complete up to there: [`Index::lineup`](super::Index::lineup).
+    pub vouched: u64,
     /// When the bank's last delivery was published.
     pub last_delivery: DateTime<Utc>,
     /// Former generations whose rows are still to be removed.

@@ -40,6 +40,8 @@ pub struct RegisterName {
 /// What a journal tells the others of itself, so that all know what there is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posting {
+    /// What the index stood on when this was told: all that was acknowledged before is in it.
+    pub lineup: u64,
     pub parts: Vec<Part>,
 }
 

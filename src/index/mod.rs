@@ -2,6 +2,7 @@
 //!
 //! Two engines behind one closed enum: [`embedded`] for one machine, [`redis`] to share between instances.
 
+mod checkpoint;
 pub mod embedded;
 pub mod layout;
 pub mod lease;
@@ -9,6 +10,8 @@ pub mod owner;
 pub mod redis;
 mod side;
 mod state;
+
+pub use checkpoint::{CHECKPOINT_BYTES, Checkpoint, Checkpoints};
 
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
@@ -145,10 +148,11 @@ impl Index {
                 let load = embedded::Load::begin(Arc::clone(engine), set, generation, expected).await?;
                 Ok(Load::Embedded(Box::new(load)))
             }
-            Self::Redis(engine) => {
-                let load = redis::Load::begin(Arc::clone(engine), set, generation).await?;
-                Ok(Load::Redis(load))
-            }
+            Self::Redis(engine) => Ok(Load::Redis(redis::Load::begin(
+                Arc::clone(engine),
+                set,
+                generation,
+            ))),
         }
     }
 
@@ -168,6 +172,36 @@ impl Index {
         match self {
             Self::Embedded(engine) => engine.state(),
             Self::Redis(engine) => engine.state(),
+        }
+    }
+
+    /// What the index stands on now, as one number: the primaries of Redis. What was written while it was another may
+    /// be lost.
+    pub fn lineup(&self) -> u64 {
+        match self {
+            Self::Embedded(_) => EMBEDDED_LINEUP,
+            Self::Redis(engine) => engine.lineup(),
+        }
+    }
+
+    /// Notes beside the rows how far sets are complete on a lineup; refused if the store lost the mark of its build somewhere.
+    pub async fn write_checkpoints(
+        &self,
+        marker: &Marker,
+        lineup: u64,
+        sets: &[(SetId, SetState)],
+    ) -> Result<(), IndexError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(engine) => engine.write_checkpoints(marker, lineup, sets).await,
+        }
+    }
+
+    /// How far sets are complete in all of the store; refused if it lost the mark of its build somewhere.
+    pub async fn checkpoints(&self, marker: Option<&Marker>) -> Result<Checkpoints, IndexError> {
+        match (self, marker) {
+            (Self::Redis(engine), Some(marker)) => engine.checkpoints(marker).await,
+            (Self::Redis(_), None) | (Self::Embedded(_), _) => Ok(Checkpoints::new()),
         }
     }
 
@@ -245,6 +279,9 @@ impl Index {
         }
     }
 }
+
+/// A file on this machine is always the same.
+pub const EMBEDDED_LINEUP: u64 = 0;
 
 /// How much a whole set holds, about: what it costs to be wrong is speed.
 #[derive(Debug, Clone, Copy, Default)]

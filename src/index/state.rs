@@ -15,6 +15,8 @@ pub struct IndexState {
     pub foreign: bool,
     /// The index lacks something that was acknowledged.
     pub behind: bool,
+    /// What the index stood on when this was read.
+    pub lineup: u64,
     /// Of the marker's key; without a marker, of the key that the index is being built with.
     pub sets: HashMap<SetId, SetState>,
     /// Of another key: rows that are made ready to answer, or that answered before.
@@ -46,6 +48,7 @@ impl IndexState {
     /// The same sets under another marker.
     pub fn marked_anew(self, marker: Marker) -> Self {
         let mut anew = Self::marked(Some(marker));
+        anew.lineup = self.lineup;
         for (set, state) in self.others.into_iter().chain(self.sets) {
             anew.put(set, state);
         }
@@ -55,12 +58,21 @@ impl IndexState {
     /// The state as its owner may answer by it. Every state is judged before any row is read by it.
     pub fn judged_by(self, owner: &Owner) -> Self {
         let foreign = self.marker.is_some_and(|marker| !owner.owns(&marker));
-        let behind = !owner.floor.is_held_by(&self.sets);
+        let build = self.marker.map(|marker| marker.build);
+        let behind = !self.is_vouched() || !owner.floor.is_held_by(&self.sets, build);
+        if let (Some(build), None, false, false) = (build, owner.register_id, foreign, behind) {
+            owner.floor.raise_to_seen(build, &self.sets);
+        }
         Self {
             foreign,
             behind,
             ..self
         }
+    }
+
+    /// Whether every set that answers was found complete on what the index stands on now.
+    pub fn is_vouched(&self) -> bool {
+        self.sets.values().all(|state| state.vouched == self.lineup)
     }
 
     /// The marker of an index that may be answered from; `None`: nothing can be answered.

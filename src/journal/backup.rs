@@ -7,7 +7,7 @@
 //! body     = the file; which one, and how long, follows from the segments
 //! ```
 //!
-//! Numbers are big-endian. The bodies come in the order of their names. Read back, the segments prove themselves
+//! Numbers are big-endian. The bodies come in the order of their deliveries. Read back, the segments prove themselves
 //! under the head key, the contents say where they end, and the chain names length and hash of each body.
 
 use super::inventory::Inventory;
@@ -160,7 +160,7 @@ pub fn back_up(
         copy.file(&path, segment.bytes)?;
     }
     for kept in &inventory.bodies {
-        let path = body::body_path(&bodies_in(directory), kept.delivery);
+        let path = body::body_path(&bodies_in(directory), kept.name);
         if !path.exists() {
             return Err(BackupError::BodyMissing(kept.delivery));
         }

@@ -1,7 +1,7 @@
 //! Which bodies of publications are files, and which of those may be missing.
 
 use super::body::Body;
-use super::entry::Publication;
+use super::entry::{Publication, Rewritten};
 use crate::domain::relationship::SetId;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -10,8 +10,19 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BodyFile {
     pub(super) delivery: Uuid,
+    /// Of the file: the delivery, or what it was written again under.
+    pub(super) name: Uuid,
     pub(super) bytes: u64,
     pub(super) sha256: [u8; 32],
+}
+
+impl BodyFile {
+    pub(super) fn body(&self) -> Body {
+        Body::File {
+            bytes: self.bytes,
+            sha256: self.sha256,
+        }
+    }
 }
 
 struct Stored {
@@ -33,6 +44,7 @@ impl Bodies {
         let delivery = publication.delivery_id;
         let file = BodyFile {
             delivery,
+            name: delivery,
             bytes,
             sha256,
         };
@@ -58,11 +70,33 @@ impl Bodies {
             .retain(|_, stored| stored.set != set || stored.position <= after);
     }
 
+    pub(super) fn rewritten(&mut self, rewritten: &Rewritten) {
+        let stored = self.0.get_mut(&rewritten.delivery);
+        if let Some(file) = stored.and_then(|stored| stored.file.as_mut()) {
+            *file = BodyFile {
+                delivery: rewritten.delivery,
+                name: rewritten.name,
+                bytes: rewritten.bytes,
+                sha256: rewritten.sha256,
+            };
+        }
+    }
+
+    /// The file of a delivery, if it has to be there.
+    pub(super) fn file_of(&self, delivery: Uuid) -> Option<BodyFile> {
+        self.0.get(&delivery)?.file
+    }
+
+    /// Where a delivery was published whose body is or was a file.
+    pub(super) fn place_of(&self, delivery: Uuid) -> Option<(SetId, u64)> {
+        self.0.get(&delivery).map(|stored| (stored.set, stored.position))
+    }
+
     pub(super) fn is_let_go(&self, delivery: Uuid) -> bool {
         self.0.get(&delivery).is_some_and(|stored| stored.file.is_none())
     }
 
-    /// The files that have to be there, in the order of their names.
+    /// The files that have to be there, in the order of their deliveries.
     pub(super) fn kept(&self) -> impl Iterator<Item = &BodyFile> {
         self.0.values().filter_map(|stored| stored.file.as_ref())
     }

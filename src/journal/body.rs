@@ -19,7 +19,7 @@ const LONGEST_CHUNKS: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Body {
     Inline(Vec<u8>),
-    /// A file named after the delivery, with its length and SHA-256.
+    /// A file named after the delivery until it is written again, with its length and SHA-256.
     File {
         bytes: u64,
         sha256: [u8; 32],
@@ -40,8 +40,8 @@ struct BodyFile {
     bytes: u64,
 }
 
-pub(super) fn body_path(directory: &Path, delivery: Uuid) -> PathBuf {
-    directory.join(format!("{delivery}.body"))
+pub(super) fn body_path(directory: &Path, name: Uuid) -> PathBuf {
+    directory.join(format!("{name}.body"))
 }
 
 impl BodyWriter {
@@ -52,6 +52,13 @@ impl BodyWriter {
             pending: MAGIC.to_vec(),
             file: None,
         }
+    }
+
+    /// One that is a file in any case.
+    pub(super) fn in_file(directory: &Path, name: Uuid) -> Result<Self, JournalError> {
+        let mut writer = Self::new(directory, name, 0);
+        writer.spill()?;
+        Ok(writer)
     }
 
     pub fn push(&mut self, change: &SetChange) -> Result<(), JournalError> {
@@ -171,10 +178,11 @@ impl Changes {
         let mut chunk: Vec<SetChange> = Vec::new();
         while let Some(change) = self.next() {
             let change = change?;
-            let another = chunk
-                .last()
-                .is_some_and(|last| last.customer() != change.customer());
-            if (chunk.len() >= about && another) || chunk.len() >= about * LONGEST_CHUNKS {
+            let full = chunk.len() >= about && {
+                let another = |last: &SetChange| last.customer() != change.customer();
+                chunk.last().is_some_and(another) || chunk.len() >= about * LONGEST_CHUNKS
+            };
+            if full {
                 self.ahead = Some(change);
                 break;
             }

@@ -39,6 +39,8 @@ struct Filed {
     begun: Begun,
     set: SetId,
     progress: Progress,
+    /// Lines that were not taken.
+    rejected: u64,
 }
 
 /// The delivery that an idempotency key is bound to.
@@ -81,6 +83,7 @@ impl Catalogue {
                     begun: begun.clone(),
                     set: set_of(begun.bank, begun.register)?,
                     progress: Progress::Receiving,
+                    rejected: 0,
                 };
                 self.receipts.entry(filed.set.bank).or_default().push(filed);
                 Ok(())
@@ -89,6 +92,10 @@ impl Catalogue {
             Entry::Ended(ended) => self.note_ended(ended, locator),
             Entry::LetGo(deliveries) => {
                 self.bodies.let_go(deliveries);
+                Ok(())
+            }
+            Entry::Rewritten(rewritten) => {
+                self.bodies.rewritten(rewritten);
                 Ok(())
             }
             Entry::Overtaken(overtaken) => self.note_overtaken(overtaken),
@@ -182,6 +189,7 @@ impl Catalogue {
             return;
         };
         filed.progress = Progress::Ended(locator);
+        filed.rejected = summary.counts.rejected;
         let operation = filed.begun.operation;
         if let Some(key) = summary.idempotency {
             let bound = KeyUse {
@@ -284,6 +292,24 @@ impl Catalogue {
             Kind::Calls => (running + listed.stored).saturating_sub(listed.ended),
             Kind::Changes | Kind::WholeSet { .. } | Kind::Rollback { .. } => listed.running,
         })
+    }
+
+    /// About how many records of the set ran after each of its latest whole sets and changes, oldest first.
+    pub(super) fn trend(&self, set: SetId, most: usize) -> Vec<(DateTime<Utc>, u64)> {
+        let told = |listed: &&Listed| matches!(listed.kind, Kind::WholeSet { .. } | Kind::Changes);
+        let latest = self.listed(set).iter().rev().filter(told).take(most);
+        let mut trend: Vec<_> = latest
+            .map(|listed| (listed.published_at, listed.running))
+            .collect();
+        trend.reverse();
+        trend
+    }
+
+    /// Lines that the set's last delivery to end had rejected; `None`: none has ended.
+    pub(super) fn last_rejected(&self, set: SetId) -> Option<u64> {
+        let mut filed = self.receipts.get(&set.bank)?.iter().rev();
+        let ended = |filed: &&Filed| filed.set == set && matches!(filed.progress, Progress::Ended(_));
+        filed.find(ended).map(|filed| filed.rejected)
     }
 
     /// Deliveries with receipts, newest first.

@@ -4,6 +4,7 @@ use super::bodies::BodyFile;
 use super::catalogue::{Catalogue, Listed};
 use super::entry::{Entry, Kind};
 use super::lock::BodiesLock;
+use super::rewriting::KeptState;
 use super::{Journal, JournalError, body};
 use crate::domain::relationship::SetId;
 use chrono::{DateTime, Utc};
@@ -53,18 +54,19 @@ impl Journal {
         let mut freed = Freed::default();
         for together in unneeded.chunks(TOGETHER) {
             let deliveries: Vec<Uuid> = together.iter().map(|file| file.delivery).collect();
-            self.append(Entry::LetGo(deliveries.clone())).await?;
-            self.remove_bodies(&deliveries)?;
+            let names: Vec<Uuid> = together.iter().map(|file| file.name).collect();
+            self.append(Entry::LetGo(deliveries)).await?;
+            self.remove_files(&names)?;
             freed.bodies += together.len() as u64;
             freed.bytes += together.iter().map(|file| file.bytes).sum::<u64>();
         }
         Ok(LettingGo::Done(freed))
     }
 
-    /// Removes the files of bodies that were let go.
-    pub(super) fn remove_bodies(&self, deliveries: &[Uuid]) -> Result<(), JournalError> {
-        for delivery in deliveries {
-            match std::fs::remove_file(body::body_path(&self.bodies, *delivery)) {
+    /// Removes the files of bodies that nothing needs any longer.
+    pub(super) fn remove_files(&self, names: &[Uuid]) -> Result<(), JournalError> {
+        for name in names {
+            match std::fs::remove_file(body::body_path(&self.bodies, *name)) {
                 Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(JournalError::Io(cause)),
                 _ => {}
             }
@@ -81,6 +83,16 @@ impl Journal {
         let (parts, _) = catalogue.parts(set, position);
         !catalogue.bodies.let_go_of(set).any(|at| parts.contains(&at))
     }
+
+    /// The positions that a set is made of at a position, in the order in which they make it: its whole set first,
+    /// if it has one.
+    pub fn made_of(&self, set: SetId, position: u64) -> Vec<u64> {
+        let catalogue = self.catalogue();
+        let (parts, whole) = catalogue.parts(set, position);
+        let whole = whole.map(|whole| whole.position);
+        let later = parts.into_iter().filter(|at| Some(*at) != whole);
+        whole.into_iter().chain(later).collect()
+    }
 }
 
 impl Catalogue {
@@ -92,19 +104,34 @@ impl Catalogue {
             .collect()
     }
 
-    /// The positions that a set's present state is made of, and the states that it can be rolled back to, one
-    /// whole set after the other.
+    /// The positions that these states of a set are made of.
     fn needed(&self, set: SetId, rollback_since: DateTime<Utc>) -> BTreeSet<u64> {
-        let mut needed = BTreeSet::new();
-        let mut state = Some(self.last_position(set));
+        let states = self.states(set, rollback_since).into_iter();
+        states.flat_map(|position| self.parts(set, position).0).collect()
+    }
+
+    /// The present state of a set, and those that it can be rolled back to, one whole set after the other.
+    fn states(&self, set: SetId, rollback_since: DateTime<Utc>) -> Vec<u64> {
+        let (mut states, mut state) = (Vec::new(), Some(self.last_position(set)));
         while let Some(position) = state {
-            let (parts, whole) = self.parts(set, position);
-            needed.extend(parts);
+            states.push(position);
+            let (_, whole) = self.parts(set, position);
             // Always behind, so that this ends.
             let undoable = whole.filter(|whole| whole.published_at >= rollback_since);
             state = undoable.map(|whole| whole.position - 1);
         }
-        needed
+        states
+    }
+
+    /// Those of them that stand on a whole set, and are in this journal wholly.
+    pub(super) fn kept_states(&self, set: SetId, rollback_since: DateTime<Utc>) -> Vec<KeptState> {
+        let states = self.states(set, rollback_since).into_iter();
+        let kept = states.filter_map(|position| {
+            let lineage = self.lineage(set, position);
+            let whole_set = lineage.whole_set.filter(|_| !lineage.is_partial)?;
+            Some(KeptState { position, whole_set })
+        });
+        kept.collect()
     }
 
     /// The positions that a set is made of at a position, KFR calls carried into its whole set among them; and
@@ -132,7 +159,7 @@ pub(super) fn remove_unneeded(bodies: &Path, catalogue: &Catalogue) -> Result<()
     let kept: HashSet<PathBuf> = catalogue
         .bodies
         .kept()
-        .map(|kept| body::body_path(bodies, kept.delivery))
+        .map(|kept| body::body_path(bodies, kept.name))
         .collect();
     for file in std::fs::read_dir(bodies).map_err(JournalError::Io)? {
         let path = file.map_err(JournalError::Io)?.path();

@@ -1,9 +1,9 @@
 //! The journal copied entry by entry under another pseudonym key: the same register, positions, deliveries, counts
 //! and times; only the pseudonyms are others, and with them the order of a whole set.
 
-use super::body::Body;
+use super::body::{Body, BodyWriter, body_path};
 use super::change::{SealedIdentity, SealedRecord, SetChange};
-use super::entry::{Entry, Kind, Publication};
+use super::entry::{Entry, Kind, Publication, Rewritten};
 use super::{Birth, Journal, JournalError};
 use crate::chain::HeadKey;
 use crate::pseudonym::{NotOfThisKey, Reseal};
@@ -11,6 +11,7 @@ use crate::spill::Sorter;
 use chrono::Datelike;
 use std::path::Path;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Entries whose bodies are written before all of them are appended together.
 const ENTRIES_TOGETHER: usize = 256;
@@ -25,7 +26,8 @@ pub struct Copied {
 }
 
 impl Journal {
-    /// Opens the copy of a journal under another key, or begins it. A copy that was cut off goes on where it ends.
+    /// Opens the copy of a journal under another key, or begins it. A copy that was cut off goes on where it ends;
+    /// one that lacks anything before its end is refused.
     pub async fn open_copy(
         directory: &Path,
         head_key: &HeadKey,
@@ -38,13 +40,45 @@ impl Journal {
             key: reseal.key(),
             rekeyings: original.birth.rekeyings.wrapping_add(1),
         };
-        let copy = Self::open_or_begin(directory, head_key, reseal.key(), || birth).await?;
-        let fits = original.key() == reseal.from.fingerprint() && copy.entries() <= original.entries();
-        if copy.birth == birth && fits {
-            Ok(copy)
-        } else {
-            Err(JournalError::OtherJournal)
+        let mut copy = Self::open_or_begin(directory, head_key, reseal.key(), || birth).await?;
+        let fits = original.key() == reseal.from.fingerprint() && copy.birth == birth;
+        match copy.check_copied(original) {
+            Ok(()) if fits => {
+                copy.copy_of = Some(Arc::clone(&original.copies));
+                Ok(copy)
+            }
+            unfit => {
+                copy.close().await;
+                Err(unfit.err().filter(|_| fits).unwrap_or(JournalError::OtherJournal))
+            }
         }
+    }
+
+    /// Whether a copy under another key is open.
+    pub(super) fn is_being_copied(&self) -> bool {
+        Arc::strong_count(&self.copies) > 1
+    }
+
+    /// A fault of the disk may have left out an entry, or a part of a body: what is copied after would be in the
+    /// wrong place.
+    fn check_copied(&self, original: &Self) -> Result<(), JournalError> {
+        let mut originals = original.chain.entries()?;
+        for found in self.chain.entries()? {
+            let entry = Entry::decode(&found?.payload)?;
+            let original = originals.next().ok_or(JournalError::OtherJournal)?;
+            if !entry.is_copy_of(&Entry::decode(&original?.payload)?) {
+                return Err(JournalError::Corrupt("copy: it lacks an entry"));
+            }
+        }
+        for file in self.catalogue().bodies.kept() {
+            let found = std::fs::metadata(body_path(&self.bodies, file.name)).map(|found| found.len());
+            // What the original let go, or another instance had overtaken, goes here by an entry further on.
+            let is_kept = original.catalogue().bodies.file_of(file.delivery).is_some();
+            if is_kept && !found.is_ok_and(|bytes| bytes == file.bytes) {
+                return Err(JournalError::Corrupt("copy: it lacks a part of a body"));
+            }
+        }
+        Ok(())
     }
 
     /// Entries so far, the first one included.
@@ -73,9 +107,10 @@ impl Journal {
         let encoded = entries.iter().map(Entry::encode).collect::<Result<Vec<_>, _>>()?;
         let appended = self.chain.append_all(encoded).await?;
         for (entry, appended) in entries.iter().zip(appended) {
+            let unneeded = self.files_without(entry);
             self.note(entry, appended.locator)?;
-            if let Entry::LetGo(deliveries) = entry {
-                self.remove_bodies(deliveries)?;
+            if !unneeded.is_empty() {
+                self.remove_files(&unneeded)?;
             }
         }
         Ok(Copied {
@@ -86,8 +121,33 @@ impl Journal {
     fn resealed(&self, original: &Self, entry: Entry, reseal: &Reseal) -> Result<Entry, JournalError> {
         match entry {
             Entry::Published(publication) => {
-                let body = self.reseal_body(original, &publication, reseal)?;
-                Ok(Entry::Published(Publication { body, ..publication }))
+                let body = match publication.body {
+                    Body::Inline(_) => self.begin_body(publication.delivery_id),
+                    // However short it has become since.
+                    Body::File { .. } => self.begin_body_in_file(publication.delivery_id)?,
+                };
+                let body = reseal_body(original, &publication, reseal, body)?;
+                Ok(Entry::Published(Publication {
+                    body: body.unwrap_or(publication.body),
+                    ..publication
+                }))
+            }
+            Entry::Rewritten(rewritten) => {
+                let place = original.catalogue().bodies.place_of(rewritten.delivery);
+                let Some((set, position)) = place else {
+                    // Another instance had overtaken it.
+                    return Ok(Entry::Rewritten(rewritten));
+                };
+                let written = original.published_at(set, position)?;
+                let body = self.begin_body_in_file(rewritten.name)?;
+                match reseal_body(original, written.publication(), reseal, body)? {
+                    Some(Body::File { bytes, sha256 }) => Ok(Entry::Rewritten(Rewritten {
+                        bytes,
+                        sha256,
+                        ..rewritten
+                    })),
+                    Some(Body::Inline(_)) | None => Ok(Entry::Rewritten(rewritten)),
+                }
             }
             Entry::Begun(_)
             | Entry::Ended(_)
@@ -98,54 +158,66 @@ impl Journal {
         }
     }
 
-    fn reseal_body(
-        &self,
-        original: &Self,
-        publication: &Publication,
-        reseal: &Reseal,
-    ) -> Result<Body, JournalError> {
-        let listed = original
-            .catalogue()
-            .at(publication.set()?, publication.position)
-            .copied();
-        // Overtaken; the copy learns that from an entry further on.
-        if listed.is_none_or(|listed| listed.fence != publication.fence) {
-            return Ok(publication.body.clone());
+    /// The files that an entry makes needless.
+    fn files_without(&self, entry: &Entry) -> Vec<Uuid> {
+        let catalogue = self.catalogue();
+        let name = |delivery: &Uuid| Some(catalogue.bodies.file_of(*delivery)?.name);
+        match entry {
+            Entry::LetGo(deliveries) => deliveries.iter().filter_map(name).collect(),
+            Entry::Rewritten(rewritten) => name(&rewritten.delivery).into_iter().collect(),
+            Entry::Born { .. }
+            | Entry::Begun(_)
+            | Entry::Published(_)
+            | Entry::Ended(_)
+            | Entry::Overtaken(_)
+            | Entry::Elsewhere(_) => Vec::new(),
         }
-        let changes = match original.changes(publication) {
-            // Nothing needs it; the copy learns that from an entry further on.
-            Err(JournalError::LetGo(_)) => return Ok(publication.body.clone()),
-            changes => changes?,
-        };
-        let changes = changes.map(|change| Ok::<_, JournalError>(resealed_change(change?, reseal)?));
-        let mut body = self.begin_body(publication.delivery_id);
-        match publication.kind {
-            Kind::Changes | Kind::Calls | Kind::Rollback { .. } => {
-                for change in changes {
-                    body.push(&change?)?;
-                }
-            }
-            Kind::WholeSet { .. } => {
-                let mut sorter = Sorter::new(&self.bodies, SORT_BYTES);
-                for change in changes {
-                    sorter.push(&sortable(&change?)?).map_err(JournalError::Io)?;
-                }
-                let mut sorted = sorter.finish().map_err(JournalError::Io)?;
-                while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
-                    let change = record
-                        .get(SORT_KEY_BYTES..)
-                        .map(|mut bytes| SetChange::decode(&mut bytes));
-                    body.push(
-                        &change
-                            .transpose()?
-                            .flatten()
-                            .ok_or(JournalError::Corrupt("change"))?,
-                    )?;
-                }
-            }
-        }
-        body.finish()
     }
+}
+
+/// Writes the body of a publication under the other key; `None`: nothing needs it, which the copy learns from an entry
+/// further on.
+fn reseal_body(
+    original: &Journal,
+    publication: &Publication,
+    reseal: &Reseal,
+    mut body: BodyWriter,
+) -> Result<Option<Body>, JournalError> {
+    let listed = original
+        .catalogue()
+        .at(publication.set()?, publication.position)
+        .copied();
+    if listed.is_none_or(|listed| listed.fence != publication.fence) {
+        // Another instance had overtaken it.
+        return Ok(None);
+    }
+    let changes = match original.changes(publication) {
+        Err(JournalError::LetGo(_)) => return Ok(None),
+        changes => changes?,
+    };
+    let changes = changes.map(|change| Ok::<_, JournalError>(resealed_change(change?, reseal)?));
+    match publication.kind {
+        Kind::Changes | Kind::Calls | Kind::Rollback { .. } => {
+            for change in changes {
+                body.push(&change?)?;
+            }
+        }
+        Kind::WholeSet { .. } => {
+            let mut sorter = Sorter::new(original.scratch(), SORT_BYTES);
+            for change in changes {
+                sorter.push(&sortable(&change?)?).map_err(JournalError::Io)?;
+            }
+            let mut sorted = sorter.finish().map_err(JournalError::Io)?;
+            while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
+                let change = record
+                    .get(SORT_KEY_BYTES..)
+                    .map(|mut bytes| SetChange::decode(&mut bytes));
+                let change = change.transpose()?.flatten();
+                body.push(&change.ok_or(JournalError::Corrupt("change"))?)?;
+            }
+        }
+    }
+    body.finish().map(Some)
 }
 
 /// The change under the other key.

@@ -29,6 +29,8 @@ pub(super) enum Entry {
     Ended(Ended),
     /// The bodies of these deliveries, all of them files, may be missing from here on: nothing needs them.
     LetGo(Vec<Uuid>),
+    /// A body was written again without records that are kept no longer.
+    Rewritten(Rewritten),
     /// The set's publications after this position never took effect: another instance had taken over.
     Overtaken(Overtaken),
     /// Another journal of the register has the set's publication at this position.
@@ -50,6 +52,16 @@ pub struct Elsewhere {
     pub(super) register: Register,
     pub(super) journal: Uuid,
     pub(super) position: u64,
+}
+
+/// A body in the place of a former one, both of them files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Rewritten {
+    pub(super) delivery: Uuid,
+    /// Names the file.
+    pub(super) name: Uuid,
+    pub(super) bytes: u64,
+    pub(super) sha256: [u8; 32],
 }
 
 /// A V2 delivery, from its first byte on.
@@ -194,6 +206,21 @@ impl Entry {
         let mut bytes = vec![FORMAT_VERSION];
         bytes.extend(postcard::to_stdvec(self).map_err(|_| JournalError::Corrupt("entry"))?);
         Ok(bytes)
+    }
+
+    /// Whether it says the same under another key: all but pseudonyms and what follows from them.
+    pub(super) fn is_copy_of(&self, original: &Self) -> bool {
+        match (self, original) {
+            (Self::Born { .. }, Self::Born { .. }) => true,
+            (Self::Published(copy), Self::Published(original)) => {
+                let body = original.body.clone();
+                Publication { body, ..copy.clone() } == *original
+            }
+            (Self::Rewritten(copy), Self::Rewritten(original)) => {
+                (copy.delivery, copy.name) == (original.delivery, original.name)
+            }
+            (copy, original) => copy == original,
+        }
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, JournalError> {

@@ -12,7 +12,7 @@ pub(super) struct Inventory {
     /// The last entry that counts.
     pub(super) head: Head,
     pub(super) segments: Vec<Extent>,
-    /// In the order of their names.
+    /// In the order of their deliveries.
     pub(super) bodies: Vec<BodyFile>,
 }
 

@@ -12,12 +12,14 @@ mod compaction;
 mod copy;
 mod disk;
 mod entry;
+mod history;
 mod in_force;
 mod inventory;
 mod lock;
 mod place;
 mod receipt;
 mod restore;
+mod rewriting;
 mod together;
 
 pub use backup::{BackedUp, BackupError, back_up};
@@ -31,6 +33,7 @@ pub use in_force::JournalInForce;
 pub use place::{JournalKey, JournalPlace};
 pub use receipt::{Receipt, ReceiptState};
 pub use restore::restore;
+pub use rewriting::{KeptState, NewBody, Rewriting};
 pub use together::{Elsewhere, Place, Register, Run, overtaken_from};
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
@@ -42,7 +45,7 @@ use entry::{Begun, Ended, Entry};
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -109,6 +112,9 @@ pub struct Journal {
     bodies: PathBuf,
     birth: Birth,
     catalogue: RwLock<Catalogue>,
+    /// Held by each copy under another pseudonym key.
+    copies: Arc<()>,
+    copy_of: Option<Arc<()>>,
 }
 
 impl Journal {
@@ -187,6 +193,7 @@ impl Journal {
                 | Entry::Begun(_)
                 | Entry::Ended(_)
                 | Entry::LetGo(_)
+                | Entry::Rewritten(_)
                 | Entry::Overtaken(_)
                 | Entry::Elsewhere(_) => {}
             }
@@ -204,6 +211,8 @@ impl Journal {
             bodies,
             birth,
             catalogue: RwLock::new(catalogue),
+            copies: Arc::default(),
+            copy_of: None,
         })
     }
 
@@ -247,6 +256,11 @@ impl Journal {
     /// Where the changes of a coming delivery are written.
     pub fn begin_body(&self, delivery: Uuid) -> BodyWriter {
         BodyWriter::new(&self.bodies, delivery, INLINE_BODY_BYTES)
+    }
+
+    /// The same for one that is a file of this name, however small it is.
+    pub fn begin_body_in_file(&self, name: Uuid) -> Result<BodyWriter, JournalError> {
+        BodyWriter::in_file(&self.bodies, name)
     }
 
     /// Where a delivery may leave what it cannot hold in memory: nothing there outlives the process.
@@ -378,6 +392,7 @@ impl Journal {
             | Entry::Begun(_)
             | Entry::Ended(_)
             | Entry::LetGo(_)
+            | Entry::Rewritten(_)
             | Entry::Overtaken(_)
             | Entry::Elsewhere(_) => Err(JournalError::Corrupt("publication")),
         }
@@ -387,34 +402,24 @@ impl Journal {
         Entry::decode(&self.chain.read(locator)?)
     }
 
-    /// The delivery that a bank's idempotency key is bound to, if it was bound after `since`.
-    pub fn key_use(
-        &self,
-        set: SetId,
-        operation: Operation,
-        key: &[u8; 32],
-        since: DateTime<Utc>,
-    ) -> Option<KeyUse> {
-        let found = self.catalogue().key_use(set, operation, key);
-        found.filter(|bound| bound.at >= since)
-    }
-
-    /// Forgets idempotency keys that were bound before a time.
-    pub fn forget_keys(&self, before: DateTime<Utc>) {
-        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        catalogue.forget_keys(before);
-    }
-
     /// The changes of a publication, in order. Those of one that was [let go](Self::let_go) are no empty list,
     /// but an error.
     pub fn changes(&self, publication: &Publication) -> Result<Changes, JournalError> {
         let delivery = publication.delivery_id;
-        let opened = Changes::open(&publication.body, &body::body_path(&self.bodies, delivery));
-        // Asked afterwards, since it may have gone this moment.
-        if self.is_let_go(delivery) {
-            return Err(JournalError::LetGo(delivery));
+        loop {
+            let file = self.catalogue().bodies.file_of(delivery);
+            let opened = match file {
+                Some(file) => Changes::open(&file.body(), &body::body_path(&self.bodies, file.name)),
+                None => Changes::open(&publication.body, &body::body_path(&self.bodies, delivery)),
+            };
+            // Asked afterwards, since it may have gone, or been written again, this moment.
+            if self.is_let_go(delivery) {
+                return Err(JournalError::LetGo(delivery));
+            }
+            if file == self.catalogue().bodies.file_of(delivery) {
+                return opened;
+            }
         }
-        opened
     }
 
     /// Flushes and ends the writer.

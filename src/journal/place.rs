@@ -1,7 +1,7 @@
 //! Where the register's journals are: one directory for each pseudonym key, and a file that names the one in force.
 
 use super::{BackedUp, BackupError, Journal, JournalError, Register, back_up, restore};
-use crate::chain::HeadKey;
+use crate::chain::{HeadKey, OpenError, ReadError};
 use crate::pseudonym::{KeyFingerprint, MasterKey, Pseudonyms, Reseal};
 use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
@@ -65,14 +65,24 @@ impl JournalPlace {
         Ok(journal)
     }
 
-    /// Opens the copy of the journal in force under the next key, or begins it.
+    /// Opens the copy of the journal in force under the next key, or begins it. One that is damaged is removed, so
+    /// that the next attempt begins it anew.
     pub async fn open_copy(
         &self,
         next: &JournalKey,
         reseal: &Reseal,
         original: &Journal,
     ) -> Result<Journal, JournalError> {
-        Journal::open_copy(&self.of(next.fingerprint()), &next.head_key, reseal, original).await
+        let directory = self.of(next.fingerprint());
+        let opened = Journal::open_copy(&directory, &next.head_key, reseal, original).await;
+        if let Err(cause) = &opened
+            && is_damage(cause)
+            && self.current()? != Some(next.fingerprint())
+        {
+            tracing::warn!(%cause, "the copy under the next pseudonym key is damaged, and begun anew");
+            std::fs::remove_dir_all(&directory).map_err(|cause| self.failed(cause))?;
+        }
+        opened
     }
 
     /// Writes the journal in force to `out`, proved; see [`back_up`].
@@ -174,6 +184,26 @@ impl JournalPlace {
             }
         }
         Ok(others)
+    }
+}
+
+/// Whether what is stored is not what was to be stored, rather than out of reach for now.
+fn is_damage(cause: &JournalError) -> bool {
+    match cause {
+        JournalError::Open(OpenError::Corrupt(_))
+        | JournalError::Read(ReadError::Corrupt(_))
+        | JournalError::Corrupt(_)
+        | JournalError::OtherJournal
+        | JournalError::OtherKey => true,
+        JournalError::Open(OpenError::Io(_) | OpenError::InUse(_))
+        | JournalError::Read(ReadError::Io(_))
+        | JournalError::Append(_)
+        | JournalError::Io(_)
+        | JournalError::Directory { .. }
+        | JournalError::LetGo(_)
+        | JournalError::Pseudonym(_)
+        | JournalError::Replaced
+        | JournalError::Panicked => false,
     }
 }
 

@@ -92,6 +92,7 @@ impl Journal {
             super::Entry::Born { .. }
             | super::Entry::Begun(_)
             | super::Entry::LetGo(_)
+            | super::Entry::Rewritten(_)
             | super::Entry::Overtaken(_)
             | super::Entry::Elsewhere(_) => Err(JournalError::Corrupt("receipt")),
         }

@@ -135,7 +135,7 @@ impl<'t, R: Read> Unpacking<'t, R> {
             return Err(BackupError::Damaged("its segments are not those that it names"));
         }
         for kept in &inventory.bodies {
-            let path = body::body_path(&bodies_in(directory), kept.delivery);
+            let path = body::body_path(&bodies_in(directory), kept.name);
             if self.file(&path, kept.bytes)? != kept.sha256 {
                 return Err(BackupError::BodyChanged(kept.delivery));
             }

@@ -1,7 +1,7 @@
 //! One of several journals of a register: which positions of a set are in this one.
 
 use super::entry::{self, Entry, Overtaken, set_of};
-use super::{Journal, JournalError, Lineage};
+use super::{Journal, JournalError};
 use crate::domain::relationship::SetId;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -97,31 +97,6 @@ impl Journal {
     /// What is known of other journals, set by set.
     pub fn elsewhere(&self) -> HashMap<SetId, Elsewhere> {
         self.catalogue().elsewhere.clone()
-    }
-
-    /// The positions at which the set was made anew, oldest first.
-    pub fn bases(&self, set: SetId) -> Vec<u64> {
-        let catalogue = self.catalogue();
-        let bases = catalogue
-            .listed(set)
-            .iter()
-            .filter(|listed| listed.kind.is_base());
-        bases.map(|listed| listed.position).collect()
-    }
-
-    /// How a set stood at a position.
-    pub fn lineage(&self, set: SetId, position: u64) -> Lineage {
-        self.catalogue().lineage(set, position)
-    }
-
-    /// About how many records of a set run at a position.
-    pub fn running(&self, set: SetId, position: u64) -> u64 {
-        self.catalogue().running(set, position)
-    }
-
-    /// The `Delivery-Sequence` that was published last, 0 without one.
-    pub fn last_sequence(&self, set: SetId) -> u64 {
-        self.catalogue().last_sequence(set)
     }
 }
 

@@ -4,6 +4,7 @@ mod build;
 mod leases;
 mod sweep;
 pub(super) mod together;
+mod vouching;
 
 pub use build::Gap;
 
@@ -17,10 +18,13 @@ use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalInForce};
 use crate::pseudonym::PseudonymRing;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+pub use vouching::Checkpointed;
 
 /// How often the keeper looks at the index. Below the bound on the age of the state, so that lookups
 /// find it fresh.
@@ -59,6 +63,7 @@ pub struct Keeper {
     pub gate: LevelGate,
     /// No lookup of any instance takes longer.
     pub longest_lookup: Duration,
+    pub checkpointed: Checkpointed,
     /// When the store was last found fit.
     pub fit_at: Arc<Mutex<Option<Instant>>>,
     /// What the index may not fall behind.
@@ -76,6 +81,10 @@ pub struct Keeper {
 pub struct Seen {
     build: Option<u64>,
     lacking_since: Option<Instant>,
+    /// The other journals that have told of themselves since that build.
+    heard: HashSet<Uuid>,
+    /// Since when a part of the index waits for another instance to vouch for it.
+    unproven_since: Option<Instant>,
 }
 
 /// How the index stands to the journal.
@@ -144,10 +153,12 @@ impl Keeper {
                     self.follow_key(&pause).await?;
                 }
             }
+            Standing::Level if !state.is_vouched() => self.vouch(&state).await?,
             Standing::Level => {
                 self.open_if_level(&state);
                 self.note_seen(&state);
                 self.keep_together(&state).await?;
+                self.note_checkpoints(&self.index.state()).await?;
             }
         }
         self.open_if_level(&self.index.state());

@@ -1,11 +1,13 @@
 //! The questions of agencies: which banks has this customer had a relationship with, and which bank
 //! services this account.
 
+mod coverage;
 mod judgement;
 mod limits;
 mod participants;
 mod services;
 
+pub use coverage::KnownFreshness;
 pub use participants::{ParticipantState, ParticipantStatus};
 pub use services::OwnServices;
 
@@ -20,7 +22,7 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
-use crate::domain::participants::{Coverage, Delivered, Participants, coverage};
+use crate::domain::participants::{Coverage, Delivered, Participants};
 use crate::domain::relationship::SetId;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
@@ -28,6 +30,7 @@ use crate::pseudonym::PseudonymRing;
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// The moment a request arrived: taken once, and everything of the request is judged by it.
@@ -182,6 +185,7 @@ pub struct Lookup {
     pub index_timeout: Duration,
     /// Closed while the index may lack what was acknowledged.
     pub gate: LevelGate,
+    pub freshness: KnownFreshness,
 }
 
 impl Lookup {
@@ -329,18 +333,12 @@ impl Lookup {
 
     fn coverage(
         &self,
-        participants: &Participants,
+        participants: &Arc<Participants>,
         arrival: &Arrival,
         period_from: Option<NaiveDate>,
     ) -> Coverage {
-        let state = self.index.state();
-        coverage(
-            participants,
-            last_delivery(&state),
-            arrival.at,
-            arrival.today,
-            period_from,
-        )
+        self.freshness
+            .coverage(participants, &self.index.state(), arrival, period_from)
     }
 
     async fn ask<T>(
@@ -352,7 +350,8 @@ impl Lookup {
             return Err(IndexError::NotBuilt.into());
         }
         let started = Instant::now();
-        let result = tokio::time::timeout(self.index_timeout, answer)
+        let span = tracing::debug_span!("index", operation);
+        let result = tokio::time::timeout(self.index_timeout, answer.instrument(span))
             .await
             .unwrap_or(Err(IndexError::TimedOut));
         metrics::histogram!("kundeforhold_index_seconds", "operation" => operation).record(started.elapsed());

@@ -277,10 +277,10 @@ impl Work<'_> {
             let _not_thrown_away = self.keeper.index_use.load()?;
             let state = self.keeper.index.state();
             state.answerable().ok_or(IndexError::NotBuilt)?;
-            let known = state
-                .under(self.copy.key(), set)
-                .map_or(0, |known| known.position);
-            if known < self.copy.position(set) {
+            let lineup = self.keeper.index.lineup();
+            let level =
+                |known: &SetState| known.vouched == lineup && known.position >= self.copy.position(set);
+            if !state.under(self.copy.key(), set).is_some_and(level) {
                 self.keeper.hold(set).await?;
                 replay::catch_up(self.copy, &self.keeper.index, set).await?;
             }
@@ -298,6 +298,7 @@ impl Work<'_> {
             return Ok(());
         };
         let generation = replay::generation_at(self.copy, 0)?;
+        let index = &self.keeper.index;
         let begun = SetState {
             key: self.copy.key(),
             generation,
@@ -307,10 +308,10 @@ impl Work<'_> {
             sequence: 0,
             running: 0,
             gap: false,
+            vouched: index.lineup(),
             last_delivery: DateTime::UNIX_EPOCH,
             retired: Vec::new(),
         };
-        let index = &self.keeper.index;
         self.keeper.hold(*first).await?;
         Ok(index.write(*first, generation, Vec::new(), Some(begun)).await?)
     }

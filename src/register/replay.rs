@@ -1,10 +1,14 @@
 //! From the journal to the index: the one way rows come to be, whether a delivery has just been published,
 //! the index is behind, or it is built anew.
 
+mod closed;
 mod resolution;
 mod standing;
+mod vouching;
 
+pub use closed::without_closed;
 pub use resolution::{Effect, Resolution};
+pub use vouching::{Proven, Vouched, vouch};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState, Side, position_of};
@@ -40,9 +44,11 @@ pub async fn apply(
 ) -> Result<(), ReplayError> {
     let publication = journalled.publication();
     let present = index.state().under(journal.key(), set).cloned();
-    let mut retired = present
-        .as_ref()
-        .map_or_else(Vec::new, |state| state.retired.clone());
+    let vouched = index.lineup();
+    if present.as_ref().is_some_and(|state| state.vouched != vouched) {
+        // What is published is written on top of what is known to be there.
+        return Err(IndexError::NotBuilt.into());
+    }
     let current = match &present {
         Some(state) => state.generation,
         None => generation_at(journal, 0)?,
@@ -50,16 +56,14 @@ pub async fn apply(
     let generation = if publication.kind.is_base() {
         let generation = generation_at(journal, publication.position)?;
         load(journal, index, set, generation, publication).await?;
-        if present.is_some() && generation != current {
-            retired.push(current);
-        }
         generation
     } else {
         current
     };
     let state = SetState {
         generation,
-        retired,
+        vouched,
+        retired: vouching::retired(present.clone(), generation),
         ..state_after(journal, set, publication, present.as_ref())
     };
     let last = if publication.kind.is_base() {
@@ -98,19 +102,21 @@ async fn load(
     };
     let (whole, later) = parts_of(journal, set, position)?;
     let load = begin_load(index, set, generation, whole.as_ref()).await?;
-    for changes in &later {
-        let changes = journal.changes(changes.publication())?;
-        remove_what_is_changed(index, set, generation, changes).await?;
+    for at in &later {
+        remove_what_is_changed(index, set, generation, changes_at(journal, set, *at)?).await?;
     }
     match &whole {
         Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
         None => load.finish().await?,
     }
-    for changes in &later {
-        let changes = journal.changes(changes.publication())?;
-        write_changes(index, set, generation, changes).await?;
+    for at in &later {
+        write_changes(index, set, generation, changes_at(journal, set, *at)?).await?;
     }
     Ok(())
+}
+
+fn changes_at(journal: &Journal, set: SetId, position: u64) -> Result<Changes, JournalError> {
+    journal.changes(journal.published_at(set, position)?.publication())
 }
 
 async fn begin_load(
@@ -129,57 +135,41 @@ async fn begin_load(
 
 /// Loads the records of a whole set; while some are written, the next are read.
 async fn load_records(mut load: Load, records: Changes) -> Result<(), ReplayError> {
-    let (mut chunk, mut rest) = next_chunk(records).await?;
-    while !chunk.is_empty() {
-        let rows = chunk.iter().map(|change| match change {
-            SetChange::Put(record) => Ok(row(record)),
-            _ => Err(JournalError::Corrupt("whole set")),
-        });
-        let rows = rows.collect::<Result<_, _>>()?;
-        let (written, next) = tokio::join!(load.write(rows), next_chunk(rest));
+    let (mut rows, mut rest) = next_rows(records).await?;
+    while !rows.is_empty() {
+        let (written, next) = tokio::join!(load.write(rows), next_rows(rest));
         load = written?;
-        (chunk, rest) = next?;
+        (rows, rest) = next?;
     }
     Ok(load.finish().await?)
 }
 
-/// What a set is made of at a position: a whole set, and what changed it, oldest first. KFR calls carried into
-/// the whole set are among the changes; another whole set published meanwhile is replaced like all before it.
+/// Reads on in a whole set off the async threads.
+async fn next_rows(changes: Changes) -> Result<(Vec<Row>, Changes), ReplayError> {
+    let row = |change: &SetChange| match change {
+        SetChange::Put(record) => Ok(row(record)),
+        _ => Err(JournalError::Corrupt("whole set")),
+    };
+    read_on(changes, move |chunk| chunk.iter().map(row).collect()).await
+}
+
+/// What a set is made of at a position: a whole set, and the positions of what changed it, oldest first. KFR calls
+/// carried into the whole set are among the changes; another whole set published meanwhile is replaced like all
+/// before it.
 fn parts_of(
     journal: &Journal,
     set: SetId,
     position: u64,
-) -> Result<(Option<Journalled>, Vec<Journalled>), ReplayError> {
-    let lineage = journal.lineage(set, position);
-    let whole = lineage
-        .whole_set
-        .map(|at| journal.published_at(set, at))
-        .transpose()?;
-    let mut changes = Vec::new();
-    if let Some(publication) = whole.as_ref().map(Journalled::publication)
-        && let Kind::WholeSet { carries_after } = publication.kind
-    {
-        let carried = journal.published_in(set, carries_after + 1..=publication.position - 1)?;
-        changes.extend(
-            carried
-                .into_iter()
-                .filter(|carried| carried.publication().kind == Kind::Calls),
-        );
+) -> Result<(Option<Journalled>, Vec<u64>), JournalError> {
+    let mut parts = journal.made_of(set, position);
+    let Some(first) = parts.first() else {
+        return Ok((None, parts));
+    };
+    let first = journal.published_at(set, *first)?;
+    match first.publication().kind {
+        Kind::WholeSet { .. } => Ok((Some(first), parts.split_off(1))),
+        Kind::Changes | Kind::Calls | Kind::Rollback { .. } => Ok((None, parts)),
     }
-    for at in lineage.changes {
-        changes.push(journal.published_at(set, at)?);
-    }
-    Ok((whole, changes))
-}
-
-/// All publications that a set is made of at a position.
-pub(super) fn made_of(
-    journal: &Journal,
-    set: SetId,
-    position: u64,
-) -> Result<impl Iterator<Item = Journalled>, ReplayError> {
-    let (whole, changes) = parts_of(journal, set, position)?;
-    Ok(whole.into_iter().chain(changes))
 }
 
 /// Removes what an attempt to load a generation that was cut off may have left of what changes are resolved
@@ -239,6 +229,14 @@ pub async fn catch_up_over(
     set: SetId,
     at_gap: AtGap,
 ) -> Result<(), ReplayError> {
+    let state = index.state();
+    let present = state.under(journal.key(), set);
+    if present.is_some_and(|present| present.vouched != index.lineup()) {
+        let proven = Proven::ask(index, state.marker.as_ref()).await?;
+        if vouch(journal, index, set, &proven).await? == Vouched::NotWhole {
+            return Err(IndexError::NotBuilt.into());
+        }
+    }
     let position = position_in(journal, index, set);
     let last_base = journal.bases(set).last().copied().unwrap_or(0);
     for journalled in journal.published_in(set, last_base.max(position + 1)..=u64::MAX)? {
@@ -269,8 +267,7 @@ pub async fn remove_generation(
         return Ok(());
     }
     for journalled in publications_in(journal, set, generation)? {
-        let publication = journalled.publication();
-        let mut changes = journal.changes(publication)?;
+        let mut changes = journal.changes(journalled.publication())?;
         loop {
             let (chunk, rest) = next_chunk(changes).await?;
             if chunk.is_empty() {
@@ -296,11 +293,13 @@ fn publications_in(
     journal: &Journal,
     set: SetId,
     generation: Generation,
-) -> Result<Vec<Journalled>, ReplayError> {
+) -> Result<Vec<Journalled>, JournalError> {
     let base = position_of(generation);
     let next = journal.bases(set).into_iter().find(|position| *position > base);
-    let (whole, mut publications) = parts_of(journal, set, base)?;
-    publications.extend(whole);
+    let made_of = journal.made_of(set, base).into_iter();
+    let mut publications = made_of
+        .map(|at| journal.published_at(set, at))
+        .collect::<Result<Vec<_>, _>>()?;
     publications.extend(journal.published_in(set, base + 1..=next.map_or(u64::MAX, |next| next - 1))?);
     Ok(publications)
 }
@@ -384,9 +383,16 @@ async fn resolve_all(
 }
 
 /// Reads on off the async threads.
-pub(super) async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
+pub(super) async fn next_chunk(changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
+    read_on(changes, Ok).await
+}
+
+async fn read_on<T: Send + 'static>(
+    mut changes: Changes,
+    convert: impl FnOnce(Vec<SetChange>) -> Result<T, JournalError> + Send + 'static,
+) -> Result<(T, Changes), ReplayError> {
     let read = move || {
-        let chunk = changes.next_chunk(CHUNK_CHANGES)?;
+        let chunk = convert(changes.next_chunk(CHUNK_CHANGES)?)?;
         Ok::<_, JournalError>((chunk, changes))
     };
     let read = tokio::task::spawn_blocking(read).await;

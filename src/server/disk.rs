@@ -6,6 +6,7 @@ use crate::index::Index;
 use crate::journal::{Freed, JournalInForce};
 use crate::register::delivery::Delivery;
 use chrono::{NaiveDate, Utc};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,22 @@ pub(super) async fn tell_disk(journal: JournalInForce, index: Index, end: Cancel
             let (bank, register) = (set.bank.to_string(), set.register.name());
             metrics::gauge!("kundeforhold_records", "bank" => bank, "register" => register)
                 .set(known.running as f64);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TELL_EVERY) => {}
+            () = end.cancelled() => return,
+        }
+    }
+}
+
+/// Tells what is left on the disk of the record of use, until shutdown.
+pub(super) async fn tell_audit_disk(directory: PathBuf, end: CancellationToken) {
+    loop {
+        let asked = directory.clone();
+        let space = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&asked)).await;
+        if let Ok(Ok(space)) = space {
+            let free = space.f_bavail.saturating_mul(space.f_frsize);
+            metrics::gauge!("kundeforhold_audit_free_bytes").set(free as f64);
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}
@@ -102,10 +119,17 @@ impl Upkeep {
 
     /// Erases what ended before a day; tells whether it went well for all sets.
     async fn erase(&self, before: NaiveDate) -> bool {
-        let (mut rows, mut failures) = (0, 0);
+        let (mut rows, mut bodies, mut failures) = (0, 0, 0);
         for set in self.sets() {
-            match self.delivery.erase_closed(set, before).await {
-                Ok(erased) => rows += erased,
+            let erased = match self.delivery.erase_closed(set, before).await {
+                Ok(erased) => {
+                    rows += erased;
+                    self.delivery.rewrite_closed(set, before).await
+                }
+                failed => failed,
+            };
+            match erased {
+                Ok(rewritten) => bodies += rewritten,
                 Err(cause) => {
                     failures += 1;
                     tracing::warn!(%cause, %set, "what ended long ago could not be erased yet");
@@ -114,6 +138,9 @@ impl Upkeep {
         }
         if rows > 0 {
             tracing::info!(rows, %before, "what ended long ago was erased from the index");
+        }
+        if bodies > 0 {
+            tracing::info!(bodies, %before, "what ended long ago was erased from the journal's whole sets");
         }
         failures == 0
     }

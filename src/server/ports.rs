@@ -1,11 +1,13 @@
 //! The two ports.
 
+use super::tls::Tls;
 use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
 use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
-use crate::http::management;
-use crate::http::middleware::{self, HeaderLimit};
+use crate::http::middleware::{self, Draining, HeaderLimit};
+use crate::http::overload::LookupRoom;
 use crate::http::routes;
+use crate::http::{console, management};
 use crate::register::rekey::RekeyProgress;
 use actix_web::dev::Server as ActixServer;
 use actix_web::middleware::from_fn;
@@ -13,6 +15,7 @@ use actix_web::web::{Data, PayloadConfig};
 use actix_web::{App, HttpServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 pub(super) fn bind_public(
     settings: &Settings,
     parts: &Parts,
+    tls: Option<&Tls>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let delivery = &settings.delivery;
     let pause = Duration::from_secs(delivery.pause_seconds);
@@ -37,19 +41,24 @@ pub(super) fn bind_public(
         },
     });
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
+    let most_lookups = settings.server.max_lookups_per_worker;
     let parts = parts.clone();
+    let draining = Draining(Arc::clone(&parts.readiness.draining));
     let (lookup, delivery) = (Data::new(parts.lookup), Data::new(parts.delivery));
     let recorder = Data::new(parts.readiness.recorder);
     let factory = move || {
         App::new()
             .app_data(parts.rules)
             .app_data(header_limit)
+            .app_data(LookupRoom::new(most_lookups))
+            .app_data(draining.clone())
             .app_data(PayloadConfig::new(usize::MAX))
             .app_data(parts.authenticator.clone())
             .app_data(parts.scopes.clone())
             .app_data(lookup.clone())
             .app_data(delivery.clone())
             .app_data(recorder.clone())
+            .app_data(parts.statistics.clone())
             .app_data(delivery_limits.clone())
             .wrap(from_fn(middleware::wrap))
             .configure(routes::configure)
@@ -63,9 +72,14 @@ pub(super) fn bind_public(
         .workers(workers)
         .client_request_timeout(Duration::from_secs(settings.server.request_head_seconds))
         .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
-        .disable_signals()
-        .bind(address)
-        .map_err(|cause| StartError::Bind { address, cause })?;
+        .disable_signals();
+    let server = match tls {
+        None => server.bind(address),
+        Some(tls) => server
+            .tls_handshake_timeout(tls.handshake_timeout)
+            .bind_rustls_0_23(address, tls.server_config()?),
+    };
+    let server = server.map_err(|cause| StartError::Bind { address, cause })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
 }
@@ -78,14 +92,16 @@ pub(super) fn bind_management(
     rekey: Option<watch::Receiver<RekeyProgress>>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let (readiness, prometheus) = (Data::new(parts.readiness.clone()), Data::new(prometheus));
-    let rekey = Data::new(rekey);
+    let (rekey, console) = (Data::new(rekey), parts.console.clone());
     let address = settings.server.management_listen;
     let factory = move || {
         App::new()
             .app_data(readiness.clone())
             .app_data(prometheus.clone())
             .app_data(rekey.clone())
+            .app_data(console.clone())
             .configure(management::configure)
+            .configure(console::configure)
     };
     let server = HttpServer::new(factory)
         .workers(1)

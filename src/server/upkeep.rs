@@ -1,67 +1,85 @@
 //! What the server does beside answering: files read again, the record of use tried again.
 
 use super::StartError;
+use super::tls::Tls;
 use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::Recorder;
 use crate::register::delivery::Delivery;
 use crate::register::participants;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 /// How often the files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
 /// How often a record of use that could not be written is tried again, and histograms are folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// A file that is put in force again when it changes.
-pub(super) struct WatchedFile {
-    path: PathBuf,
-    last_read: Vec<u8>,
+/// Files that are put in force again, together, when one of them changes.
+pub(super) struct WatchedFiles {
+    paths: Vec<PathBuf>,
+    /// A digest of each file's content: one of them may be a private key.
+    last_read: Vec<Option<[u8; 32]>>,
     governs: Governed,
 }
 
-/// What a file is put in force for.
+/// What files are put in force for.
 enum Governed {
-    Participants(Delivery),
-    Terms(TermsInForce),
+    Participants(PathBuf, Box<Delivery>),
+    Terms(PathBuf, TermsInForce),
+    Tls(Tls),
 }
 
-impl WatchedFile {
+impl WatchedFiles {
     pub(super) fn participants(path: &Path, delivery: Delivery) -> Self {
-        Self::new(path, Governed::Participants(delivery))
+        Self::new(
+            vec![path.to_owned()],
+            Governed::Participants(path.to_owned(), Box::new(delivery)),
+        )
     }
 
     pub(super) fn terms(path: &Path, terms: TermsInForce) -> Self {
-        Self::new(path, Governed::Terms(terms))
+        Self::new(vec![path.to_owned()], Governed::Terms(path.to_owned(), terms))
     }
 
-    /// The file was put in force at start.
-    fn new(path: &Path, governs: Governed) -> Self {
+    pub(super) fn tls(tls: Tls) -> Self {
+        Self::new(tls.paths(), Governed::Tls(tls))
+    }
+
+    /// The files were put in force at start.
+    fn new(paths: Vec<PathBuf>, governs: Governed) -> Self {
         Self {
-            path: path.to_owned(),
-            last_read: std::fs::read(path).unwrap_or_default(),
+            last_read: contents(&paths),
+            paths,
             governs,
         }
     }
 
-    /// Puts the file in force if its content is another than at the last look, or if told to anyway.
+    /// Puts the files in force if a content is another than at the last look, or if told to anyway.
     fn look(&mut self, anyway: bool) {
         // A file that cannot be read is told once by the attempt below, not at every look.
-        let content = std::fs::read(&self.path).unwrap_or_default();
-        if anyway || content != self.last_read {
-            self.last_read = content;
+        let contents = contents(&self.paths);
+        if anyway || contents != self.last_read {
+            self.last_read = contents;
             self.put_in_force();
         }
     }
 
     fn put_in_force(&self) {
-        let path = self.path.display();
-        match self.governs.replace_from(&self.path) {
+        let paths: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        let path = paths.join(", ");
+        let replaced = self.governs.replace();
+        metrics::gauge!("kundeforhold_file_refused", "file" => self.governs.name()).set(match &replaced {
+            Ok(()) => 0.0,
+            Err(_) => 1.0,
+        });
+        match replaced {
             Ok(()) => tracing::info!(%path, "a file was read again"),
             Err(cause) => {
                 tracing::error!(%path, %cause, "a file is refused; what it said before stays in force")
@@ -70,25 +88,40 @@ impl WatchedFile {
     }
 }
 
+fn contents(paths: &[PathBuf]) -> Vec<Option<[u8; 32]>> {
+    let digest = |path: &PathBuf| Some(Sha256::digest(Zeroizing::new(std::fs::read(path).ok()?)).into());
+    paths.iter().map(digest).collect()
+}
+
 impl Governed {
-    fn replace_from(&self, path: &Path) -> Result<(), StartError> {
+    /// As metrics name it.
+    fn name(&self) -> &'static str {
         match self {
-            Self::Participants(delivery) => {
+            Self::Participants(..) => "participants",
+            Self::Terms(..) => "terms",
+            Self::Tls(_) => "tls",
+        }
+    }
+
+    fn replace(&self) -> Result<(), StartError> {
+        match self {
+            Self::Participants(path, delivery) => {
                 let participants = participants::load(path)?;
                 let sets = delivery.sets_with_records();
                 Ok(delivery.participants.replace(participants, &sets)?)
             }
-            Self::Terms(terms) => {
+            Self::Terms(path, terms) => {
                 terms.replace(Terms::read(Some(path))?);
                 Ok(())
             }
+            Self::Tls(tls) => Ok(tls.reload()?),
         }
     }
 }
 
 /// Puts changed files in force: when asked, and when their content changes.
 pub(super) async fn reload_files(
-    mut files: Vec<WatchedFile>,
+    mut files: Vec<WatchedFiles>,
     reload: Arc<tokio::sync::Notify>,
     end: CancellationToken,
 ) {

@@ -13,6 +13,7 @@ use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, IndexUrl, MaskinportenSettings, ScopeSettings, Settings,
 };
 use crate::domain::identifiers::IdentifierRules;
+use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
 use crate::index::lease::RegisterName;
@@ -21,12 +22,15 @@ use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalInForce, JournalKey, JournalPlace, Register};
 use crate::pseudonym::PseudonymRing;
-use crate::register::delivery::{Delivery, DeliveryBounds, RunningDeliveries, SetLocks, Workers};
+use crate::register::delivery::{
+    Delivery, DeliveryBounds, RunningDeliveries, SetLocks, TurnBounds, Turns, Workers,
+};
 use crate::register::index_use::IndexUse;
-use crate::register::keeper::{Keeper, LevelGate};
-use crate::register::lookup::Lookup;
+use crate::register::keeper::{Checkpointed, Keeper, LevelGate};
+use crate::register::lookup::{KnownFreshness, Lookup};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
+use crate::register::statistics::Statistics;
 use actix_web::web::Data;
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -43,6 +47,8 @@ pub struct Parts {
     pub delivery: Delivery,
     pub keeper: Keeper,
     pub readiness: Readiness,
+    pub(super) console: Data<Console>,
+    pub(super) statistics: Data<Statistics>,
     pub(super) authenticator: Data<Authenticator>,
     pub(super) scopes: Data<RequiredScopes>,
     pub(super) rules: IdentifierRules,
@@ -145,6 +151,7 @@ impl Stores {
             locks: SetLocks::default(),
             index_use: IndexUse::default(),
             gate: LevelGate::default(),
+            checkpointed: Checkpointed::default(),
             fit_at: Arc::default(),
             longest_lookup: self.longest_lookup,
             floor: self.floor.clone(),
@@ -196,6 +203,9 @@ async fn open_index(settings: &Settings) -> Result<Index, StartError> {
         )?))),
         IndexUrl::Redis(url) => {
             let options = RedisOptions {
+                user: None,
+                password: index.password()?,
+                ca_certificate: index.ca_certificate()?,
                 lookup_connections: index.lookup_connections,
                 pool_connections: index.pool_connections,
                 connect_timeout: Duration::from_millis(index.connect_timeout_milliseconds),
@@ -233,25 +243,20 @@ impl Parts {
         let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keeper = stores.keeper();
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
-        let rules = TokenRules {
-            issuer: settings.maskinporten.issuer()?.to_owned(),
-            audience: settings.maskinporten.audience.clone(),
-            leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
-        };
+        let rules = token_rules(&settings.maskinporten)?;
         let lookup = Lookup {
             index: stores.index.clone(),
             keys: stores.keys.clone(),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(Limits::new(
-                settings.access.limits(),
-                read_usage(&settings.audit.directory),
-            )),
+            limits: Arc::new(limits(settings)),
             terms,
             retention_closed_years: settings.retention.closed_years,
             index_timeout: settings.index.timeout()?,
             gate: keeper.gate.clone(),
+            freshness: KnownFreshness::default(),
         };
+        let turns = turn_bounds(&settings.delivery);
         let delivery = Delivery {
             floor: stores.floor,
             index: stores.index,
@@ -264,20 +269,29 @@ impl Parts {
             runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
             running: RunningDeliveries::default(),
-            workers: Workers::start().map_err(StartError::Threads)?,
-            bounds: delivery_bounds(&settings.delivery),
+            workers: Workers::start(turns.at_once + 1).map_err(StartError::Threads)?,
+            turns: Turns::new(turns),
+            bounds: delivery_bounds(&settings.delivery, settings.retention.closed_years),
         };
+        let process = metrics_process::Collector::new("kundeforhold_");
+        process.describe();
         let readiness = Readiness {
+            participants: delivery.participants.clone(),
+            process,
             keys: Arc::clone(&keys),
             keeper: keeper.clone(),
             recorder,
             draining: Arc::new(AtomicBool::new(false)),
         };
+        let (statistics, gate) = (Data::new(Statistics::default()), gate(settings)?);
+        let console = Console::new(&lookup, &delivery, &readiness, &statistics, gate);
         Ok(Self {
             lookup,
             delivery,
             keeper,
             readiness,
+            console: Data::new(console),
+            statistics,
             authenticator: Data::new(Authenticator::new(keys, rules)),
             scopes: Data::new(scopes),
             rules: settings.identifier_rules(),
@@ -285,12 +299,44 @@ impl Parts {
     }
 }
 
-fn delivery_bounds(settings: &DeliverySettings) -> DeliveryBounds {
+fn token_rules(settings: &MaskinportenSettings) -> Result<TokenRules, ConfigError> {
+    Ok(TokenRules {
+        issuer: settings.issuer()?.to_owned(),
+        audience: settings.audience.clone(),
+        leeway_seconds: TokenRules::DEFAULT_LEEWAY_SECONDS,
+    })
+}
+
+/// Who may use the console.
+fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
+    let (listen, console) = (settings.server.management_listen, &settings.console);
+    let gate = Gate::new(listen, console.operator_token()?, console.client_certificate);
+    if matches!(gate, Gate::Closed) {
+        tracing::warn!(%listen, "the console is shut: others than this machine reach it, and console.operator_token_file is not set");
+    }
+    Ok(gate)
+}
+
+/// They go on from what was counted before a restart.
+fn limits(settings: &Settings) -> Limits {
+    Limits::new(settings.access.limits(), read_usage(&settings.audit.directory))
+}
+
+fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
     DeliveryBounds {
         shrink_percent: settings.shrink_percent,
         idempotency_days: settings.idempotency_days.into(),
         rollback_days: settings.rollback_days.into(),
+        closed_years,
         min_free_bytes: settings.min_free_megabytes.saturating_mul(1 << 20),
+    }
+}
+
+fn turn_bounds(settings: &DeliverySettings) -> TurnBounds {
+    TurnBounds {
+        at_once: settings.max_at_once,
+        batches_per_bank: settings.max_batches_per_bank,
+        wait: Duration::from_secs(settings.turn_seconds),
     }
 }
 

@@ -52,39 +52,72 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// The commands that the help of one lists, as they are typed.
+fn commands_below(path: &[String]) -> Vec<Vec<String>> {
+    let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+    arguments.push("--help");
+    let help = done(run(&arguments));
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let lines = listed.lines().take_while(|line| line.starts_with("  "));
+    let below: Vec<Vec<String>> = lines
+        .filter(|line| !line.starts_with("   "))
+        .map(|line| [path, &[line.split_whitespace().next().unwrap().to_owned()]].concat())
+        .collect();
+    let commands = below.iter().flat_map(|command| commands_below(command));
+    if below.is_empty() {
+        vec![path.to_vec()]
+    } else {
+        commands.collect()
+    }
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = [
-        "demo",
-        "serve",
-        "check",
-        "generate",
-        "push",
-        "lookup",
-        "account",
-        "issuer",
-        "token",
-        "index rebuild",
-        "index verify",
-        "backup",
-        "restore",
-        "key new",
-        "openapi",
-        "healthcheck",
-    ];
+    let commands = commands_below(&[]);
+    assert!(commands.len() >= 20, "{commands:?}");
     for command in commands {
-        let mut arguments: Vec<&str> = command.split(' ').collect();
+        let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+        let typed = format!("kundeforhold {}", command.join(" "));
         arguments.push("--help");
         let help = done(run(&arguments));
-        assert!(
-            help.contains("Example:") && help.contains(&format!("kundeforhold {command}")),
-            "{help}"
-        );
+        let example = help.split_once("Example:").expect(&typed).1;
+        assert!(example.contains(&typed), "{help}");
     }
-    let all = done(run(&["--help"]));
-    for command in commands {
-        assert!(all.contains(command.split(' ').next().unwrap()), "{command}");
+}
+
+#[test]
+fn shells_are_told_how_to_complete() {
+    for (shell, test) in [
+        ("bash", "bash -n"),
+        ("zsh", "cat >/dev/null"),
+        ("fish", "cat >/dev/null"),
+    ] {
+        let script = done(run(&["completions", shell]));
+        assert!(script.contains("healthcheck") && script.contains("management-listen"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), script).unwrap();
+        let checked = Command::new("sh")
+            .args(["-c", &format!("{test} < {}", file.path().display())])
+            .status();
+        assert!(checked.unwrap().success(), "{shell}");
     }
+    assert_eq!(run(&["completions", "tcsh"]).status.code(), Some(2));
+}
+
+#[test]
+fn no_color_is_respected() {
+    // `script` gives it a terminal.
+    let said = |no_color: &str| {
+        let typed = format!("{PROGRAM} serve --unknown");
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &typed, "/dev/null"])
+            .env("NO_COLOR", no_color);
+        let output = command.env("TERM", "xterm").stdin(Stdio::null()).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    assert!(said("").contains('\u{1b}'), "{}", said(""));
+    assert!(!said("1").contains('\u{1b}'), "{}", said("1"));
 }
 
 #[test]

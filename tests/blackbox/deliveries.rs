@@ -16,6 +16,7 @@ mod rollback;
 mod sequence;
 mod shrink;
 mod side_by_side;
+mod turns;
 
 use crate::harness::Service;
 use reqwest::{Method, RequestBuilder};

@@ -3,7 +3,7 @@
 
 #[path = "../../benches/embedded_load/bare.rs"]
 mod bare;
-mod lookups;
+pub mod lookups;
 mod nation;
 #[path = "../../benches/embedded_load/population.rs"]
 mod population;

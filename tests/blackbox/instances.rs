@@ -1,5 +1,6 @@
 //! Several instances over one Redis: who takes a bank's deliveries, and what becomes of what each has taken.
 
+mod failover;
 mod rebuilding;
 mod roles;
 

@@ -3,6 +3,7 @@
 use crate::harness::identifiers::people;
 use crate::harness::{ENGINES, Engine, Service, world};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 async fn ask(service: &Service, customer: &str) -> reqwest::Response {
     let today = world::today().to_string();
@@ -89,4 +90,42 @@ async fn an_unusual_day_is_told_and_former_days_survive_a_restart() {
     let last = &kept["974761076"]["last"];
     assert_eq!(last["day"], world::today().to_string(), "{kept}");
     assert_eq!(last["customers"].as_array().unwrap().len(), 6, "{kept}");
+}
+
+#[tokio::test]
+async fn lookups_above_what_a_worker_takes_are_shed_at_once_and_nothing_else_is() {
+    let configuration =
+        "[server]\nworkers = 1\nmax_lookups_per_worker = 1\n[index]\ntimeout_milliseconds = 5000";
+    let service = Service::start_with(Engine::Redis, configuration).await;
+    let redis = service.redis.as_ref().unwrap();
+    let customer = people().next().unwrap();
+    assert_eq!(ask(&service, &customer).await.status(), 200);
+    redis.signal("-STOP");
+    // One of two is under way for as long as Redis hangs.
+    let shed = async {
+        let began = Instant::now();
+        while !service.metrics().await.contains("kundeforhold_shed_total 1") {
+            assert!(began.elapsed() < Duration::from_secs(4), "none was shed");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let other = service.http.get(service.url("/v2/participants")).send().await;
+        assert_eq!(other.unwrap().status(), 401, "other calls are not shed");
+        redis.signal("-CONT");
+    };
+    let (one, other, ()) = tokio::join!(ask(&service, &customer), ask(&service, &customer), shed);
+    let (answered, shed) = match one.status().as_u16() {
+        200 => (one, other),
+        _ => (other, one),
+    };
+    assert_eq!(answered.status(), 200);
+    assert_eq!(shed.status(), 503);
+    assert_eq!(shed.headers()["Retry-After"], "2");
+    assert!(shed.headers().contains_key("CorrelationID"));
+    let body: Value = shed.json().await.unwrap();
+    assert_eq!(body["errorCode"], "ERR-503");
+    assert_eq!(
+        ask(&service, &customer).await.status(),
+        200,
+        "there is room again"
+    );
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod commands;
+mod console;
 mod deliveries;
 mod errors;
 mod figures;
@@ -12,9 +13,12 @@ mod limits;
 mod lookups;
 mod rekey;
 mod resilience;
+mod rolling;
 mod secrecy;
 mod smoke;
 mod terms;
+mod tls;
 mod tokens;
+mod traces;
 mod upkeep;
 mod whole_set;

@@ -1,6 +1,7 @@
 //! What was acknowledged survives; what cannot be known is never answered as nothing.
 
 mod emptied;
+mod failover;
 mod faults;
 mod redis;
 mod refusals;

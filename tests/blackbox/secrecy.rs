@@ -4,6 +4,7 @@
 pub mod canaries;
 
 use crate::harness::calls::{BOUNDARY, form};
+use crate::harness::collector::Collector;
 use crate::harness::{ENGINES, Engine, Service, world};
 use canaries::Canaries;
 use reqwest::{Method, RequestBuilder};
@@ -15,7 +16,9 @@ const BANK: &str = "210099093";
 #[tokio::test]
 async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
     for engine in ENGINES {
-        let mut service = Service::start_with(engine, "[log]\nlevel = \"trace\"\n").await;
+        let collector = Collector::start().await;
+        let configuration = "[log]\nlevel = \"trace\"\n".to_owned() + &collector.configuration();
+        let mut service = Service::start_with(engine, &configuration).await;
         let canaries = Canaries::new(&service.issuer, BANK);
         deliver(&service, &canaries).await;
         in_their_places(&service, &canaries).await;
@@ -25,11 +28,14 @@ async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
         canaries.assert_absent(service.metrics().await.as_bytes(), "the metrics");
         search_redis(&service, &canaries);
         search_files(&service, &canaries);
+        collector.wait_for(b"record of use").await;
+        canaries.assert_absent(&collector.received().await, "the spans");
         service.kill();
         search_files(&service, &canaries);
         service.start_again();
         service.wait_until_ready().await;
         service.terminate();
+        canaries.assert_absent(&collector.received().await, "the spans");
         search_files(&service, &canaries);
         assert!(
             service.log().contains("\"level\":\"TRACE\"") || service.log().contains("\"level\":\"DEBUG\"")

@@ -1,6 +1,7 @@
 //! An index on a real store, rows to put in it, and readers that look on.
 
 use crate::redis_server::RedisServer;
+use crate::servers::Servers;
 use chrono::{DateTime, Days, NaiveDate};
 use kundeforhold::domain::identifiers::OrganizationNumber;
 use kundeforhold::domain::overview::HeldRelationship;
@@ -13,9 +14,10 @@ use kundeforhold::pseudonym::{AccountKey, AgreementKey, CustomerKey, KeyFingerpr
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -27,7 +29,14 @@ pub const KEY: KeyFingerprint = *b"same key";
 pub enum Store {
     Embedded(TempDir),
     Redis(RedisServer),
+    /// Several servers, shared by the tests, which take turns.
+    Shared(OwnedMutexGuard<Servers>),
 }
+
+type Turns = LazyLock<Arc<tokio::sync::Mutex<Servers>>>;
+
+static SENTINEL: Turns = LazyLock::new(|| Arc::new(tokio::sync::Mutex::new(Servers::start("sentinel"))));
+static CLUSTER: Turns = LazyLock::new(|| Arc::new(tokio::sync::Mutex::new(Servers::start("cluster"))));
 
 pub struct Bench {
     pub index: Index,
@@ -46,14 +55,19 @@ pub fn open_embedded(directory: &Path) -> Result<Index, IndexError> {
 }
 
 pub fn connect(server: &RedisServer) -> Arc<Redis> {
+    connect_to(&server.url())
+}
+
+pub fn connect_to(url: &str) -> Arc<Redis> {
     let options = RedisOptions {
         lookup_connections: 2,
         pool_connections: 4,
         connect_timeout: Duration::from_secs(1),
         lookup_timeout: LOOKUP_TIMEOUT,
         write_timeout: Duration::from_secs(10),
+        ..RedisOptions::default()
     };
-    Arc::new(Redis::connect(&server.url(), &options).unwrap())
+    Arc::new(Redis::connect(url, &options).unwrap())
 }
 
 impl Bench {
@@ -73,6 +87,26 @@ impl Bench {
         }
     }
 
+    pub async fn sentinel() -> Self {
+        Self::shared(&SENTINEL).await
+    }
+
+    pub async fn cluster() -> Self {
+        Self::shared(&CLUSTER).await
+    }
+
+    async fn shared(servers: &'static Turns) -> Self {
+        let turns = tokio::task::spawn_blocking(|| Arc::clone(servers)).await.unwrap();
+        let servers = turns.lock_owned().await;
+        for port in servers.masters() {
+            assert_eq!(servers.command(port, &["FLUSHALL"]).trim(), "OK");
+        }
+        Self {
+            index: Index::Redis(connect_to(servers.url())),
+            store: Store::Shared(servers),
+        }
+    }
+
     /// The same store, opened or connected to once more after the first index is gone.
     pub fn reopened(self) -> Self {
         let Self { index, store } = self;
@@ -80,6 +114,7 @@ impl Bench {
         let index = match &store {
             Store::Embedded(directory) => open_embedded(directory.path()).unwrap(),
             Store::Redis(server) => Index::Redis(connect(server)),
+            Store::Shared(servers) => Index::Redis(connect_to(servers.url())),
         };
         Self { index, store }
     }
@@ -89,6 +124,7 @@ impl Bench {
         match &self.store {
             Store::Embedded(_) => self.index.clone(),
             Store::Redis(server) => Index::Redis(connect(server)),
+            Store::Shared(servers) => Index::Redis(connect_to(servers.url())),
         }
     }
 
@@ -120,7 +156,7 @@ impl Bench {
         };
         self.index.scan(&mut visit).await.unwrap();
         rows.sort();
-        if matches!(self.store, Store::Redis(_)) {
+        if !matches!(self.store, Store::Embedded(_)) {
             // SCAN may show a key more than once while its table grows or shrinks.
             rows.dedup();
         }
@@ -170,6 +206,7 @@ pub fn state(generation: Generation) -> SetState {
         sequence: 0,
         running: 0,
         gap: false,
+        vouched: 0,
         last_delivery: DateTime::UNIX_EPOCH,
         retired: Vec::new(),
     }

@@ -30,7 +30,7 @@ async fn closed(bench: Bench) -> Store {
 async fn closed_file() -> tempfile::TempDir {
     match closed(Bench::embedded()).await {
         Store::Embedded(directory) => directory,
-        Store::Redis(_) => unreachable!(),
+        Store::Redis(_) | Store::Shared(_) => unreachable!(),
     }
 }
 
@@ -110,11 +110,11 @@ async fn an_embedded_file_of_another_arrangement_is_refused_at_the_door() {
     let version = transaction
         .open_table(FORMAT)
         .unwrap()
-        .insert((), 1)
+        .insert((), 2)
         .unwrap()
         .unwrap()
         .value();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
     transaction.commit().unwrap();
     drop(database);
     assert_format(open_embedded(directory.path()).map(drop));

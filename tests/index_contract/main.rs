@@ -10,6 +10,8 @@ mod loads;
 mod redis_faults;
 #[path = "../support/redis.rs"]
 mod redis_server;
+#[path = "../support/servers.rs"]
+mod servers;
 
 /// Runs every test of the contract on every engine.
 macro_rules! on_every_engine {
@@ -27,6 +29,22 @@ macro_rules! on_every_engine {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
                     crate::$module::$name(crate::bench::Bench::redis()).await;
+                }
+            )*
+        }
+        mod sentinel {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    crate::$module::$name(crate::bench::Bench::sentinel().await).await;
+                }
+            )*
+        }
+        mod cluster {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    crate::$module::$name(crate::bench::Bench::cluster().await).await;
                 }
             )*
         }

@@ -167,6 +167,35 @@ pub async fn publish_whole(journal: &Journal, set: SetId, changes: &[SetChange])
     publish(journal, set, Kind::WholeSet { carries_after }, changes).await
 }
 
+/// A whole set in a file of its own, however small, in the order of the index.
+pub async fn publish_file(
+    journal: &Journal,
+    set: SetId,
+    carries_after: u64,
+    records: &[SetChange],
+) -> Journalled {
+    let delivery = prepared(journal, Kind::WholeSet { carries_after }, &[]);
+    let mut records = records.to_vec();
+    records.sort_by_key(|record| record.customer().customer_key());
+    let mut body = journal.begin_body_in_file(delivery.id).unwrap();
+    records.iter().for_each(|record| body.push(record).unwrap());
+    let body = body.finish().unwrap();
+    journal.publish(set, Delivery { body, ..delivery }).await.unwrap()
+}
+
+/// Leaves out of the whole sets of a set what ended before a day, as the upkeep does; how many were written again.
+pub async fn leave_out_closed(journal: &Arc<Journal>, set: SetId, before: NaiveDate) -> usize {
+    let mut rewritten = 0;
+    for state in journal.kept_states(set, DateTime::UNIX_EPOCH) {
+        let new = replay::without_closed(journal, set, state, before, &mut || Ok(())).unwrap();
+        if let Some(new) = new {
+            assert!(journal.put_rewritten(new).await.unwrap());
+            rewritten += 1;
+        }
+    }
+    rewritten
+}
+
 pub fn is_file(delivery: &Delivery) -> bool {
     matches!(delivery.body, Body::File { .. })
 }

@@ -4,36 +4,39 @@ use crate::bench::{
     Follower, PSEUDONYMS, customer, deregister, head_key, kar, kfr, new_journal, open_with, pseudonyms,
     publish, publish_whole, put, read_changes, register, relationship,
 };
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
-use kundeforhold::chain::HeadKey;
+use kundeforhold::chain::{self, Chain, HeadKey, Options, Purpose};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::journal::{
-    Journal, JournalError, Kind, Operation, SealedIdentity, SetChange, Summary, resealed_change,
+    Journal, JournalError, JournalKey, JournalPlace, Kind, Operation, SealedIdentity, SetChange, Summary,
+    resealed_change,
 };
-use kundeforhold::pseudonym::{Pseudonyms, Reseal};
+use kundeforhold::pseudonym::{MasterKey, Pseudonyms, Reseal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
 const NEXT_SECRET: u8 = 77;
 
-fn reseal() -> Reseal {
+pub fn reseal() -> Reseal {
     Reseal {
         from: Arc::new(pseudonyms(5)),
         to: Arc::new(pseudonyms(NEXT_SECRET)),
     }
 }
 
-fn next_head_key() -> HeadKey {
+pub fn next_head_key() -> HeadKey {
     HeadKey::new([8; 32])
 }
 
-async fn open_copy(directory: &Path, original: &Journal) -> Result<Arc<Journal>, JournalError> {
+pub async fn open_copy(directory: &Path, original: &Journal) -> Result<Arc<Journal>, JournalError> {
     let copy = Journal::open_copy(directory, &next_head_key(), &reseal(), original).await;
     copy.map(Arc::new)
 }
 
-async fn copy_to_the_end(copy: &Arc<Journal>, original: &Arc<Journal>) {
+pub async fn copy_to_the_end(copy: &Arc<Journal>, original: &Arc<Journal>) {
     while copy.copy_on(original, &reseal()).await.unwrap().entries > 0 {}
 }
 
@@ -306,4 +309,79 @@ async fn many_entries_of_a_set_are_copied_in_order() {
     drop(copy);
     let again = open_with(&place, &next_head_key(), pseudonyms(NEXT_SECRET).fingerprint()).await;
     assert_eq!(again.unwrap().position(kfr(0)), 400);
+}
+
+/// What a fault of the disk leaves.
+#[derive(Debug, Clone, Copy)]
+enum Damage {
+    CutBody,
+    NoBody,
+    ChangedEntry,
+    NoEntry,
+}
+
+impl Damage {
+    async fn to(self, directory: &Path) {
+        let body = || {
+            let mut bodies = std::fs::read_dir(directory.join("bodies")).unwrap();
+            bodies.next().unwrap().unwrap().path()
+        };
+        match self {
+            Self::CutBody => {
+                let file = std::fs::File::options().write(true).open(body()).unwrap();
+                file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+            }
+            Self::NoBody => std::fs::remove_file(body()).unwrap(),
+            Self::ChangedEntry => {
+                let segment = last_segment(directory);
+                let mut bytes = std::fs::read(&segment).unwrap();
+                bytes[1_000] ^= 1;
+                std::fs::write(segment, bytes).unwrap();
+            }
+            Self::NoEntry => lose_an_entry(directory).await,
+        }
+    }
+}
+
+/// The one that says that a delivery began: it has no number, so that only the original shows that it is missing.
+async fn lose_an_entry(directory: &Path) {
+    let key = MasterKey::parse(&STANDARD.encode([NEXT_SECRET; 64])).unwrap();
+    let key = HeadKey::new(*key.derive("journal/head"));
+    let found = chain::entries(directory, Purpose::Journal, &key).unwrap();
+    let mut payloads: Vec<_> = found.map(|entry| entry.unwrap().payload).collect();
+    payloads.remove(3);
+    std::fs::remove_file(last_segment(directory)).unwrap();
+    let (chain, _) = Chain::open(directory, Purpose::Journal, &key, Options::default()).unwrap();
+    chain.append_all(payloads).await.unwrap();
+    chain.close().await.unwrap();
+}
+
+/// A copy in the place of the journals, whatever a fault of the disk left of it, is begun anew by itself.
+#[tokio::test]
+async fn a_copy_with_a_hole_is_thrown_away_and_begun_anew() {
+    let (_directory, original) = new_journal().await;
+    fill(&original).await;
+    let original = Arc::new(original);
+    let next = JournalKey::new(&MasterKey::parse(&STANDARD.encode([NEXT_SECRET; 64])).unwrap());
+    for damage in [
+        Damage::CutBody,
+        Damage::NoBody,
+        Damage::ChangedEntry,
+        Damage::NoEntry,
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let place = JournalPlace::new(directory.path());
+        let copy = Arc::new(place.open_copy(&next, &reseal(), &original).await.unwrap());
+        copy_to_the_end(&copy, &original).await;
+        copy.close().await;
+        drop(copy);
+        damage.to(&place.of(next.fingerprint())).await;
+        let refused = place.open_copy(&next, &reseal(), &original).await;
+        assert!(refused.is_err(), "{damage:?}");
+        drop(refused);
+        let copy = Arc::new(place.open_copy(&next, &reseal(), &original).await.unwrap());
+        assert_eq!(copy.entries(), 1, "{damage:?}: anew");
+        copy_to_the_end(&copy, &original).await;
+        assert_same(&copy, &original);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod bench;
+mod closed;
 mod compaction;
 mod copy;
 mod random;

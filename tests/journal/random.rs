@@ -1,15 +1,21 @@
 //! Random histories of several sets: an index kept up delivery by delivery, with attempts that were cut off,
 //! one that fell behind and caught up, one built anew and a naive model all hold the same.
 
-use crate::bench::{Follower, day, deregister, kar, kfr, new_journal, publish, put, register, relationship};
+use crate::bench::{
+    Follower, day, deregister, kar, kfr, leave_out_closed, new_journal, open, open_with, publish,
+    publish_file, put, register, relationship,
+};
+use crate::copy::{copy_to_the_end, next_head_key, open_copy};
 use chrono::NaiveDate;
 use kundeforhold::domain::relationship::{Interval, Relationship, Role, SetId};
-use kundeforhold::journal::{Journal, Kind, SealedIdentity, SetChange};
+use kundeforhold::index::ScannedRow;
+use kundeforhold::journal::{Journal, Kind, SealedIdentity, SetChange, back_up, restore};
 use kundeforhold::pseudonym::{CustomerKey, SealedAgreement};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const HISTORIES: u32 = 60;
 const CUSTOMERS: u64 = 4;
@@ -30,6 +36,10 @@ enum Step {
     Sweep,
     /// The index that falls behind catches up.
     CatchUp,
+    /// What ended so many days ago is kept no longer, and left out of the journal's whole sets.
+    LeaveOut {
+        days_back: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -120,6 +130,7 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step, bool)>> {
         2 => Just(Step::RollBack),
         1 => Just(Step::Sweep),
         1 => Just(Step::CatchUp),
+        3 => (1..8_u64).prop_map(|days_back| Step::LeaveOut { days_back }),
     ];
     prop::collection::vec((0..3_usize, step, prop::bool::weighted(0.3)), 1..18)
 }
@@ -246,6 +257,57 @@ fn step(standing: &mut Standing, change: &SetChange) {
     }
 }
 
+/// What is kept from a day on: it runs, or ended then or later.
+fn is_kept(relationship: &Relationship, kept_from: NaiveDate) -> bool {
+    relationship.interval().to().is_none_or(|to| to >= kept_from)
+}
+
+/// A bank cannot end what ended longer ago than it is kept: it does not stand any longer.
+fn that_can_be_made(changes: Vec<SetChange>, standing: &Standing, kept_from: NaiveDate) -> Vec<SetChange> {
+    let can_be_made = |change: &SetChange| match change {
+        SetChange::End { identity, .. } => standing
+            .get(&key_of(identity))
+            .is_none_or(|relationship| is_kept(relationship, kept_from)),
+        _ => true,
+    };
+    changes.into_iter().filter(can_be_made).collect()
+}
+
+/// Every row of a follower that is kept, sorted.
+async fn kept_rows(follower: &Follower, kept_from: NaiveDate) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut visit = |row: ScannedRow| {
+        let (to, shown) = match row {
+            ScannedRow::Relationship(customer, row) => {
+                (row.relationship.interval().to(), format!("{customer:?} {row:?}"))
+            }
+            ScannedRow::Account(account, row) => (row.interval.to(), format!("{account:?} {row:?}")),
+        };
+        rows.extend(to.is_none_or(|to| to >= kept_from).then_some(shown));
+    };
+    follower.index.scan(&mut visit).await.unwrap();
+    rows.sort();
+    rows
+}
+
+/// The same whatever the key.
+async fn kept_relationships(follower: &Follower, kept_from: NaiveDate) -> Vec<(SetId, Relationship)> {
+    follower.index.refresh().await.unwrap();
+    let state = follower.index.state();
+    let mut rows = Vec::new();
+    let mut visit = |row: ScannedRow| {
+        if let ScannedRow::Relationship(_, row) = row
+            && is_kept(&row.relationship, kept_from)
+            && state.answers(row.set, row.generation)
+        {
+            rows.push((row.set, row.relationship));
+        }
+    };
+    follower.index.scan(&mut visit).await.unwrap();
+    rows.sort();
+    rows
+}
+
 /// What a follower holds of all sets in force, in the model's terms.
 async fn standing(follower: &Follower, set: SetId) -> Vec<Relationship> {
     let mut all = Vec::new();
@@ -256,13 +318,14 @@ async fn standing(follower: &Follower, set: SetId) -> Vec<Relationship> {
     all
 }
 
-/// Runs one history; tells whether a whole set carried calls.
-async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<bool, TestCaseError> {
-    let (_directory, journal) = new_journal().await;
+/// Runs one history; tells whether a whole set carried calls, and how many were written again.
+async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<(bool, usize), TestCaseError> {
+    let (directory, journal) = new_journal().await;
+    let journal = Arc::new(journal);
     let (kept_up, behind) = (Follower::new(), Follower::new());
     let sets = [kar(0), kfr(0), kfr(1)];
     let mut models: [Model; 3] = Default::default();
-    let mut carried = false;
+    let (mut carried, mut rewritten, mut kept_from) = (false, 0, day(0));
     for (at, (set, step, cut_off)) in history.into_iter().enumerate() {
         // Days pass while deliveries come in.
         let today = 10 + at as u64 / 3;
@@ -275,11 +338,21 @@ async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<bool, TestCas
                 behind.catch_up(&journal).await;
                 continue;
             }
+            Step::LeaveOut { days_back } => {
+                kept_from = kept_from.max(day(today - days_back));
+                for set in sets {
+                    rewritten += leave_out_closed(&journal, set, kept_from).await;
+                }
+                continue;
+            }
             Step::Calls(calls) => (
                 Kind::Calls,
                 calls.iter().map(|call| call.change(today)).collect::<Vec<_>>(),
             ),
-            Step::Changes(changes) => (Kind::Changes, changes),
+            Step::Changes(changes) => {
+                let changes = that_can_be_made(changes, &models[set].standing, kept_from);
+                (Kind::Changes, changes)
+            }
             Step::RollBack => match models[set].whole_sets.last() {
                 Some(whole) => (Kind::Rollback { to: whole - 1 }, Vec::new()),
                 None => continue,
@@ -293,7 +366,12 @@ async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<bool, TestCas
             carried |= carries_after < journal.position(sets[set]);
         }
         models[set].publish(kind, &changes);
-        let journalled = publish(&journal, sets[set], kind, &changes).await;
+        let journalled = match kind {
+            Kind::WholeSet { carries_after } => {
+                publish_file(&journal, sets[set], carries_after, &changes).await
+            }
+            _ => publish(&journal, sets[set], kind, &changes).await,
+        };
         let before = kept_up.index.state().sets.get(&sets[set]).cloned();
         kept_up.apply(&journal, sets[set], &journalled).await;
         if let (Some(before), true) = (before, cut_off) {
@@ -305,36 +383,65 @@ async fn live_through(history: Vec<(usize, Step, bool)>) -> Result<bool, TestCas
             kept_up.apply(&journal, sets[set], &journalled).await;
         }
     }
-    compare(&journal, &kept_up, &behind, &sets, &models).await?;
-    Ok(carried)
+    compare(&journal, &[&kept_up, &behind], &sets, &models, kept_from).await?;
+    if rewritten > 0 {
+        assert_copied(&journal, kept_from).await?;
+    }
+    // The same when it is opened again.
+    journal.close().await;
+    drop(journal);
+    let journal = open(directory.path()).await.unwrap();
+    compare(&journal, &[&kept_up, &behind], &sets, &models, kept_from).await?;
+    Ok((carried, rewritten))
+}
+
+/// A copy under another key, and one that went through a backup, make the same.
+async fn assert_copied(journal: &Arc<Journal>, kept_from: NaiveDate) -> Result<(), TestCaseError> {
+    let expected = kept_relationships(&Follower::built_from(journal).await, kept_from).await;
+    let place = tempfile::tempdir().unwrap();
+    let (from, restored) = (place.path().join("copy"), place.path().join("restored"));
+    let copy = open_copy(&from, journal).await.unwrap();
+    copy_to_the_end(&copy, journal).await;
+    let (mut backup, key) = (Vec::new(), copy.key());
+    back_up(&from, &next_head_key(), key, &mut backup, &mut |_, _| {}).unwrap();
+    restore(&*backup, &restored, &next_head_key(), key, &mut |_, _| {}).unwrap();
+    let restored = open_with(&restored, &next_head_key(), key).await.unwrap();
+    for copy in [&*copy, &restored] {
+        let found = kept_relationships(&Follower::built_from(copy).await, kept_from).await;
+        prop_assert_eq!(found, expected.clone(), "copied");
+    }
+    Ok(())
 }
 
 async fn compare(
     journal: &Journal,
-    kept_up: &Follower,
-    behind: &Follower,
+    followers: &[&Follower],
     sets: &[SetId],
     models: &[Model],
+    kept_from: NaiveDate,
 ) -> Result<(), TestCaseError> {
-    behind.catch_up(journal).await;
-    behind.sweep(journal).await;
-    kept_up.sweep(journal).await;
     let rebuilt = Follower::built_from(journal).await;
     for (set, model) in sets.iter().zip(models) {
         let mut expected: Vec<_> = model.standing.values().copied().collect();
         expected.sort();
-        prop_assert_eq!(standing(&rebuilt, *set).await, expected, "{}", set);
+        expected.retain(|relationship| is_kept(relationship, kept_from));
+        let mut found = standing(&rebuilt, *set).await;
+        found.retain(|relationship| is_kept(relationship, kept_from));
+        prop_assert_eq!(found, expected, "{}", set);
     }
-    let expected = rebuilt.rows().await;
-    prop_assert_eq!(kept_up.rows().await, expected.clone(), "kept up");
-    prop_assert_eq!(behind.rows().await, expected, "fell behind");
+    let expected = kept_rows(&rebuilt, kept_from).await;
+    for (follower, what) in followers.iter().zip(["kept up", "fell behind"]) {
+        follower.catch_up(journal).await;
+        follower.sweep(journal).await;
+        prop_assert_eq!(kept_rows(follower, kept_from).await, expected.clone(), "{}", what);
+    }
     Ok(())
 }
 
 #[test]
 fn indexes_kept_up_caught_up_and_rebuilt_hold_what_the_naive_model_holds() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let carrying = Cell::new(0);
+    let (carrying, leaving_out) = (Cell::new(0), Cell::new(0));
     let config = Config {
         cases: HISTORIES,
         max_shrink_iters: 200,
@@ -342,8 +449,9 @@ fn indexes_kept_up_caught_up_and_rebuilt_hold_what_the_naive_model_holds() {
         ..Config::default()
     };
     let lived = TestRunner::new(config).run(&steps(), |history| {
-        let carried = runtime.block_on(live_through(history))?;
+        let (carried, rewritten) = runtime.block_on(live_through(history))?;
         carrying.set(carrying.get() + u32::from(carried));
+        leaving_out.set(leaving_out.get() + u32::from(rewritten > 0));
         Ok(())
     });
     lived.unwrap_or_else(|cause| panic!("{cause}"));
@@ -351,5 +459,10 @@ fn indexes_kept_up_caught_up_and_rebuilt_hold_what_the_naive_model_holds() {
         carrying.get() > HISTORIES / 4,
         "only {} histories carry calls",
         carrying.get()
+    );
+    assert!(
+        leaving_out.get() > HISTORIES / 6,
+        "only {} histories leave anything out",
+        leaving_out.get()
     );
 }

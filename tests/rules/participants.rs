@@ -7,7 +7,7 @@ use kundeforhold::domain::overview::{
     Days, HeldAccount, HeldRelationship, OwnershipFilter, UnregisteredBank, overview, servicing_provider,
 };
 use kundeforhold::domain::participants::{
-    Coverage, Delivered, Freshness, Participant, Participants, ParticipantsError, coverage, freshness,
+    Coverage, Delivered, Freshness, Freshnesses, Participant, Participants, ParticipantsError, freshness,
 };
 use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn counted(
     period_from: Option<NaiveDate>,
 ) -> Coverage {
     let participants = Participants::new(banks).unwrap();
-    coverage(&participants, last_delivery, now(), day(TODAY), period_from)
+    Freshnesses::on(day(TODAY), &participants, last_delivery).coverage(now(), period_from)
 }
 
 proptest! {

@@ -35,10 +35,38 @@ pub struct DayCounts {
     pub cases: usize,
 }
 
+/// What a consumer asked on a day, admitted or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Valid questions.
+    pub asked: u64,
+    /// Of them, those that came too fast, or after the day's customers were used up.
+    pub over_limit: u64,
+    /// Those outside the service terms, by the term that failed.
+    pub outside_terms: BTreeMap<String, u64>,
+}
+
+/// How a consumer's day stands to those before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerDay {
+    pub consumer: OrganizationNumber,
+    pub volume: Volume,
+    pub today: DayCounts,
+    /// The most of the days before.
+    pub usual_most: DayCounts,
+    /// The day is unusual above these.
+    pub usual_range: DayCounts,
+    /// The days before, oldest first.
+    pub former: Vec<(NaiveDate, DayCounts)>,
+}
+
 /// The last day that was counted. Customers are told apart by pseudonyms.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct CountedDay {
     day: NaiveDate,
+    /// Not kept by programs of former versions.
+    #[serde(default)]
+    volume: Volume,
     customers: HashSet<u64>,
     cases: HashSet<Uuid>,
 }
@@ -75,6 +103,7 @@ impl History {
 #[derive(Default)]
 pub(super) struct Usage {
     today: NaiveDate,
+    volume: Volume,
     customers: HashSet<u64>,
     cases: HashSet<Uuid>,
     former: BTreeMap<NaiveDate, DayCounts>,
@@ -85,11 +114,13 @@ impl Usage {
     pub fn after(days: Days) -> Self {
         let CountedDay {
             day,
+            volume,
             customers,
             cases,
         } = days.last;
         Self {
             today: day,
+            volume,
             customers,
             cases,
             former: days.former,
@@ -112,6 +143,7 @@ impl Usage {
             self.former.pop_first();
         }
         self.today = today;
+        self.volume = Volume::default();
         self.customers.clear();
         self.cases.clear();
     }
@@ -132,32 +164,60 @@ impl Usage {
     ) -> Vec<(Dimension, usize, usize)> {
         let new_customer = customer.is_some_and(|customer| self.customers.insert(customer));
         let new_case = case.is_some_and(|case| self.cases.len() < MOST_CASES && self.cases.insert(case));
-        let most = |of: fn(&DayCounts) -> usize| self.former.values().map(of).max().unwrap_or(0);
+        let usual = self.usual_most();
         let counted = [
             (
                 new_customer,
                 Dimension::Customers,
                 self.customers.len(),
-                most(|day| day.customers),
+                usual.customers,
             ),
-            (
-                new_case,
-                Dimension::Cases,
-                self.cases.len(),
-                most(|day| day.cases),
-            ),
+            (new_case, Dimension::Cases, self.cases.len(), usual.cases),
         ];
-        let just_left = |count: usize, usual_most: usize| {
-            let range = usual_most
-                .saturating_mul(settings.unusual_factor as usize)
-                .max(settings.unusual_floor);
-            count == range.saturating_add(1)
-        };
+        let just_left = |count: usize, most: usize| count == usual_range(most, settings).saturating_add(1);
         let left = counted
             .into_iter()
             .filter(|(new, _, count, usual)| *new && just_left(*count, *usual));
         left.map(|(_, dimension, count, usual)| (dimension, count, usual))
             .collect()
+    }
+
+    /// Counts a question that is valid.
+    pub fn asked(&mut self, admitted: bool) {
+        self.volume.asked += 1;
+        self.volume.over_limit += u64::from(!admitted);
+    }
+
+    /// Counts a question outside the service terms.
+    pub fn outside_terms(&mut self, term: &'static str) {
+        *self.volume.outside_terms.entry(term.to_owned()).or_default() += 1;
+    }
+
+    fn usual_most(&self) -> DayCounts {
+        let most = |of: fn(&DayCounts) -> usize| self.former.values().map(of).max().unwrap_or(0);
+        DayCounts {
+            customers: most(|day| day.customers),
+            cases: most(|day| day.cases),
+        }
+    }
+
+    /// How the day stands to those before it.
+    pub fn day_of(&self, consumer: OrganizationNumber, settings: &LimitSettings) -> ConsumerDay {
+        let usual_most = self.usual_most();
+        ConsumerDay {
+            consumer,
+            volume: self.volume.clone(),
+            today: DayCounts {
+                customers: self.customers.len(),
+                cases: self.cases.len(),
+            },
+            usual_most,
+            usual_range: DayCounts {
+                customers: usual_range(usual_most.customers, settings),
+                cases: usual_range(usual_most.cases, settings),
+            },
+            former: self.former.iter().map(|(day, counts)| (*day, *counts)).collect(),
+        }
     }
 
     /// All that was counted.
@@ -166,10 +226,17 @@ impl Usage {
             former: self.former.clone(),
             last: CountedDay {
                 day: self.today,
+                volume: self.volume.clone(),
                 // Copied as they stand: lookups of the consumer wait meanwhile.
                 customers: self.customers.clone(),
                 cases: self.cases.clone(),
             },
         }
     }
+}
+
+/// A day is unusual above this, if the most of the days before was `most`.
+fn usual_range(most: usize, settings: &LimitSettings) -> usize {
+    most.saturating_mul(settings.unusual_factor as usize)
+        .max(settings.unusual_floor)
 }

@@ -1,6 +1,7 @@
 //! A question held against the terms.
 
-use super::{LookupEndpoint, NormalMandate, Service, Terms, Today, UnknownOwnership};
+use super::mandate::SentMandate;
+use super::{LookupEndpoint, Service, Terms, Today, UnknownOwnership};
 use crate::access::caller::{Caller, Scope};
 use crate::domain::calendar::Period;
 use crate::domain::identifiers::CustomerKind;
@@ -93,7 +94,7 @@ impl Terms {
     /// # Errors
     /// When it fits none.
     pub fn authorize(&self, caller: &Caller, question: &Question<'_>) -> Result<Permit, OutsideTerms> {
-        let mandate = question.mandate.map(NormalMandate::of);
+        let mandate = question.mandate.map(SentMandate::new);
         let mut closest = OutsideTerms {
             term: Term::Consumer,
             service: None,
@@ -124,7 +125,7 @@ impl Service {
         &self,
         caller: &Caller,
         question: &Question<'_>,
-        mandate: Option<&NormalMandate>,
+        mandate: Option<&SentMandate<'_>>,
     ) -> Option<Term> {
         let supplier = self.supplier.is_none_or(|named| caller.supplier == Some(named));
         let scopes = self

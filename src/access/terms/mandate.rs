@@ -1,5 +1,6 @@
 //! Legal bases, compared the way agencies write them.
 
+use std::cell::OnceCell;
 use unicode_normalization::UnicodeNormalization;
 
 /// A legal basis of a service: as written, and as compared.
@@ -44,6 +45,27 @@ impl Mandate {
 /// none around `§`, `,` and `.`, at the beginning and at the end. Letter case stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NormalMandate(String);
+
+/// A mandate as a caller sends it, percent-decoded. It is brought into the form that is compared only if it is
+/// none of those it is held against letter by letter.
+pub(super) struct SentMandate<'m> {
+    text: &'m str,
+    normal: OnceCell<NormalMandate>,
+}
+
+impl<'m> SentMandate<'m> {
+    pub(super) fn new(text: &'m str) -> Self {
+        Self {
+            text,
+            normal: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn is(&self, mandate: &Mandate) -> bool {
+        self.text == mandate.text
+            || *self.normal.get_or_init(|| NormalMandate::of(self.text)) == mandate.normal
+    }
+}
 
 impl NormalMandate {
     /// Takes a mandate that is percent-decoded already.

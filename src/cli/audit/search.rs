@@ -10,11 +10,9 @@ use uuid::Uuid;
 
 /// Finds recorded calls; everything that is given must hold
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example, who looked this person up (for an access request):\n  \
+#[command(after_help = "Example: who looked this person up, for an access request\n  \
                   echo 01856867389 | kundeforhold audit search --config kundeforhold.toml --customer -\n\n\
-                  Proves the logs on the way, and fails where they are not what was written."
-)]
+                  Proves the logs on the way, and fails where they are not what was written.")]
 #[group(skip)]
 pub struct Search {
     #[command(flatten)]
@@ -134,7 +132,12 @@ fn line(record: &Record) -> String {
     let endpoint = serde_json::to_value(record.endpoint).unwrap_or_default();
     row([
         &record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        &record.consumer,
+        // A name is no number, so it is not taken for one.
+        record
+            .consumer
+            .as_deref()
+            .or(record.operator.as_deref())
+            .unwrap_or("-"),
         endpoint.as_str().unwrap_or_default(),
         &record.status.to_string(),
         &record

@@ -151,6 +151,7 @@ fn fault_json(fault: &LogFault) -> Value {
         LogFault::Corrupt(corrupt) => (Some(corrupt.segment), Some(corrupt.sequence)),
         LogFault::Header { segment } => (Some(*segment), Some(*segment)),
         LogFault::UnknownVersion(sequence) | LogFault::UnknownKey(sequence) => (None, Some(*sequence)),
+        LogFault::Cut { last, .. } => (None, Some(*last)),
         LogFault::Unreadable(_) => (None, None),
     };
     json!({"segment": segment, "sequence": sequence, "what": fault.to_string()})

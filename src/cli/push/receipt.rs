@@ -61,7 +61,9 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
 
 fn table(receipt: &Value) -> Table {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
+    table
+        .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     let present = FIELDS.iter().filter(|name| receipt.get(**name).is_some());
     table.add_rows(present.map(|name| vec![(*name).to_owned(), text(receipt, name)]));
     table

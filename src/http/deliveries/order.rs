@@ -53,6 +53,7 @@ pub fn read_order<O: BankOperation>(
             Operation::Changes => read_sequence(headers, &mut faults),
             Operation::WholeSet | Operation::Rollback => None,
         },
+        body_bytes: content_length(headers),
     };
     let encoding = read_encoding(headers, &mut faults);
     let of_reader = reader
@@ -64,6 +65,11 @@ pub fn read_order<O: BankOperation>(
         true => Ok((order, encoding)),
         false => Err(BankRefusal::InvalidRequest(details)),
     }
+}
+
+/// A length that is wrong is the server's to refuse.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The set that `register` names, by default the bank's only one, else KAR.

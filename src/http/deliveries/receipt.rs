@@ -37,7 +37,7 @@ pub struct ReceiptBody {
     /// Of the decoded body, once it was read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^[0-9a-f]{64}$")]
-    sha256: Option<String>,
+    pub sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     delivery_sequence: Option<u64>,
@@ -140,12 +140,12 @@ impl RejectedBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectBody {
     /// Counted from 1.
-    line: u64,
+    pub line: u64,
     #[schema(example = "KFR-005")]
-    code: &'static str,
+    pub code: &'static str,
     #[schema(example = "customerID")]
-    parameter: String,
-    reason: String,
+    pub parameter: String,
+    pub reason: String,
 }
 
 impl From<&Reject> for RejectBody {

@@ -92,6 +92,9 @@ pub enum BatchErrors {
     /// KFR-013: the body is too large.
     #[response(status = 413)]
     TooLarge(ErrorBody),
+    /// KFR-015: the bank has as many batches under way as it may.
+    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
+    TooMany(ErrorBody),
 }
 
 /// What only a streamed delivery can answer.
@@ -110,6 +113,9 @@ pub enum DeliveryErrors {
     /// KFR-012: too many lines are bad; what stood stands.
     #[response(status = 422)]
     Rejected(RejectedBody),
+    /// KFR-015: the bank sends too many deliveries again at once.
+    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
+    TooMany(ErrorBody),
 }
 
 /// What only calls that name a delivery can answer.

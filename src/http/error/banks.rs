@@ -2,7 +2,7 @@
 
 use super::{Detail, Problem};
 use crate::http::bank_calls::BankRefusal;
-use crate::register::delivery::{Conflict, DeliveryError};
+use crate::register::delivery::{Busy, Conflict, DeliveryError};
 use actix_web::http::StatusCode;
 
 /// Deliveries that a conflict names one by one.
@@ -24,11 +24,12 @@ pub(super) enum BankError {
     Rejected,
     TooLarge,
     TooSlow,
+    TooMany,
     Unavailable,
 }
 
 impl BankError {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::NotAuthenticated,
         Self::NoAccess,
         Self::WrongOrganization,
@@ -42,6 +43,7 @@ impl BankError {
         Self::Rejected,
         Self::TooLarge,
         Self::TooSlow,
+        Self::TooMany,
         Self::Unavailable,
     ];
 }
@@ -64,6 +66,7 @@ impl Problem {
             BankError::Rejected => (StatusCode::UNPROCESSABLE_ENTITY, "KFR-012", "Delivery rejected"),
             BankError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "KFR-013", "Request too large"),
             BankError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "KFR-014", "Request too slow"),
+            BankError::TooMany => (StatusCode::TOO_MANY_REQUESTS, "KFR-015", "Too many requests"),
             BankError::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "KFR-016",
@@ -92,6 +95,7 @@ impl From<&BankRefusal> for Problem {
                 passes: matches!(conflict, Conflict::Running(_)),
                 ..Self::bank(BankError::Conflict).with(vec![at_odds(conflict)])
             },
+            BankRefusal::Busy(busy) => busy_now(*busy),
             BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
             BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
             BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
@@ -166,6 +170,24 @@ fn remedy(cause: &DeliveryError) -> Vec<Detail> {
         | DeliveryError::TimedOut
         | DeliveryError::Panicked => Vec::new(),
     }
+}
+
+/// What is under way, to be waited for.
+fn busy_now(busy: Busy) -> Problem {
+    let (error, reason) = match busy {
+        Busy::Bank { batches_per_bank } => (
+            BankError::TooMany,
+            format!(
+                "{batches_per_bank} batches or repeated deliveries of the bank are under way; wait for one to end"
+            ),
+        ),
+        Busy::All => (
+            BankError::Unavailable,
+            "as many deliveries are under way as are taken at once; send it again".to_owned(),
+        ),
+    };
+    let parameter = "body".to_owned();
+    Problem::bank(error).with(vec![Detail { parameter, reason }])
 }
 
 /// What a bank can wait out is 503; what it cannot is 500.

@@ -4,7 +4,8 @@
 use super::filter::{Filter, Needle};
 use super::generations::{Filters, Kind, write_pages, write_shape};
 use super::tables::{
-    ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Names, RowKey, RowValue, account_row_key, row_key,
+    ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Names, RowKey, RowValue, Stored, account_row_key,
+    row_key,
 };
 use super::{Embedded, Step, blocking, failed};
 use crate::domain::relationship::SetId;
@@ -95,15 +96,27 @@ impl Load {
             let mut merged = sorter.finish().map_err(spill_failed)?;
             let mut rows = next_accounts(&mut merged)?;
             while rows.len() == TRANSACTION_ROWS {
-                let accounts = Names::of(self.set, self.generation);
-                let append = |step: &mut Step| append(step.transaction, accounts.accounts(), &rows);
-                let durability = self.next_durability();
-                self.engine.step(durability, append)?;
-                rows = next_accounts(&mut merged)?;
+                rows = self.append_accounts(&rows, &mut merged)?;
             }
             self.end(&rows)
         })
         .await
+    }
+
+    /// Appends account rows; while they are written, the next are merged.
+    fn append_accounts(
+        &mut self,
+        rows: &[(AccountRowKey, AccountRowValue)],
+        merged: &mut Merged,
+    ) -> Result<Vec<(AccountRowKey, AccountRowValue)>, IndexError> {
+        let names = Names::of(self.set, self.generation);
+        let append = |step: &mut Step| append(step.transaction, names.accounts(), rows);
+        let durability = self.next_durability();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| next_accounts(merged));
+            self.engine.step(durability, append)?;
+            next.join().unwrap_or_else(|_| Err(merge_panicked()))
+        })
     }
 
     /// The last transaction: the last account rows, and the filters by which all is found.
@@ -178,6 +191,10 @@ fn unnamed_generations(step: &Step, set: SetId, side: Side) -> Vec<Generation> {
     generations.filter(|generation| !named(generation)).collect()
 }
 
+fn merge_panicked() -> IndexError {
+    IndexError::Unavailable("account rows could not be merged".to_owned())
+}
+
 fn spill_failed(cause: io::Error) -> IndexError {
     IndexError::Unavailable(format!("account rows cannot be sorted: {cause}"))
 }
@@ -202,7 +219,7 @@ fn next_accounts(merged: &mut Merged) -> Result<Vec<(AccountRowKey, AccountRowVa
 /// Appends rows to a table; one that belongs before its end is put where it belongs.
 fn append<const K: usize, const V: usize>(
     transaction: &WriteTransaction,
-    table: TableDefinition<[u8; K], [u8; V]>,
+    table: TableDefinition<Stored<[u8; K]>, Stored<[u8; V]>>,
     rows: &[([u8; K], [u8; V])],
 ) -> Result<(), IndexError> {
     let mut table = transaction.open_table(table).map_err(failed)?;
@@ -211,7 +228,7 @@ fn append<const K: usize, const V: usize>(
         let appended = append_ascending(&mut table, rest)?;
         rest = &rest[appended..];
         if let Some(((key, value), others)) = rest.split_first() {
-            table.insert(*key, *value).map_err(failed)?;
+            table.insert(key, value).map_err(failed)?;
             rest = others;
         }
     }
@@ -220,15 +237,15 @@ fn append<const K: usize, const V: usize>(
 
 /// Appends rows for as long as they ascend; gives how many.
 fn append_ascending<const K: usize, const V: usize>(
-    table: &mut Table<[u8; K], [u8; V]>,
+    table: &mut Table<Stored<[u8; K]>, Stored<[u8; V]>>,
     rows: &[([u8; K], [u8; V])],
 ) -> Result<usize, IndexError> {
     let mut end = table
-        .upper_bound_mut(Bound::<[u8; K]>::Unbounded)
+        .upper_bound_mut(Bound::<&[u8; K]>::Unbounded)
         .map_err(failed)?;
     let mut appended = 0;
     for (key, value) in rows {
-        match end.insert_before(*key, *value) {
+        match end.insert_before(key, value) {
             Ok(()) => appended += 1,
             Err(CursorError::UnorderedKey) => break,
             Err(CursorError::Storage(cause)) => return Err(failed(cause)),

@@ -13,7 +13,7 @@ use crate::pseudonym::{AccountKey, CustomerKey};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, TableHandle, WriteTransaction};
 
 /// Of the arrangement of the tables. A file of another is refused.
-const FILE_VERSION: u8 = 2;
+const FILE_VERSION: u8 = 3;
 
 pub const CUSTOMER_BYTES: usize = 16;
 pub const ACCOUNT_BYTES: usize = 10;
@@ -23,6 +23,8 @@ pub type RowKey = [u8; ROW_KEY_BYTES];
 pub type RowValue = [u8; VALUE_BYTES];
 pub type AccountRowKey = [u8; ACCOUNT_ROW_KEY_BYTES];
 pub type AccountRowValue = [u8; ACCOUNT_VALUE_BYTES];
+/// As redb has it: an array by value would be read and compared byte by byte.
+pub type Stored<T> = &'static T;
 /// Of a filter's page: kind (1) | layer (1) | page (4).
 pub type PageKey = [u8; 6];
 
@@ -46,11 +48,11 @@ impl Names {
         }
     }
 
-    pub fn relationships(&self) -> TableDefinition<'_, RowKey, RowValue> {
+    pub fn relationships(&self) -> TableDefinition<'_, Stored<RowKey>, Stored<RowValue>> {
         TableDefinition::new(&self.relationships)
     }
 
-    pub fn accounts(&self) -> TableDefinition<'_, AccountRowKey, AccountRowValue> {
+    pub fn accounts(&self) -> TableDefinition<'_, Stored<AccountRowKey>, Stored<AccountRowValue>> {
         TableDefinition::new(&self.accounts)
     }
 
@@ -155,9 +157,9 @@ pub fn write_relationships(
         let key = row_key(write.row());
         match write {
             RowWrite::Put(row) => table
-                .insert(key, encode_value(&row.relationship))
+                .insert(&key, &encode_value(&row.relationship))
                 .map_err(failed)?,
-            RowWrite::Delete(_) => table.remove(key).map_err(failed)?,
+            RowWrite::Delete(_) => table.remove(&key).map_err(failed)?,
         };
     }
     Ok(())
@@ -176,9 +178,9 @@ pub fn write_accounts(
         };
         match write {
             RowWrite::Put(row) => table
-                .insert(key, encode_account_value(&row.relationship))
+                .insert(&key, &encode_account_value(&row.relationship))
                 .map_err(failed)?,
-            RowWrite::Delete(_) => table.remove(key).map_err(failed)?,
+            RowWrite::Delete(_) => table.remove(&key).map_err(failed)?,
         };
     }
     Ok(())

@@ -5,7 +5,7 @@ use super::filter::{Layer, Needle};
 use super::generations::Generations;
 use super::tables::{
     ACCOUNT_BYTES, ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, CUSTOMER_BYTES, Names,
-    ROW_KEY_BYTES, RowKey, RowValue, if_there, split_account_row_key, split_row_key,
+    ROW_KEY_BYTES, RowKey, RowValue, Stored, if_there, split_account_row_key, split_row_key,
 };
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
@@ -17,8 +17,8 @@ use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableT
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
-type Relationships = ReadOnlyTable<RowKey, RowValue>;
-type Accounts = ReadOnlyTable<AccountRowKey, AccountRowValue>;
+type Relationships = ReadOnlyTable<Stored<RowKey>, Stored<RowValue>>;
+type Accounts = ReadOnlyTable<Stored<AccountRowKey>, Stored<AccountRowValue>>;
 
 /// A state and a snapshot that belong together. Every write that changes either publishes another; a view
 /// that is held on to keeps the pages alive that were freed since.
@@ -157,13 +157,13 @@ pub fn rows_under(
     let mut first = [0; ROW_KEY_BYTES];
     first[..CUSTOMER_BYTES].copy_from_slice(&customer.0);
     // One way down the tree; a range would go down twice, once for its end.
-    let mut cursor = table.lower_bound(Bound::Included(first)).map_err(failed)?;
+    let mut cursor = table.lower_bound(Bound::Included(&first)).map_err(failed)?;
     while let Some((key, value)) = cursor.next().map_err(failed)? {
-        let (of, tail) = split_row_key(&key.value());
+        let (of, tail) = split_row_key(key.value());
         if of != *customer {
             break;
         }
-        found.push(decode_row_of(set, generation, &tail, &value.value())?);
+        found.push(decode_row_of(set, generation, &tail, value.value())?);
     }
     Ok(())
 }
@@ -177,13 +177,13 @@ fn accounts_under(
 ) -> Result<(), IndexError> {
     let mut first = [0; ACCOUNT_ROW_KEY_BYTES];
     first[..ACCOUNT_BYTES].copy_from_slice(&account.0);
-    let mut cursor = table.lower_bound(Bound::Included(first)).map_err(failed)?;
+    let mut cursor = table.lower_bound(Bound::Included(&first)).map_err(failed)?;
     while let Some((key, value)) = cursor.next().map_err(failed)? {
-        let (of, tail) = split_account_row_key(&key.value());
+        let (of, tail) = split_account_row_key(key.value());
         if of != *account {
             break;
         }
-        found.push(decode_account_of(set, generation, &tail, &value.value())?);
+        found.push(decode_account_of(set, generation, &tail, value.value())?);
     }
     Ok(())
 }
@@ -198,16 +198,16 @@ pub fn scan_generation(
     if let Some(table) = open_relationships(transaction, set, generation)? {
         for entry in table.iter().map_err(failed)? {
             let (key, value) = entry.map_err(failed)?;
-            let (customer, tail) = split_row_key(&key.value());
-            let row = decode_row_of(set, generation, &tail, &value.value())?;
+            let (customer, tail) = split_row_key(key.value());
+            let row = decode_row_of(set, generation, &tail, value.value())?;
             visit(ScannedRow::Relationship(customer, row));
         }
     }
     if let Some(table) = open_accounts(transaction, set, generation)? {
         for entry in table.iter().map_err(failed)? {
             let (key, value) = entry.map_err(failed)?;
-            let (account, tail) = split_account_row_key(&key.value());
-            let row = decode_account_of(set, generation, &tail, &value.value())?;
+            let (account, tail) = split_account_row_key(key.value());
+            let row = decode_account_of(set, generation, &tail, value.value())?;
             visit(ScannedRow::Account(account, row));
         }
     }

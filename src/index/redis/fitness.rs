@@ -1,56 +1,113 @@
-//! Which Redis it is, and whether it may serve as an index.
+//! Whether these Redis servers may serve as an index, and what to change if not.
 
-use super::Redis;
+use super::session::{Session, field};
+use super::target::Arrangement;
+use super::topology::Group;
+use super::{MARKER_KEY, Redis};
 use crate::index::IndexError;
+use deadpool_redis::Connection;
 
 /// Oldest Redis with every command used here.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
+/// Keys looked at in a database that has no marker.
+const FOREIGN_SAMPLE: usize = 100;
 
 impl Redis {
-    /// Checks that this Redis keeps what it is given, and says what to change if not.
+    /// Checks that every primary keeps what it is given, and that the database is free for an index.
     pub async fn check_fitness(&self) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
-        let info: String = redis::cmd("INFO")
-            .arg("server")
-            .query_async(&mut connection)
-            .await?;
-        let version = info
-            .lines()
-            .find_map(|line| line.strip_prefix("redis_version:"))
-            .unwrap_or_default();
-        let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
-        let version_found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if version_found < OLDEST_VERSION {
-            let (major, minor) = OLDEST_VERSION;
-            return Err(IndexError::Unfit(format!(
-                "Redis {version} is too old; {major}.{minor} or later is needed"
-            )));
+        let lineup = self.topology.lineup().await?;
+        for session in &lineup.sessions {
+            let mut connection = session.writer().await?;
+            self.check_server(session, &mut connection).await?;
+            check_policy(session, &mut connection).await?;
         }
-        let mut ask = redis::cmd("CONFIG");
-        ask.arg("GET").arg("maxmemory-policy");
-        let policy = ask.query_async::<Vec<String>>(&mut connection).await;
-        let policy = policy.map_err(|cause| match cause.kind() {
-            redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm) => IndexError::Unfit(
-                "this user may not ask for maxmemory-policy; grant it +config|get".to_owned(),
-            ),
-            _ => IndexError::from(cause),
-        })?;
-        match policy.get(1).map(String::as_str) {
-            Some("noeviction") => Ok(()),
-            policy => Err(IndexError::Unfit(format!(
+        let mut state = lineup.primary(Group::State).writer().await?;
+        let marked: bool = redis::cmd("EXISTS")
+            .arg(MARKER_KEY)
+            .query_async(&mut state)
+            .await?;
+        drop(state);
+        if !marked {
+            for session in &lineup.sessions {
+                check_own(session).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_server(&self, session: &Session, connection: &mut Connection) -> Result<(), IndexError> {
+        let server: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+        let version = field(&server, "redis_version").unwrap_or_default();
+        let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+        let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if found < OLDEST_VERSION {
+            let (major, minor) = OLDEST_VERSION;
+            return Err(unfit(
+                session,
+                &format!("Redis {version} is too old; {major}.{minor} or later is needed"),
+            ));
+        }
+        let info: String = redis::cmd("INFO").arg("cluster").query_async(connection).await?;
+        let is_cluster = field(&info, "cluster_enabled") == Some("1");
+        if is_cluster && !matches!(self.topology.arrangement, Arrangement::Cluster { .. }) {
+            let say = format!(
+                "this is a node of a Cluster (`cluster-enabled yes` in redis.conf); write index.url = \"redis-cluster://{}\"",
+                session.address
+            );
+            return Err(unfit(session, &say));
+        }
+        Ok(())
+    }
+}
+
+async fn check_policy(session: &Session, connection: &mut Connection) -> Result<(), IndexError> {
+    let mut ask = redis::cmd("CONFIG");
+    ask.arg("GET").arg("maxmemory-policy");
+    let policy = ask.query_async::<Vec<String>>(connection).await;
+    let policy = policy.map_err(|cause| match cause.kind() {
+        redis::ErrorKind::Server(redis::ServerErrorKind::NoPerm) => unfit(
+            session,
+            "this user may not ask for maxmemory-policy; grant it +config|get",
+        ),
+        _ => IndexError::from(cause),
+    })?;
+    match policy.get(1).map(String::as_str) {
+        Some("noeviction") => Ok(()),
+        policy => {
+            let say = format!(
                 "Redis has maxmemory-policy {}; set `maxmemory-policy noeviction` in redis.conf, since an evicted \
                  row would be an answer that is silently short",
                 policy.unwrap_or("unknown")
-            ))),
+            );
+            Err(unfit(session, &say))
         }
     }
+}
 
-    /// The run of Redis that answers: another one may lack what this one was given.
-    pub(super) async fn run_id(&self) -> Result<String, IndexError> {
-        let mut connection = self.administration().await?;
-        let mut ask = redis::cmd("INFO");
-        let info: String = ask.arg("server").query_async(&mut connection).await?;
-        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-        Ok(run_id.ok_or(IndexError::Format("INFO"))?.trim().to_owned())
+/// A database without a marker is built from nothing: one that others keep something in is left alone.
+async fn check_own(session: &Session) -> Result<(), IndexError> {
+    let mut connection = session.writer().await?;
+    let mut scan = redis::cmd("SCAN");
+    scan.arg(0).arg("COUNT").arg(FOREIGN_SAMPLE);
+    let (_, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await?;
+    if keys.iter().all(|key| is_ours(key)) {
+        return Ok(());
     }
+    let say = "it holds keys that are not of an index, and no index: give this service a database of its own, such as \
+               the next number at the end of index.url";
+    Err(unfit(session, say))
+}
+
+fn is_ours(key: &[u8]) -> bool {
+    match key {
+        [b'{', b'k', b'f', b'}', ..] => true,
+        [b'{', first, second, b'}', b'c' | b'a' | b'm' | b'p', ..] => {
+            first.is_ascii_hexdigit() && second.is_ascii_hexdigit()
+        }
+        _ => false,
+    }
+}
+
+fn unfit(session: &Session, say: &str) -> IndexError {
+    IndexError::Unfit(format!("{}: {say}", session.address))
 }

@@ -4,14 +4,17 @@
 //! over; a holder counts from before it asked, so that it believes less. Fences are drawn from the clock of Redis and
 //! the last one, so that they grow even if Redis was emptied.
 
-use super::{BUILDING_KEY, Redis, STATE_KEY};
+use super::batch::Batch;
+use super::build::BUILDING_KEY;
+use super::scan::parse;
+use super::topology::Group;
+use super::{Redis, STATE_KEY};
 use crate::domain::relationship::SetId;
 use crate::index::IndexError;
 use crate::index::layout::{FORMAT_VERSION, SetState, Side, encode_state_key};
 use crate::index::lease::{Claim, Fence, Phase, Posting, RegisterName};
-use redis::{Cmd, FromRedisValue};
+use redis::{Cmd, FromRedisValue, Value};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -155,7 +158,7 @@ impl Redis {
         take.arg(holder.as_bytes().as_slice()).arg(milliseconds(*time));
         // A lease that is not known here is of a process before this one; what that one may still send is fenced off.
         take.arg(u8::from(self.leases.known(claim).is_some()));
-        let fence: Option<String> = self.run(&take).await?;
+        let fence: Option<String> = self.run(take).await?;
         let Some(fence) = fence else { return Ok(None) };
         let fence = fence.parse().map_err(|_| IndexError::Format("fence"))?;
         self.leases.note(claim, fence, asked_at + *time);
@@ -179,7 +182,7 @@ impl Redis {
             renew.arg(self.token(*fence));
         }
         let renewed: Vec<u8> = self
-            .run::<Vec<i64>>(&renew)
+            .run::<Vec<i64>>(renew)
             .await?
             .into_iter()
             .map(|one| u8::from(one == 1))
@@ -209,7 +212,7 @@ impl Redis {
         for (_, fence) in known {
             give_up.arg(self.token(fence));
         }
-        self.run(&give_up).await
+        self.run(give_up).await
     }
 
     /// Writes the state of a set, if its lease is still held.
@@ -219,13 +222,13 @@ impl Redis {
         if self.leases.holder.get().is_none() {
             let mut put = redis::cmd("HSET");
             put.arg(STATE_KEY).arg(field.as_slice()).arg(bytes);
-            return self.run(&put).await;
+            return self.write_state(put).await.map(|_| ());
         }
         let claim = Claim::from(set);
         let fence = self.leases.fence(claim).ok_or(IndexError::Overtaken)?;
         let mut switch = script(SWITCH, &[lease_key(claim), STATE_KEY.to_vec()]);
         switch.arg(self.token(fence)).arg(field.as_slice()).arg(bytes);
-        if self.run::<u8>(&switch).await? == 1 {
+        if parse::<u8>(self.write_state(switch).await?)? == 1 {
             return Ok(());
         }
         self.leases.forget(claim, fence);
@@ -235,29 +238,35 @@ impl Redis {
     pub(in crate::index) async fn register(&self, drawn: RegisterName) -> Result<RegisterName, IndexError> {
         let mut put = redis::cmd("SETNX");
         put.arg(REGISTER_KEY).arg(encode(&drawn)?);
-        self.run::<()>(&put).await?;
+        self.run::<()>(put).await?;
         let mut get = redis::cmd("GET");
-        decode(&self.run::<Vec<u8>>(get.arg(REGISTER_KEY)).await?)
+        get.arg(REGISTER_KEY);
+        decode(&self.run::<Vec<u8>>(get).await?)
     }
 
     pub(in crate::index) async fn put_register(&self, register: RegisterName) -> Result<(), IndexError> {
         let mut put = redis::cmd("SET");
-        self.run(put.arg(REGISTER_KEY).arg(encode(&register)?)).await
+        put.arg(REGISTER_KEY).arg(encode(&register)?);
+        self.run(put).await
     }
 
     pub(in crate::index) async fn post(&self, journal: Uuid, posting: &Posting) -> Result<(), IndexError> {
         let mut put = redis::cmd("HSET");
         put.arg(JOURNALS_KEY).arg(journal.as_bytes().as_slice());
-        self.run(put.arg(encode(posting)?)).await
+        put.arg(encode(posting)?);
+        self.run(put).await
     }
 
     pub(in crate::index) async fn forget_postings(&self) -> Result<(), IndexError> {
-        self.run(redis::cmd("DEL").arg(JOURNALS_KEY)).await
+        let mut forget = redis::cmd("DEL");
+        forget.arg(JOURNALS_KEY);
+        self.run(forget).await
     }
 
     pub(in crate::index) async fn postings(&self) -> Result<HashMap<Uuid, Posting>, IndexError> {
         let mut get = redis::cmd("HGETALL");
-        let found: Vec<(Vec<u8>, Vec<u8>)> = self.run(get.arg(JOURNALS_KEY)).await?;
+        get.arg(JOURNALS_KEY);
+        let found: Vec<(Vec<u8>, Vec<u8>)> = self.run(get).await?;
         let read = |(journal, posting): (Vec<u8>, Vec<u8>)| {
             let journal = Uuid::from_slice(&journal).map_err(|_| IndexError::Format("journal"))?;
             Ok((journal, decode(&posting)?))
@@ -267,8 +276,8 @@ impl Redis {
 
     pub(in crate::index) async fn phase(&self) -> Result<Phase, IndexError> {
         let mut get = redis::cmd("MGET");
-        let (building, phase): (Option<String>, Option<String>) =
-            self.run(get.arg(BUILDING_KEY).arg(PHASE_KEY)).await?;
+        get.arg(BUILDING_KEY).arg(PHASE_KEY);
+        let (building, phase): (Option<String>, Option<String>) = self.run(get).await?;
         let (Some(building), Some(phase)) = (building, phase) else {
             return Ok(Phase::Closed);
         };
@@ -286,8 +295,9 @@ impl Redis {
             Phase::OverGaps => "gaps",
         };
         let mut enter = script(ENTER, &[BUILDING_KEY.to_vec(), PHASE_KEY.to_vec()]);
-        enter.arg(self.building.load(Ordering::Relaxed)).arg(name);
-        match self.run::<u8>(&enter).await? {
+        let building = *self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        enter.arg(building.number).arg(name);
+        match self.run::<u8>(enter).await? {
             1 => Ok(()),
             _ => Err(IndexError::NotBuilt),
         }
@@ -303,9 +313,23 @@ impl Redis {
         [holder.as_bytes().as_slice(), fence.to_string().as_bytes()].concat()
     }
 
-    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, IndexError> {
-        let mut connection = self.administration().await?;
-        Ok(command.query_async(&mut connection).await?)
+    /// May be sent twice, and follows the state to whichever primary has it: the state names the primaries that it
+    /// holds for.
+    async fn write_state(&self, command: Cmd) -> Result<Value, IndexError> {
+        let mut batch = Batch::with_capacity(1);
+        batch.add(Group::State, command);
+        let replies = batch.send(&self.topology).await?;
+        Ok(replies.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// Sends a command to the primary of now that has the state. It is sent again only where that primary has refused
+    /// it, since the slot is elsewhere: nothing is done twice, and nothing under other primaries than it was meant for.
+    async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, IndexError> {
+        let lineup = self.topology.lineup().await?;
+        let mut batch = Batch::with_capacity(1);
+        batch.add(Group::State, command);
+        let reply = batch.send_by(&self.topology, Some(lineup.fingerprint)).await?;
+        parse(reply.into_iter().next().unwrap_or(Value::Nil))
     }
 }
 

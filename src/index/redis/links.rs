@@ -1,21 +1,22 @@
 //! The shared connections of lookups.
-//!
-//! Whenever one is made anew, a new *epoch* begins before it is used: what was known of Redis before may no
-//! longer hold, since a Redis that restarted can be empty or older than it was.
 
+use super::session::{AskError, Identity, replaced};
+use crate::index::IndexError;
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, Pipeline, RedisError, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind,
+};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A fixed number of multiplexed connections, each made when it is needed.
+/// A fixed number of multiplexed connections, each made when it is needed, all to the same primary.
 pub(super) struct Links {
     client: Client,
     config: AsyncConnectionConfig,
+    identity: Arc<Identity>,
     links: Vec<Link>,
     next: AtomicUsize,
-    epoch: AtomicU64,
 }
 
 #[derive(Default)]
@@ -25,36 +26,48 @@ struct Link {
 }
 
 impl Links {
-    pub(super) fn new(client: Client, config: AsyncConnectionConfig, connections: usize) -> Self {
+    pub(super) fn new(
+        client: Client,
+        config: AsyncConnectionConfig,
+        connections: usize,
+        identity: Arc<Identity>,
+    ) -> Self {
         let links = (0..connections.max(1)).map(|_| Link::default()).collect();
         Self {
             client,
             config,
+            identity,
             links,
             next: AtomicUsize::new(0),
-            epoch: AtomicU64::new(0),
         }
     }
 
-    /// Counts the connections that were made.
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    /// Takes a connection whose identity was asked already.
+    pub(super) fn keep(&self, connection: MultiplexedConnection) {
+        self.links[0].connection.store(Some(Arc::new(connection)));
     }
 
     /// Sends what only reads. A connection that fails is given up; the next to ask makes another.
-    pub(super) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
+    pub(super) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, AskError> {
         let link = &self.links[self.next.fetch_add(1, Ordering::Relaxed) % self.links.len()];
-        let connection = self.connection(link).await?;
+        let connection = self.connection(link).await.map_err(AskError::Index)?;
         let answer = pipeline
             .query_async(&mut MultiplexedConnection::clone(&connection))
             .await;
-        if answer.as_ref().is_err_and(is_lost) {
-            link.connection.compare_and_swap(&connection, None);
-        }
-        answer
+        answer.map_err(|cause| {
+            if is_lost(&cause) {
+                link.connection.compare_and_swap(&connection, None);
+            }
+            match cause.kind() {
+                ErrorKind::Server(
+                    ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::TryAgain,
+                ) => AskError::Elsewhere,
+                _ => AskError::Index(cause.into()),
+            }
+        })
     }
 
-    async fn connection(&self, link: &Link) -> RedisResult<Arc<MultiplexedConnection>> {
+    async fn connection(&self, link: &Link) -> Result<Arc<MultiplexedConnection>, IndexError> {
         if let Some(connection) = link.connection.load_full() {
             return Ok(connection);
         }
@@ -62,12 +75,14 @@ impl Links {
         if let Some(connection) = link.connection.load_full() {
             return Ok(connection);
         }
-        let made = Arc::new(
-            self.client
-                .get_multiplexed_async_connection_with_config(&self.config)
-                .await?,
-        );
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        let made = self
+            .client
+            .get_multiplexed_async_connection_with_config(&self.config);
+        let mut made = made.await?;
+        if Identity::of(&mut made).await? != *self.identity {
+            return Err(replaced());
+        }
+        let made = Arc::new(made);
         link.connection.store(Some(Arc::clone(&made)));
         Ok(made)
     }

@@ -1,22 +1,30 @@
 //! Keys and commands of rows in Redis.
 
+use super::batch::Batch;
+use super::topology::Group;
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
-    Field, Generation, Row, RowWrite, Side, Value, decode_account, decode_row, encode_account_field,
-    encode_account_value, encode_field, encode_value,
+    ACCOUNT_FIELD_BYTES, FIELD_BYTES, Field, Generation, Row, RowWrite, Side, VALUE_BYTES, Value,
+    decode_account, decode_row, encode_account_field, encode_account_value, encode_field, encode_value,
 };
 use crate::index::{IndexError, ScannedRow};
 use crate::pseudonym::{AccountKey, CustomerKey};
-use redis::Pipeline;
+use redis::Cmd;
 use std::collections::BTreeMap;
 
 /// Rows in one pipeline.
 pub(super) const PIPELINE_ROWS: usize = 1_000;
+/// Of an account, what its bucket leaves open.
+const ACCOUNT_REST_BYTES: usize = 8;
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Of the command's name and a key.
+const HEAD_BYTES: usize = 4 + 5 + 15;
 
 /// `{b}` names the slot group, which all keys that are read together share.
 pub(super) fn group_key(group: u8, kind: u8, rest: &[u8]) -> Vec<u8> {
-    let mut key = format!("{{{group:02x}}}").into_bytes();
-    key.push(kind);
+    let digit = |value: u8| HEX_DIGITS[usize::from(value)];
+    let mut key = Vec::with_capacity(5 + rest.len());
+    key.extend([b'{', digit(group >> 4), digit(group & 0xf), b'}', kind]);
     key.extend_from_slice(rest);
     key
 }
@@ -27,59 +35,83 @@ pub(super) fn customer_key(customer: &CustomerKey) -> Vec<u8> {
 
 /// 2¹⁸ buckets keep the hashes small enough for Redis's compact encoding at 25 million accounts.
 /// Gives the bucket's key, and what the fields of the account begin with.
-pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; 8]) {
+pub(super) fn account_bucket(account: &AccountKey) -> (Vec<u8>, [u8; ACCOUNT_REST_BYTES]) {
     let [group, second, third, ..] = account.0;
-    let mut rest = [0; 8];
+    let mut rest = [0; ACCOUNT_REST_BYTES];
     rest.copy_from_slice(&account.0[2..]);
     (group_key(group, b'a', &[second, third >> 6]), rest)
 }
 
 /// Puts rows of a whole set, a customer's side by side: one command a customer, and one an account.
-pub(super) fn put_rows(set: SetId, generation: Generation, rows: &[Row]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(2 * rows.len());
+pub(super) fn put_rows(set: SetId, generation: Generation, rows: &[Row]) -> Batch {
+    let mut batch = Batch::with_capacity(2 * rows.len());
     for of_customer in rows.chunk_by(|a, b| a.customer == b.customer) {
-        let mut put = redis::cmd("HSET");
-        put.arg(customer_key(&of_customer[0].customer));
+        let customer = &of_customer[0].customer;
+        let mut put = hset(customer_key(customer), of_customer.len());
         for row in of_customer {
-            put.arg(encode_field(set, generation, row).as_slice());
-            put.arg(encode_value(&row.relationship).as_slice());
+            put.arg(&encode_field(set, generation, row));
+            put.arg(&encode_value(&row.relationship));
         }
-        pipeline.add_command(put).ignore();
+        batch.add(Group::Rows(customer.0[0]), put);
     }
     for row in rows {
-        let Some(account) = &row.account else { continue };
-        let (bucket, rest) = account_bucket(account);
-        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
-        let value = encode_account_value(&row.relationship);
-        pipeline.hset(bucket, field, value.as_slice()).ignore();
+        put_account(set, generation, row, &mut batch);
     }
-    pipeline
+    batch
 }
 
-pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(writes.len());
+/// A command with room for so many fields, so that it is not moved as it grows: a set has millions of them.
+fn hset(key: Vec<u8>, fields: usize) -> Cmd {
+    let field_bytes = ACCOUNT_REST_BYTES + FIELD_BYTES + VALUE_BYTES;
+    let mut command = Cmd::with_capacity(2 + 2 * fields, HEAD_BYTES + fields * field_bytes);
+    command.arg("HSET").arg(key);
+    command
+}
+
+/// An account's field in its bucket.
+fn account_field(
+    rest: [u8; ACCOUNT_REST_BYTES],
+    set: SetId,
+    generation: Generation,
+    row: &Row,
+) -> [u8; ACCOUNT_REST_BYTES + ACCOUNT_FIELD_BYTES] {
+    let mut field = [0; ACCOUNT_REST_BYTES + ACCOUNT_FIELD_BYTES];
+    field[..ACCOUNT_REST_BYTES].copy_from_slice(&rest);
+    field[ACCOUNT_REST_BYTES..].copy_from_slice(&encode_account_field(set, generation, row));
+    field
+}
+
+fn put_account(set: SetId, generation: Generation, row: &Row, batch: &mut Batch) {
+    let Some(account) = &row.account else { return };
+    let (bucket, rest) = account_bucket(account);
+    let mut put = hset(bucket, 1);
+    put.arg(&account_field(rest, set, generation, row))
+        .arg(&encode_account_value(&row.relationship));
+    batch.add(Group::Rows(account.0[0]), put);
+}
+
+pub(super) fn write_accounts(set: SetId, generation: Generation, writes: &[RowWrite]) -> Batch {
+    let mut batch = Batch::with_capacity(writes.len());
     for write in writes {
-        let row = write.row();
-        let Some(account) = &row.account else { continue };
-        let (bucket, rest) = account_bucket(account);
-        let field = [rest.as_slice(), &encode_account_field(set, generation, row)].concat();
         match write {
-            RowWrite::Put(_) => {
-                pipeline.hset(bucket, field, encode_account_value(&row.relationship).as_slice())
+            RowWrite::Put(row) => put_account(set, generation, row, &mut batch),
+            RowWrite::Delete(row) => {
+                let Some(account) = &row.account else { continue };
+                let (bucket, rest) = account_bucket(account);
+                let mut delete = redis::cmd("HDEL");
+                delete.arg(bucket).arg(&account_field(rest, set, generation, row));
+                batch.add(Group::Rows(account.0[0]), delete);
             }
-            RowWrite::Delete(_) => pipeline.hdel(bucket, field),
         }
-        .ignore();
     }
-    pipeline
+    batch
 }
 
 /// The fields of a customer's hash that change: to a value, or to nothing.
 type FieldWrites = BTreeMap<Field, Option<Value>>;
 
-/// Pipelines of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are:
-/// one command if they are only put or only deleted, else a transaction of its own.
-pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Pipeline> {
+/// Batches of about [`PIPELINE_ROWS`]. All rows of a customer are in one step, however many there are.
+pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowWrite]) -> Vec<Batch> {
     let mut by_customer: BTreeMap<CustomerKey, FieldWrites> = BTreeMap::new();
     for write in writes {
         let value = match write {
@@ -90,41 +122,50 @@ pub(super) fn write_customers(set: SetId, generation: Generation, writes: &[RowW
         // The last write of a row stands.
         fields.insert(encode_field(set, generation, write.row()), value);
     }
-    let (mut pipelines, mut plain, mut plain_rows) = (Vec::new(), Pipeline::new(), 0);
+    let (mut batches, mut batch, mut rows) = (Vec::new(), Batch::default(), 0);
     for (customer, fields) in by_customer {
-        plain_rows += fields.len();
-        pipelines.extend(write_customer(&customer, fields, &mut plain));
-        if plain_rows >= PIPELINE_ROWS {
-            pipelines.push(std::mem::take(&mut plain));
-            plain_rows = 0;
+        rows += fields.len();
+        write_customer(&customer, fields, &mut batch);
+        if rows >= PIPELINE_ROWS {
+            batches.push(std::mem::take(&mut batch));
+            rows = 0;
         }
     }
-    pipelines.push(plain);
-    pipelines
+    batches.push(batch);
+    batches
 }
 
-/// Adds one command to `plain`, or gives a transaction.
-fn write_customer(customer: &CustomerKey, fields: FieldWrites, plain: &mut Pipeline) -> Option<Pipeline> {
-    let key = customer_key(customer);
-    let (mut puts, mut deletes) = (Vec::new(), Vec::new());
+/// One command if rows are only put or only deleted, else both together.
+fn write_customer(customer: &CustomerKey, fields: FieldWrites, batch: &mut Batch) {
+    let (group, key) = (Group::Rows(customer.0[0]), customer_key(customer));
+    let (mut put, mut delete) = (redis::cmd("HSET"), redis::cmd("HDEL"));
+    put.arg(&key);
+    delete.arg(&key);
+    let (mut puts, mut deletes) = (0, 0);
     for (field, value) in fields {
         match value {
-            Some(value) => puts.push((field.to_vec(), value.to_vec())),
-            None => deletes.push(field.to_vec()),
+            Some(value) => {
+                puts += 1;
+                put.arg(field.as_slice()).arg(value.as_slice());
+            }
+            None => {
+                deletes += 1;
+                delete.arg(field.as_slice());
+            }
         }
     }
-    if deletes.is_empty() {
-        plain.hset_multiple(key, &puts).ignore();
-        return None;
+    match (deletes, puts) {
+        (0, _) => batch.add(group, put),
+        (_, 0) => batch.add(group, delete),
+        _ => batch.add_atomic(group, vec![delete, put]),
     }
-    if puts.is_empty() {
-        plain.hdel(key, deletes).ignore();
-        return None;
-    }
-    let mut both = Pipeline::with_capacity(2);
-    both.atomic().hdel(&key, deletes).ignore();
-    both.hset_multiple(key, &puts).ignore();
-    Some(both)
+}
+
+/// The group that a key of rows is in.
+pub(super) fn group_of(key: &[u8]) -> Result<Group, IndexError> {
+    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
+    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
+    Ok(Group::Rows(group))
 }
 
 /// The side that a field stands on, by the generation in it.
@@ -139,8 +180,9 @@ pub(super) fn side_of_field(key: &[u8], field: &[u8]) -> Option<Side> {
 }
 
 pub(super) fn scanned_row(key: &[u8], field: &[u8], value: &[u8]) -> Result<ScannedRow, IndexError> {
-    let text = std::str::from_utf8(key.get(1..3).unwrap_or_default()).unwrap_or_default();
-    let group = u8::from_str_radix(text, 16).map_err(|_| IndexError::Format("key"))?;
+    let Group::Rows(group) = group_of(key)? else {
+        return Err(IndexError::Format("key"));
+    };
     match (key.get(4), key.get(5..)) {
         (Some(b'c'), Some(rest)) if rest.len() == 15 => {
             let mut customer = [group; 16];

@@ -1,16 +1,18 @@
 //! Rows of two pseudonym keys in one Redis: which of them answer, and the others removed.
 
-use super::commands::{ScanCursor, send};
-use super::rows::side_of_field;
+use super::batch::Batch;
+use super::rows::{group_key, group_of, side_of_field};
+use super::scan::Scan;
+use super::topology::Group;
 use super::{MARKER_KEY, Redis, STATE_KEY};
 use crate::index::IndexError;
 use crate::index::layout::{Marker, Side, encode_state_key};
-use deadpool_redis::Connection;
 use redis::Pipeline;
 
 impl Redis {
     pub async fn answer_by(&self, marker: Marker) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
+        let lineup = self.topology.lineup().await?;
+        let mut connection = lineup.primary(Group::State).writer().await?;
         redis::cmd("WATCH")
             .arg(MARKER_KEY)
             .query_async::<()>(&mut connection)
@@ -34,41 +36,56 @@ impl Redis {
     }
 
     pub async fn remove_side(&self, side: Side) -> Result<(), IndexError> {
-        let mut connection = self.administration().await?;
-        let mut cursor = ScanCursor::start();
-        while let Some(keys) = cursor.next(&mut connection).await? {
-            remove_fields(&keys, side, &mut connection).await?;
+        // First of all, since they would tell of rows that are gone.
+        self.remove_checkpoints(side).await?;
+        let mut scan = Scan::start(self).await?;
+        while let Some(keys) = scan.next().await? {
+            let mut remove = Batch::default();
+            let hashes: Vec<Vec<Vec<u8>>> = scan.ask("HKEYS", &keys).await?;
+            for (key, mut fields) in keys.iter().zip(hashes) {
+                fields.retain(|field| side_of_field(key, field) == Some(side));
+                if !fields.is_empty() {
+                    let mut delete = redis::cmd("HDEL");
+                    delete.arg(key).arg(fields);
+                    remove.add(group_of(key)?, delete);
+                }
+            }
+            remove.send(&self.topology).await?;
         }
-        let state = self.refresh().await?;
-        let gone = state.others.iter();
-        let gone = gone.filter(|(_, known)| Side::of(known.generation) == side);
-        let mut pipeline = Pipeline::new();
-        for (set, _) in gone {
-            pipeline
-                .hdel(STATE_KEY, encode_state_key(*set, side).as_slice())
-                .ignore();
+        let mut batch = Batch::default();
+        for state_key in self.states_of(side).await? {
+            let mut delete = redis::cmd("HDEL");
+            delete.arg(STATE_KEY).arg(state_key.as_slice());
+            batch.add(Group::State, delete);
         }
-        send(&pipeline, &mut connection).await?;
+        batch.send(&self.topology).await?;
         self.refresh().await.map(|_| ())
     }
-}
 
-/// Removes the fields of a side from the hashes of rows.
-async fn remove_fields(keys: &[Vec<u8>], side: Side, connection: &mut Connection) -> Result<(), IndexError> {
-    let mut ask = Pipeline::with_capacity(keys.len());
-    for key in keys {
-        ask.hkeys(key);
-    }
-    if ask.is_empty() {
-        return Ok(());
-    }
-    let hashes: Vec<Vec<Vec<u8>>> = ask.query_async(connection).await?;
-    let mut remove = Pipeline::new();
-    for (key, mut fields) in keys.iter().zip(hashes) {
-        fields.retain(|field| side_of_field(key, field) == Some(side));
-        if !fields.is_empty() {
-            remove.hdel(key, fields).ignore();
+    async fn remove_checkpoints(&self, side: Side) -> Result<(), IndexError> {
+        let gone = self.states_of(side).await?;
+        if gone.is_empty() {
+            return Ok(());
         }
+        let mut batch = Batch::with_capacity(256);
+        for group in 0..=u8::MAX {
+            let mut delete = redis::cmd("HDEL");
+            delete.arg(group_key(group, b'p', &[]));
+            for state_key in &gone {
+                delete.arg(state_key.as_slice());
+            }
+            batch.add(Group::Rows(group), delete);
+        }
+        batch.send(&self.topology).await.map(|_| ())
     }
-    send(&remove, connection).await
+
+    /// The keys of the states of sets on a side that does not answer.
+    async fn states_of(&self, side: Side) -> Result<Vec<[u8; 4]>, IndexError> {
+        let state = self.refresh().await?;
+        let of_side = state
+            .others
+            .iter()
+            .filter(|(_, known)| Side::of(known.generation) == side);
+        Ok(of_side.map(|(set, _)| encode_state_key(*set, side)).collect())
+    }
 }

@@ -3,12 +3,14 @@
 use super::incoming::Incoming;
 use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
+use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::relationship::SetId;
 use crate::index::layout::Generation;
 use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Reject, RejectCode, SetChange, Summary};
 use crate::pseudonym::AccountKey;
 use crate::register::replay::{Effect, Resolution};
 use crate::spill::Merged;
+use chrono::Utc;
 use std::collections::BTreeSet;
 
 /// Changes that are resolved together; a customer's are never parted, unless they are more than these.
@@ -99,7 +101,8 @@ impl Delivery {
         }
     }
 
-    /// What stands of the customers of changes, those that are only put included: they may stand already.
+    /// What stands of the customers of changes, those that are only put included: they may stand already. What ended
+    /// longer ago than it is kept does not, whether it was erased already or not.
     async fn standing(
         &self,
         set: SetId,
@@ -108,7 +111,11 @@ impl Delivery {
     ) -> Result<Resolution, DeliveryError> {
         let customers = chunk.iter().map(|(_, change)| change.customer().customer_key());
         let customers: Vec<_> = customers.collect::<BTreeSet<_>>().into_iter().collect();
-        let rows = self.index.rows_of(set, generation, &customers).await?;
+        let mut rows = self.index.rows_of(set, generation, &customers).await?;
+        let kept_from = years_before(oslo_day(Utc::now()), self.bounds.closed_years);
+        for rows in &mut rows {
+            rows.retain(|(_, relationship)| relationship.interval().to().is_none_or(|to| to >= kept_from));
+        }
         Ok(Resolution::new(customers.into_iter().zip(rows)))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
-use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal};
+use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Progress, Turn};
 use crate::domain::relationship::SetId;
 use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -22,6 +22,8 @@ pub struct Order {
     pub confirm_shrink: bool,
     /// `Delivery-Sequence`.
     pub sequence: Option<u64>,
+    /// Of the body as sent, if it is told beforehand. For operators to see only.
+    pub body_bytes: Option<u64>,
 }
 
 /// What becomes of a delivery that asks to be taken.
@@ -35,6 +37,7 @@ pub enum Taking {
 pub struct Repeat {
     set: SetId,
     first: KeyUse,
+    _turn: Turn,
 }
 
 /// A delivery while its lines come in. Dropped before it is published, it leaves nothing but a receipt that
@@ -47,21 +50,33 @@ pub struct Incoming {
     pub(super) carries_after: u64,
     pub(super) delivery: Delivery,
     _place: Place,
+    _turn: Turn,
     pub(super) intake: Intake,
 }
 
 impl Delivery {
     /// Begins to take a delivery.
     pub async fn begin(&self, order: Order, today: NaiveDate) -> Result<Taking, DeliveryRefusal> {
-        let _filing = self.index_use.file().await;
-        let (set, journal) = (order.set, self.journal()?);
+        let set = order.set;
         if let Some(first) = self.first_of(&order)? {
-            return Ok(Taking::Repeat(Repeat { set, first }));
+            let _turn = self.turns.take_batch(set.bank).await?;
+            return Ok(Taking::Repeat(Repeat { set, first, _turn }));
         }
+        // Before it waits for anything, and again when its turn has come.
         self.check_built()?;
         self.keep_lease(set).await?;
-        let space = self.space()?;
+        self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
+        let progress = Arc::new(Progress::expecting(order.body_bytes));
+        // Before any KFR call can meet a delivery under way.
+        let carries_after = self.journal()?.position(set).max(self.reached(set));
+        let place = self
+            .running
+            .enter(set, delivery_id, order.operation, Arc::clone(&progress));
+        let place = place.map_err(Conflict::Running)?;
+        let turn = self.turns.take().await?;
+        let _filing = self.index_use.file().await;
+        let (journal, space) = (self.journal()?, self.space()?);
         let arrangement = match order.operation {
             Operation::WholeSet => Arrangement::ByIdentity,
             Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
@@ -72,18 +87,8 @@ impl Delivery {
             arrangement,
             today,
             space,
+            progress,
         );
-        let lines = Arc::clone(&intake.taken);
-        // Before any KFR call can meet a delivery under way.
-        let reached = self
-            .index
-            .state()
-            .sets
-            .get(&set)
-            .map_or(0, |known| known.position);
-        let carries_after = journal.position(set).max(reached);
-        let place = self.running.enter(set, delivery_id, order.operation, lines);
-        let place = place.map_err(Conflict::Running)?;
         journal
             .begin_delivery(set, delivery_id, order.operation, received_at)
             .await
@@ -95,6 +100,7 @@ impl Delivery {
             received_at,
             delivery: self.clone(),
             _place: place,
+            _turn: turn,
             intake,
         })))
     }
@@ -131,6 +137,11 @@ impl Incoming {
     /// The set that is delivered to.
     pub fn set(&self) -> SetId {
         self.order.set
+    }
+
+    /// How much has come in.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.intake.progress)
     }
 
     /// A block to fill and [take](Block::take).

@@ -1,17 +1,17 @@
 //! What comes in, line by line: sealed, sorted in bounded memory, counted.
 
-use super::DeliveryError;
 use super::reseal::resealed;
 use super::space::Space;
+use super::{DeliveryError, Progress};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
 use crate::journal::{Counts, Journal, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
-use crate::pseudonym::{Pseudonyms, Reseal};
+use crate::pseudonym::{Pseudonyms, Reseal, Sealed};
 use crate::spill::{Merged, Sorter};
 use chrono::{Datelike, NaiveDate};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Rejected lines that are told one by one; all are counted.
 pub(super) const DETAILED_REJECTS: usize = 1_000;
@@ -19,6 +19,8 @@ pub(super) const DETAILED_REJECTS: usize = 1_000;
 pub(super) const SORT_BYTES: usize = 32 << 20;
 /// Memory of a whole set for counting its accounts.
 const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
+/// They share that memory: while one sorts what it holds, another takes lines.
+const SORTERS: usize = 2;
 /// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
 pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
 const LINE_BYTES: usize = 8;
@@ -67,31 +69,43 @@ pub(super) struct Intake {
     pub(super) today: NaiveDate,
     /// Gone when the input has ended.
     space: Space,
-    lines: Mutex<Option<Lines>>,
-    /// Lines taken so far.
-    pub(super) taken: Arc<AtomicU64>,
+    /// None once the input has ended.
+    sorters: [Mutex<Option<Sorters>>; SORTERS],
+    told: Mutex<Told>,
+    pub(super) progress: Arc<Progress>,
 }
 
-/// What has come in.
-pub(super) struct Lines {
-    sorter: Sorter,
+/// What has come in, sealed.
+struct Sorters {
+    lines: Sorter,
     accounts: Sorter,
-    /// To the key of the journal that is in force by now, if that is another.
-    pub(super) reseal: Option<(Reseal, Arc<Journal>)>,
+}
+
+/// What the receipt tells of the lines that came in.
+#[derive(Default)]
+struct Told {
     read: u64,
     rejected: u64,
     rejects: Vec<Reject>,
+}
+
+/// All that came in.
+pub(super) struct Lines {
+    sorters: Vec<Sorters>,
+    told: Told,
+    /// To the key of the journal that is in force by now, if that is another.
+    pub(super) reseal: Option<(Reseal, Arc<Journal>)>,
 }
 
 /// Lines that were read together, sealed.
 pub struct Block<'a> {
     intake: &'a Intake,
+    /// The customer of the line before: those of a customer mostly stand together, and sealing is dear.
+    sealed: Option<(CustomerId, Sealed)>,
     records: Vec<u8>,
     ends: Vec<usize>,
     accounts: Vec<[u8; 10]>,
-    read: u64,
-    rejected: u64,
-    rejects: Vec<Reject>,
+    told: Told,
 }
 
 impl Intake {
@@ -102,62 +116,91 @@ impl Intake {
         arrangement: Arrangement,
         today: NaiveDate,
         space: Space,
+        progress: Arc<Progress>,
     ) -> Self {
-        let scratch = journal.scratch();
-        let lines = Lines {
-            sorter: Sorter::new(scratch, SORT_BYTES),
-            accounts: Sorter::new(scratch, SORT_ACCOUNTS_BYTES),
-            reseal: None,
-            read: 0,
-            rejected: 0,
-            rejects: Vec::new(),
-        };
+        let sorters = || Sorters::new(journal.scratch());
         Self {
+            sorters: std::array::from_fn(|_| Mutex::new(Some(sorters()))),
+            told: Mutex::default(),
             journal,
             pseudonyms,
             arrangement,
             today,
             space,
-            lines: Mutex::new(Some(lines)),
-            taken: Arc::default(),
+            progress,
         }
     }
 
     pub(super) fn block(&self) -> Block<'_> {
         Block {
             intake: self,
+            sealed: None,
             records: Vec::new(),
             ends: Vec::new(),
             accounts: Vec::new(),
-            read: 0,
-            rejected: 0,
-            rejects: Vec::new(),
+            told: Told::default(),
         }
+    }
+
+    /// Those that no other thread fills just now, if there are any.
+    fn free_sorters(&self) -> MutexGuard<'_, Option<Sorters>> {
+        let free = self.sorters.iter().find_map(|sorters| sorters.try_lock().ok());
+        free.unwrap_or_else(|| held(&self.sorters[0]))
     }
 
     /// Ends the input. Once only.
     pub(super) fn end(&self) -> Result<Lines, DeliveryError> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.take().ok_or(DeliveryError::Panicked)
+        let sorters = self.sorters.iter().map(|sorters| held(sorters).take());
+        let sorters = sorters.collect::<Option<_>>().ok_or(DeliveryError::Panicked)?;
+        let told = std::mem::take(&mut *held(&self.told));
+        Ok(Lines {
+            sorters,
+            told,
+            reseal: None,
+        })
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sorters {
+    fn new(scratch: &Path) -> Self {
+        Self {
+            lines: Sorter::new(scratch, SORT_BYTES / SORTERS),
+            accounts: Sorter::new(scratch, SORT_ACCOUNTS_BYTES / SORTERS),
+        }
+    }
+}
+
+impl Told {
+    fn add(&mut self, block: Self) {
+        self.read += block.read;
+        self.rejected += block.rejected;
+        self.rejects.extend(block.rejects);
+        // Blocks come in any order; the first lines are those that are told.
+        self.rejects.sort_by_key(|reject| reject.line);
+        self.rejects.truncate(DETAILED_REJECTS);
     }
 }
 
 impl Block<'_> {
     /// Takes the next line, or all that is wrong with it.
     pub fn push(&mut self, number: u64, line: Result<Line, Vec<Reject>>) {
-        self.read += 1;
+        self.told.read += 1;
         match line {
             Ok(line) => self.push_change(number, line),
             Err(rejects) => {
-                self.rejected += 1;
-                let room = DETAILED_REJECTS.saturating_sub(self.rejects.len());
-                self.rejects.extend(rejects.into_iter().take(room));
+                self.told.rejected += 1;
+                let room = DETAILED_REJECTS.saturating_sub(self.told.rejects.len());
+                self.told.rejects.extend(rejects.into_iter().take(room));
             }
         }
     }
 
     fn push_change(&mut self, number: u64, line: Line) {
-        let change = self.intake.seal(line);
+        let change = self.seal(line);
         let (from, runs) = match &change {
             SetChange::Put(record) => {
                 self.accounts
@@ -186,27 +229,22 @@ impl Block<'_> {
     /// Adds the block to its delivery, unless the disk is nearly full.
     pub fn take(self) -> io::Result<()> {
         self.intake.space.check_write()?;
-        let mut lines = self.intake.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(lines) = lines.as_mut() else {
+        let mut sorters = self.intake.free_sorters();
+        let Some(Sorters { lines, accounts }) = sorters.as_mut() else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let mut start = 0;
         for end in self.ends {
-            lines.sorter.push(&self.records[start..end])?;
+            lines.push(&self.records[start..end])?;
             start = end;
         }
         if self.intake.arrangement == Arrangement::ByIdentity {
             for account in &self.accounts {
-                lines.accounts.push(account)?;
+                accounts.push(account)?;
             }
         }
-        lines.read += self.read;
-        lines.rejected += self.rejected;
-        lines.rejects.extend(self.rejects);
-        // Blocks come in any order; the first lines are those that are told.
-        lines.rejects.sort_by_key(|reject| reject.line);
-        lines.rejects.truncate(DETAILED_REJECTS);
-        self.intake.taken.fetch_add(self.read, Ordering::Relaxed);
+        self.intake.progress.add_lines(self.told.read);
+        held(&self.intake.told).add(self.told);
         Ok(())
     }
 }
@@ -219,12 +257,12 @@ pub(super) fn agreement_key(change: &SetChange) -> [u8; 6] {
     }
 }
 
-impl Intake {
-    fn seal(&self, line: Line) -> SetChange {
+impl Block<'_> {
+    fn seal(&mut self, line: Line) -> SetChange {
         match line {
             Line::Put(record) => SetChange::Put(SealedRecord {
-                customer: self.pseudonyms.customer(&record.customer),
-                agreement: self.pseudonyms.agreement(&record.agreement),
+                customer: self.seal_customer(record.customer),
+                agreement: self.intake.pseudonyms.agreement(&record.agreement),
                 relationship: record.relationship,
             }),
             Line::End { identity, to } => SetChange::End {
@@ -233,19 +271,30 @@ impl Intake {
             },
             Line::Remove(identity) => SetChange::Remove(self.seal_identity(&identity)),
             Line::Register { customer, from, role } => SetChange::Register {
-                customer: self.pseudonyms.customer(&customer),
+                customer: self.seal_customer(customer),
                 from,
-                on: self.today,
+                on: self.intake.today,
                 role,
             },
         }
     }
 
-    fn seal_identity(&self, identity: &Identity) -> SealedIdentity {
+    fn seal_identity(&mut self, identity: &Identity) -> SealedIdentity {
         SealedIdentity {
-            customer: self.pseudonyms.customer(&identity.customer),
-            agreement: self.pseudonyms.agreement(&identity.agreement),
+            customer: self.seal_customer(identity.customer),
+            agreement: self.intake.pseudonyms.agreement(&identity.agreement),
             from: identity.from,
+        }
+    }
+
+    fn seal_customer(&mut self, customer: CustomerId) -> Sealed {
+        match &self.sealed {
+            Some((last, sealed)) if *last == customer => sealed.clone(),
+            _ => {
+                let sealed = self.intake.pseudonyms.customer(&customer);
+                self.sealed = Some((customer, sealed.clone()));
+                sealed
+            }
         }
     }
 }
@@ -254,19 +303,21 @@ impl Lines {
     /// Sorted lines, and sorted accounts.
     pub(super) fn sort(self) -> io::Result<(Merged, Merged, Summary)> {
         let counts = Counts {
-            read: self.read,
-            rejected: self.rejected,
+            read: self.told.read,
+            rejected: self.told.rejected,
             ..Counts::default()
         };
         let summary = Summary {
             counts,
-            rejects: self.rejects,
+            rejects: self.told.rejects,
             ..Summary::default()
         };
-        let sorter = match self.reseal {
-            Some((reseal, journal)) => resealed(self.sorter, &reseal, journal.scratch())?,
-            None => self.sorter,
-        };
-        Ok((sorter.finish()?, self.accounts.finish()?, summary))
+        let sorters = self.sorters.into_iter().map(|of| (of.lines, of.accounts));
+        let (lines, accounts) = sorters.unzip();
+        let mut lines = Sorter::finish_all(lines)?;
+        if let Some((reseal, journal)) = self.reseal {
+            lines = resealed(lines, &reseal, journal.scratch())?.finish()?;
+        }
+        Ok((lines, Sorter::finish_all(accounts)?, summary))
     }
 }

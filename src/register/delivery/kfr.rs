@@ -1,7 +1,7 @@
 //! The KFR calls: customer-level registrations, as banks make them today.
 
 use super::intake::{Arrangement, Block, HEADER_BYTES, Intake, Line, Lines};
-use super::{BankCaller, Delivery, DeliveryError};
+use super::{BankCaller, Busy, Delivery, DeliveryError, Turn};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, Role, SetId};
@@ -9,6 +9,7 @@ use crate::journal::{self, BodyWriter, Counts, JournalError, Kind, SetChange, Su
 use crate::pseudonym::Pseudonyms;
 use crate::register::replay::{Effect, resolve};
 use chrono::{DateTime, NaiveDate, Utc};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What a KFR call did.
@@ -29,6 +30,7 @@ pub struct IncomingBatch {
     received_at: DateTime<Utc>,
     role: Role,
     intake: Intake,
+    _turn: Turn,
 }
 
 impl IncomingBatch {
@@ -81,11 +83,17 @@ impl Delivery {
         .await
     }
 
-    /// Begins to take a batch.
+    /// A turn for a batch of a bank's.
+    pub async fn turn_for_batch(&self, bank: &BankCaller) -> Result<Turn, Busy> {
+        self.turns.take_batch(bank.bank()).await
+    }
+
+    /// Begins to take a batch in its turn.
     pub async fn begin_batch(
         &self,
         bank: &BankCaller,
         today: NaiveDate,
+        turn: Turn,
     ) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
         self.check_built()?;
@@ -99,7 +107,15 @@ impl Delivery {
             since: self.reached(set),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: Intake::new(journal, pseudonyms, Arrangement::ByCustomer, today, space),
+            intake: Intake::new(
+                journal,
+                pseudonyms,
+                Arrangement::ByCustomer,
+                today,
+                space,
+                Arc::default(),
+            ),
+            _turn: turn,
         })
     }
 

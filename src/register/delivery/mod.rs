@@ -13,6 +13,7 @@ mod retention;
 mod rollback;
 mod running;
 mod space;
+mod turns;
 mod whole_set;
 mod workers;
 
@@ -20,7 +21,8 @@ pub use incoming::{Incoming, Order, Repeat, Taking};
 pub use intake::{Block, Identity, Line};
 pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
-pub use running::{Running, RunningDeliveries};
+pub use running::{Progress, Running, RunningDeliveries};
+pub use turns::{Busy, Turn, TurnBounds, Turns};
 pub use workers::Workers;
 
 use super::index_use::IndexUse;
@@ -41,7 +43,8 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-/// A bank that may deliver to a set: its own, or its predecessor's. Only [`Delivery::admit`] makes it.
+/// A bank that may deliver to a set: its own, or its predecessor's. Only [`Delivery::admit`] makes it, and
+/// [`Delivery::of_bank`] for operators.
 #[derive(Debug, Clone)]
 pub struct BankCaller {
     bank: OrganizationNumber,
@@ -90,6 +93,8 @@ pub struct DeliveryBounds {
     pub idempotency_days: i64,
     /// How long after its publication a whole set can be rolled back.
     pub rollback_days: i64,
+    /// What ended longer ago is kept no longer.
+    pub closed_years: u32,
     /// Deliveries are refused when the journal's disk has less left. Bytes.
     pub min_free_bytes: u64,
 }
@@ -133,6 +138,7 @@ pub struct Delivery {
     /// Longest wait of a caller for its publication.
     pub publish_timeout: Duration,
     pub running: RunningDeliveries,
+    pub turns: Turns,
     pub workers: Workers,
     pub bounds: DeliveryBounds,
 }
@@ -155,6 +161,17 @@ impl Delivery {
             return Err(NotAdmitted::NotParticipating);
         };
         Ok(BankCaller {
+            bank,
+            kfr_role: participant.kfr_role,
+            registers: participant.registers.clone(),
+        })
+    }
+
+    /// A registered bank, as it delivers: for an operator, who acts for any.
+    pub fn of_bank(&self, bank: OrganizationNumber) -> Option<BankCaller> {
+        let participants = self.participants.load();
+        let participant = participants.get(bank)?;
+        Some(BankCaller {
             bank,
             kfr_role: participant.kfr_role,
             registers: participant.registers.clone(),

@@ -1,6 +1,7 @@
 //! Why a delivery is not published.
 
 use super::super::replay::ReplayError;
+use super::turns::Busy;
 use crate::index::IndexError;
 use crate::journal::{JournalError, Receipt};
 use uuid::Uuid;
@@ -59,6 +60,7 @@ pub enum Conflict {
 #[derive(Debug)]
 pub enum DeliveryRefusal {
     Conflict(Conflict),
+    Busy(Busy),
     /// Too many lines are bad; the receipt says which.
     Rejected(Box<Receipt>),
     Failed(DeliveryError),
@@ -67,6 +69,12 @@ pub enum DeliveryRefusal {
 impl From<Conflict> for DeliveryRefusal {
     fn from(conflict: Conflict) -> Self {
         Self::Conflict(conflict)
+    }
+}
+
+impl From<Busy> for DeliveryRefusal {
+    fn from(busy: Busy) -> Self {
+        Self::Busy(busy)
     }
 }
 

@@ -4,7 +4,7 @@ use super::intake::{HEADER_BYTES, IDENTITY_BYTES, Intake, Lines, SORT_BYTES, agr
 use super::{Delivery, DeliveryError};
 use crate::journal::{JournalError, SetChange, resealed_change};
 use crate::pseudonym::Reseal;
-use crate::spill::Sorter;
+use crate::spill::{Merged, Sorter};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,11 +26,11 @@ impl Delivery {
 }
 
 /// The same lines under another key, each with what it is sorted by.
-pub(super) fn resealed(lines: Sorter, reseal: &Reseal, scratch: &Path) -> io::Result<Sorter> {
+pub(super) fn resealed(mut lines: Merged, reseal: &Reseal, scratch: &Path) -> io::Result<Sorter> {
     let damaged = || io::Error::other(JournalError::Corrupt("sorted line"));
     let mut sorter = Sorter::new(scratch, SORT_BYTES);
-    let (mut former, mut record) = (lines.finish()?, Vec::new());
-    while let Some(line) = former.next_record()? {
+    let mut record = Vec::new();
+    while let Some(line) = lines.next_record()? {
         let (header, mut change) = line.split_at_checked(HEADER_BYTES).ok_or_else(damaged)?;
         let change = SetChange::decode(&mut change).map_err(io::Error::other)?;
         let change = resealed_change(change.ok_or_else(damaged)?, reseal).map_err(io::Error::other)?;

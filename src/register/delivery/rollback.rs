@@ -25,6 +25,14 @@ impl Delivery {
         Ok(Some(self.in_own_task(roll_back).await??))
     }
 
+    /// What a rollback of a whole set would undo now: the deliveries that go, the whole set first.
+    ///
+    /// # Errors
+    /// When it cannot be rolled back.
+    pub fn would_undo(&self, set: SetId, whole_set: Uuid) -> Result<Vec<Uuid>, DeliveryRefusal> {
+        Ok(self.undoable(set, whole_set, true)?.1)
+    }
+
     async fn undo(&self, set: SetId, whole_set: Uuid, discard_later: bool) -> Taken {
         let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let (rollback_id, received_at) = (Uuid::now_v7(), Utc::now());

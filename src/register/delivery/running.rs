@@ -4,7 +4,7 @@ use crate::domain::relationship::SetId;
 use crate::journal::Operation;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
@@ -17,8 +17,43 @@ pub struct RunningDeliveries(Arc<Mutex<HashMap<SetId, Running>>>);
 pub struct Running {
     pub delivery_id: Uuid,
     pub operation: Operation,
+    pub progress: Arc<Progress>,
+}
+
+/// How much of a delivery has come in.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Of the body as sent, if the bank said how much it is.
+    pub expected_bytes: Option<u64>,
+    bytes: AtomicU64,
+    lines: AtomicU64,
+}
+
+impl Progress {
+    pub fn expecting(bytes: Option<u64>) -> Self {
+        Self {
+            expected_bytes: bytes,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes of the body as sent that have come so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Lines taken so far.
-    pub lines: Arc<AtomicU64>,
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Ordering::Relaxed)
+    }
+
+    pub fn add_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_lines(&self, lines: u64) {
+        self.lines.fetch_add(lines, Ordering::Relaxed);
+    }
 }
 
 /// A delivery's place among those that run, given up when it is dropped.
@@ -34,7 +69,7 @@ impl RunningDeliveries {
         set: SetId,
         delivery_id: Uuid,
         operation: Operation,
-        lines: Arc<AtomicU64>,
+        progress: Arc<Progress>,
     ) -> Result<Place, Uuid> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.entry(set) {
@@ -42,7 +77,7 @@ impl RunningDeliveries {
             Entry::Vacant(free) => free.insert(Running {
                 delivery_id,
                 operation,
-                lines,
+                progress,
             }),
         };
         tell(all.len());

@@ -28,7 +28,7 @@ impl Delivery {
         let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let lines = self.end_input(&incoming.intake)?;
         let (body, space) = (self.journal()?.begin_body(incoming.delivery_id), self.space()?);
-        let (mut summary, body) = self.workers.run(move || write_set(lines, body, &space)).await??;
+        let (mut summary, body) = self.sort_and_write(lines, body, space).await?;
         summary.sha256 = sha256;
         summary.idempotency = incoming.order.idempotency;
         if summary.counts.rejected > incoming.order.max_rejects {
@@ -58,6 +58,24 @@ impl Delivery {
         self.receipt_of(&incoming)
     }
 
+    /// Writes the set, and counts its accounts beside that.
+    async fn sort_and_write(
+        &self,
+        lines: Lines,
+        body: BodyWriter,
+        space: Space,
+    ) -> Result<(Summary, BodyWriter), DeliveryError> {
+        let sorted = self.workers.run(|| lines.sort()).await?;
+        let (lines, accounts, summary) = sorted.map_err(JournalError::Io)?;
+        let (written, counted) = tokio::join!(
+            self.workers.run(move || write_set(lines, summary, body, &space)),
+            self.workers.run(|| count_distinct(accounts))
+        );
+        let (mut summary, body) = written??;
+        summary.counts.accounts = counted?.map_err(JournalError::Io)?;
+        Ok((summary, body))
+    }
+
     /// A set that lost most of its records is more likely a slip than the truth.
     fn check_shrink(&self, incoming: &Incoming, running: u64) -> Result<(), DeliveryRefusal> {
         let state = self.index.state();
@@ -72,11 +90,11 @@ impl Delivery {
 
 /// Writes the set in the order of the index, one record an identity: the last line stands.
 fn write_set(
-    lines: Lines,
+    mut sorted: Merged,
+    mut summary: Summary,
     mut body: BodyWriter,
     space: &Space,
 ) -> Result<(Summary, BodyWriter), DeliveryError> {
-    let (mut sorted, accounts, mut summary) = lines.sort().map_err(JournalError::Io)?;
     let mut held = Vec::new();
     while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
         let same = held.get(..IDENTITY_BYTES) == record.get(..IDENTITY_BYTES);
@@ -95,7 +113,6 @@ fn write_set(
     if !held.is_empty() {
         write_record(&held, &mut body, &mut summary)?;
     }
-    summary.counts.accounts = count_distinct(accounts).map_err(JournalError::Io)?;
     Ok((summary, body))
 }
 

@@ -6,8 +6,6 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Added to the niceness of the threads: lookups go first.
 const NICENESS: i32 = 10;
-/// Deliveries at work side by side; further ones wait for a thread.
-const MAX_THREADS: usize = 64;
 
 /// A pool of threads of its own.
 #[derive(Clone)]
@@ -16,10 +14,12 @@ pub struct Workers(Arc<Pool>);
 struct Pool(Option<Runtime>);
 
 impl Workers {
-    pub fn start() -> std::io::Result<Self> {
+    /// `threads` is the number of [turns](super::Turns), so that whoever has one never waits for a thread, and one
+    /// more for the upkeep.
+    pub fn start(threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
-            .max_blocking_threads(MAX_THREADS)
+            .max_blocking_threads(threads)
             .thread_name("delivery")
             .on_thread_start(|| {
                 // Refused by the system, they work at the usual priority.

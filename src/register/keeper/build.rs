@@ -1,7 +1,7 @@
 //! The index built anew: one instance begins and ends it, and all that live and have a journal bring in theirs.
 
 use super::together::{Others, exchange};
-use super::{Keeper, LOOK_EVERY, Standing, not_ours};
+use super::{Keeper, LOOK_EVERY, Seen, Standing, not_ours};
 use crate::domain::relationship::SetId;
 use crate::index::IndexError;
 use crate::index::layout::{Marker, SetState, decode_set};
@@ -90,7 +90,10 @@ impl Keeper {
         let own = journal.sets().into_iter();
         self.floor
             .begin_anew(own.filter_map(|set| Some((set, sets.get(&set)?.position))));
-        self.seen().build = Some(build);
+        *self.seen() = Seen {
+            build: Some(build),
+            ..Seen::default()
+        };
         self.index.refresh().await?;
         tracing::info!(
             seconds = started.elapsed().as_secs_f64(),
@@ -164,7 +167,10 @@ impl Keeper {
     }
 
     /// Whether another instance is at one of the sets.
-    async fn is_being_brought(&self, sets: impl Iterator<Item = &SetId>) -> Result<bool, IndexError> {
+    pub(super) async fn is_being_brought(
+        &self,
+        sets: impl Iterator<Item = &SetId>,
+    ) -> Result<bool, IndexError> {
         for set in sets {
             if self.index.take((*set).into()).await?.is_none() {
                 return Ok(true);
@@ -183,7 +189,7 @@ impl Keeper {
             let reached = present.as_ref().map_or(0, |known| known.position);
             let present = match present {
                 Some(present) => present,
-                None => nothing_of(journal)?,
+                None => nothing_of(journal, self.index.lineup())?,
             };
             let known = SetState {
                 position: position + LEFT_FREE,
@@ -228,7 +234,7 @@ fn gaps_of(set: SetId, position: u64, all: &Others) -> Vec<Gap> {
     gaps
 }
 
-fn nothing_of(journal: &Journal) -> Result<SetState, ReplayError> {
+fn nothing_of(journal: &Journal, vouched: u64) -> Result<SetState, ReplayError> {
     Ok(SetState {
         key: journal.key(),
         generation: replay::generation_at(journal, 0)?,
@@ -238,6 +244,7 @@ fn nothing_of(journal: &Journal) -> Result<SetState, ReplayError> {
         sequence: 0,
         running: 0,
         gap: true,
+        vouched,
         last_delivery: DateTime::UNIX_EPOCH,
         retired: Vec::new(),
     })

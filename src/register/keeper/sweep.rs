@@ -1,6 +1,6 @@
 //! Rows of replaced generations, removed in the background.
 
-use super::{Keeper, RETIRE_SLACK};
+use super::Keeper;
 use crate::domain::relationship::SetId;
 use crate::index::layout::Generation;
 use crate::journal::Journal;
@@ -29,12 +29,10 @@ impl Keeper {
             let retired: HashSet<(SetId, Generation)> = retired.collect();
             retired_since.retain(|key, _| retired.contains(key));
             for (set, generation) in retired {
-                if retired_since
+                let since = retired_since
                     .entry((set, generation))
-                    .or_insert_with(Instant::now)
-                    .elapsed()
-                    < self.longest_lookup + RETIRE_SLACK
-                {
+                    .or_insert_with(Instant::now);
+                if !self.may_go(set, *since) {
                     continue;
                 }
                 let swept = tokio::select! {

@@ -39,7 +39,7 @@ impl Others {
     /// With another journal, or without one.
     pub(super) fn with(&self, journal: &Journal) -> Self {
         let mut postings = self.0.clone();
-        postings.insert(journal.id(), posting_of(journal));
+        postings.insert(journal.id(), posting_of(journal, 0));
         Self(postings)
     }
 
@@ -49,6 +49,23 @@ impl Others {
         Self(postings)
     }
 
+    /// The last position of a set that another journal has, 0 without one.
+    pub(super) fn last(&self, set: SetId) -> u64 {
+        let runs = self.runs(set).into_iter();
+        runs.map(|run| run.last).max().unwrap_or(0)
+    }
+
+    pub(super) fn journals(&self) -> impl Iterator<Item = Uuid> {
+        self.0.keys().copied()
+    }
+
+    /// Whether a journal has told what it has since the index stands on this lineup.
+    pub(super) fn has_told(&self, journal: &Uuid, lineup: u64) -> bool {
+        self.0
+            .get(journal)
+            .is_some_and(|posting| posting.lineup == lineup)
+    }
+
     pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
         self.0.values().flat_map(|posting| &posting.parts)
     }
@@ -56,15 +73,17 @@ impl Others {
 
 /// What the others have told, after this journal has told what it has.
 pub async fn exchange(index: &crate::index::Index, journal: &Journal) -> Result<Others, IndexError> {
+    // Before it is looked up what there is, so that nothing from before another lineup is missing.
+    let lineup = index.lineup();
     let mut postings = index.postings().await?;
-    let own = posting_of(journal);
+    let own = posting_of(journal, lineup);
     if postings.remove(&journal.id()).as_ref() != Some(&own) {
         index.post(journal.id(), &own).await?;
     }
     Ok(Others(postings))
 }
 
-fn posting_of(journal: &Journal) -> Posting {
+fn posting_of(journal: &Journal, lineup: u64) -> Posting {
     let elsewhere = journal.elsewhere();
     let mut sets: HashSet<SetId> = journal.sets().into_iter().collect();
     sets.extend(elsewhere.keys());
@@ -81,6 +100,7 @@ fn posting_of(journal: &Journal) -> Posting {
         }
     };
     Posting {
+        lineup,
         parts: sets.into_iter().map(part).collect(),
     }
 }
@@ -102,15 +122,17 @@ impl Keeper {
     /// What was shown once is not unseen: a store that falls behind it is not answered from. A store that was built
     /// anew begins anew.
     pub(super) fn note_seen(&self, state: &IndexState) {
+        let Some(journal) = self.journal() else { return };
         let build = state.marker.map(|marker| marker.build);
         let mut seen = self.seen();
         if seen.build.is_some() && seen.build != build {
-            let journal = self.journal();
-            let sets = journal.iter().flat_map(|journal| journal.sets());
+            seen.heard.clear();
+            let sets = journal.sets().into_iter();
             self.floor
                 .begin_anew(sets.filter_map(|set| Some((set, state.sets.get(&set)?.position))));
         }
         seen.build = build;
+        seen.unproven_since = None;
         self.floor.raise_to(&state.sets);
     }
 
@@ -120,6 +142,7 @@ impl Keeper {
             return Ok(());
         };
         let others = exchange(&self.index, &journal).await?;
+        self.seen().heard.extend(others.journals());
         note_elsewhere(&journal, state).await?;
         for set in journal.sets() {
             if let Some(_lock) = self.locks.try_lock(set) {

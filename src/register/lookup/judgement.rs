@@ -38,6 +38,8 @@ impl Lookup {
         outside: OutsideTerms,
     ) -> Result<UnknownOwnership, Refusal> {
         metrics::counter!("kundeforhold_refusals_total", "reason" => "terms").increment(1);
+        self.limits
+            .note_outside_terms(caller.consumer, outside.term.name());
         let enforcement = self.terms.enforcement();
         tracing::warn!(
             consumer = %caller.consumer,

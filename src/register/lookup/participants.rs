@@ -46,6 +46,11 @@ impl Lookup {
         if !self.gate.is_open() {
             return Err(Refusal::Unavailable);
         }
+        Ok(self.standing_of_banks(arrival))
+    }
+
+    /// How the banks stand as far as is known, whether lookups are answered or not.
+    pub fn standing_of_banks(&self, arrival: &Arrival) -> Vec<ParticipantStatus> {
         let state = self.index.state();
         let participants = self.participants.load();
         let status = |bank: &Participant| {
@@ -66,6 +71,6 @@ impl Lookup {
                 covers_from: bank.covers_from,
             }
         };
-        Ok(participants.iter().map(status).collect())
+        participants.iter().map(status).collect()
     }
 }

@@ -173,6 +173,14 @@ impl Resolution {
         records.filter(|record| record.interval().runs_on(day)).count() as u64
     }
 
+    /// What stands of a customer, by agreement and first day.
+    pub(super) fn of_customer(
+        &self,
+        customer: CustomerKey,
+    ) -> BTreeMap<(AgreementKey, NaiveDate), Relationship> {
+        self.standing.get(&customer).cloned().unwrap_or_default()
+    }
+
     fn put(&mut self, row: Row) {
         let from = row.relationship.interval().from();
         self.standing

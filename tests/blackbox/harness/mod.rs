@@ -2,9 +2,13 @@
 
 pub mod ask;
 pub mod calls;
+pub mod collector;
+pub mod faults;
 pub mod identifiers;
 pub mod issuer;
 pub mod redis;
+#[path = "../../support/servers.rs"]
+pub mod servers;
 pub mod world;
 
 use issuer::TestIssuer;
@@ -52,10 +56,43 @@ impl Service {
         service
     }
 
+    /// A ready service on an index that is started elsewhere.
+    pub async fn start_on(index: &str, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let service = Self::launch_on(directory, index, None, configuration).await;
+        service.wait_until_ready().await;
+        service
+    }
+
     /// Started, and perhaps not ready yet.
     pub async fn launch(engine: Engine, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let redis = (engine == Engine::Redis).then(RedisServer::start);
+        let index = match &redis {
+            Some(redis) => redis.url(),
+            None => format!("embedded:{}", directory.path().join("index.redb").display()),
+        };
+        Self::launch_on(directory, &index, redis, configuration).await
+    }
+
+    /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
+    pub async fn beside(&self, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = "pseudonym.key";
+        std::fs::copy(self.directory.path().join(key), directory.path().join(key)).unwrap();
+        let index = self.redis.as_ref().unwrap().url();
+        let service = Self::launch_in(directory, &index, None, Arc::clone(&self.issuer), configuration);
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// With an issuer and a pseudonym key of its own.
+    async fn launch_on(
+        directory: TempDir,
+        index: &str,
+        redis: Option<RedisServer>,
+        configuration: &str,
+    ) -> Self {
         let issuer = Arc::new(TestIssuer::start().await);
         let key = directory.path().join("pseudonym.key");
         let made = Command::new(PROGRAM)
@@ -65,28 +102,13 @@ impl Service {
             .status()
             .unwrap();
         assert!(made.success());
-        let index = match &redis {
-            Some(redis) => redis.url(),
-            None => format!("embedded:{}", directory.path().join("index.redb").display()),
-        };
-        Self::launch_in(directory, redis, &index, issuer, configuration)
-    }
-
-    /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
-    pub async fn beside(&self, configuration: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let key = "pseudonym.key";
-        std::fs::copy(self.directory.path().join(key), directory.path().join(key)).unwrap();
-        let index = self.redis.as_ref().unwrap().url();
-        let service = Self::launch_in(directory, None, &index, Arc::clone(&self.issuer), configuration);
-        service.wait_until_ready().await;
-        service
+        Self::launch_in(directory, index, redis, issuer, configuration)
     }
 
     fn launch_in(
         directory: TempDir,
-        redis: Option<RedisServer>,
         index: &str,
+        redis: Option<RedisServer>,
         issuer: Arc<TestIssuer>,
         configuration: &str,
     ) -> Self {

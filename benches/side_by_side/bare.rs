@@ -1,0 +1,79 @@
+//! Actix handlers that do next to nothing: one answers with a fixed document of three banks, one verifies the
+//! token's signature first.
+
+use super::process::{Process, command, free_address, this_program, wait_for};
+use actix_web::http::header;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Map, Value};
+use std::path::Path;
+
+const THREE_BANKS: &str = r#"{"banks":[{"organizationID":"220000001","bankName":"Lyngvik Sparebank","activeAccount":false,"ownershipType":"primaryOwner"},{"organizationID":"220000028","bankName":"Ravndal Sparebank","activeAccount":true,"ownershipType":"primaryOwner"},{"organizationID":"220000036","bankName":"Fjellnes Sparebank","activeAccount":false,"ownershipType":"notPrimaryOwner"}]}"#;
+
+fn three_banks() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(THREE_BANKS)
+}
+
+pub fn serve_fixed(address: &str, workers: &str) {
+    let server = HttpServer::new(|| App::new().default_service(web::to(|| async { three_banks() })));
+    serve(
+        server
+            .workers(workers.parse().unwrap())
+            .bind(address)
+            .unwrap()
+            .run(),
+    );
+}
+
+/// `key` is the issuer's key set, as JSON.
+pub fn serve_verifying(address: &str, workers: &str, key: &str) {
+    let set: Value = serde_json::from_str(key).unwrap();
+    let text = |name: &str| set["keys"][0][name].as_str().unwrap().to_owned();
+    let key = DecodingKey::from_rsa_components(&text("n"), &text("e")).unwrap();
+    let server = HttpServer::new(move || App::new().app_data(key.clone()).default_service(web::to(verify)));
+    serve(
+        server
+            .workers(workers.parse().unwrap())
+            .bind(address)
+            .unwrap()
+            .run(),
+    );
+}
+
+async fn verify(request: HttpRequest) -> HttpResponse {
+    let key = request.app_data::<DecodingKey>().unwrap();
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let token = authorization.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.validate_aud = false;
+    match jsonwebtoken::decode::<Map<String, Value>>(token.unwrap_or_default(), key, &validation) {
+        Ok(_) => three_banks(),
+        Err(_) => HttpResponse::Unauthorized().finish(),
+    }
+}
+
+fn serve(server: actix_web::dev::Server) {
+    actix_web::rt::System::new().block_on(server).unwrap();
+}
+
+/// One of the handlers above, in a process of its own.
+pub struct Bare {
+    pub process: Process,
+    pub address: String,
+}
+
+impl Bare {
+    pub fn start(role: &[&str], workers: usize, processor: Option<usize>, log: &Path) -> Self {
+        let address = free_address();
+        let (name, rest) = role.split_first().unwrap();
+        let mut started = command(this_program(), processor);
+        started
+            .args([name, address.as_str(), &workers.to_string()])
+            .args(rest);
+        let mut process = Process::start(&mut started, log);
+        wait_for(&address, &mut process);
+        Self { process, address }
+    }
+}

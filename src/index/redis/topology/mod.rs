@@ -1,0 +1,277 @@
+//! Which Redis answers for which slot group.
+//!
+//! Everything that is written or read goes by a [`Lineup`]: the primaries in use, each as a session with one run of
+//! it. A lineup never changes; where Redis does, another lineup takes its place.
+
+mod cluster;
+mod informants;
+mod sentinel;
+
+use super::RedisOptions;
+use super::session::Session;
+use super::target::{Access, Address, Arrangement, Target};
+use crate::index::IndexError;
+use arc_swap::ArcSwapOption;
+use futures_util::future::join_all;
+use informants::Informants;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Which slot a key is in: 256 groups of rows by the first byte of a pseudonym, and one for what decides about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Group {
+    Rows(u8),
+    State,
+}
+
+const GROUPS: usize = 257;
+
+impl Group {
+    pub(super) fn all_rows() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX).map(Self::Rows)
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Self::Rows(byte) => usize::from(byte),
+            Self::State => GROUPS - 1,
+        }
+    }
+}
+
+/// The shortest pause between two looks for the primaries, however many want one.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a Cluster is asked where its slots are though nothing seems wrong.
+const SURVEY_EVERY: Duration = Duration::from_secs(1);
+
+/// The primaries in use, and which of them has which group.
+pub(super) struct Lineup {
+    pub(super) sessions: Vec<Arc<Session>>,
+    of_group: [usize; GROUPS],
+    /// Of the identities of all primaries: the same number means the same runs of the same primaries.
+    pub(super) fingerprint: u64,
+}
+
+impl Lineup {
+    fn new(sessions: Vec<Arc<Session>>, of_group: [usize; GROUPS]) -> Self {
+        let mut identities: Vec<u64> = sessions.iter().map(|session| session.identity.hash()).collect();
+        identities.sort_unstable();
+        let mut hash = Sha256::new();
+        for identity in identities {
+            hash.update(identity.to_be_bytes());
+        }
+        let hash = hash.finalize();
+        let first = hash.iter().take(8);
+        Self {
+            fingerprint: first.fold(0, |hash, byte| hash << 8 | u64::from(*byte)),
+            sessions,
+            of_group,
+        }
+    }
+
+    pub(super) fn place(&self, group: Group) -> usize {
+        self.of_group[group.place()]
+    }
+
+    pub(super) fn primary(&self, group: Group) -> &Arc<Session> {
+        &self.sessions[self.place(group)]
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let same = |(a, b): (&Arc<Session>, &Arc<Session>)| Arc::ptr_eq(a, b);
+        self.of_group == other.of_group
+            && self.sessions.len() == other.sessions.len()
+            && self.sessions.iter().zip(&other.sessions).all(same)
+    }
+}
+
+/// The addresses of the primaries, and which of them has which group.
+struct Places {
+    primaries: Vec<Address>,
+    of_group: [usize; GROUPS],
+}
+
+/// Finds the primaries, and finds them again.
+pub(super) struct Topology {
+    pub(super) arrangement: Arrangement,
+    access: Access,
+    options: RedisOptions,
+    current: ArcSwapOption<Lineup>,
+    renewing: tokio::sync::Mutex<Option<Attempt>>,
+    informants: Informants,
+    /// Primaries that slots are being moved to.
+    importing: Mutex<HashMap<Address, Arc<Session>>>,
+}
+
+struct Attempt {
+    at: Instant,
+    failed: Option<IndexError>,
+}
+
+impl Topology {
+    pub(super) fn new(target: Target, options: &RedisOptions) -> Self {
+        let access = match target.arrangement {
+            Arrangement::Sentinel { .. } => target.access.to_sentinels(),
+            _ => target.access.clone(),
+        };
+        Self {
+            informants: Informants::new(access, options.connect_timeout),
+            arrangement: target.arrangement,
+            access: target.access,
+            options: options.clone(),
+            current: ArcSwapOption::empty(),
+            renewing: tokio::sync::Mutex::new(None),
+            importing: Mutex::default(),
+        }
+    }
+
+    pub(super) fn current(&self) -> Option<Arc<Lineup>> {
+        self.current.load_full()
+    }
+
+    pub(super) async fn lineup(&self) -> Result<Arc<Lineup>, IndexError> {
+        match self.current() {
+            Some(lineup) => Ok(lineup),
+            None => self.renew(None).await,
+        }
+    }
+
+    /// Looks for the primaries again, if nobody has since `known`. Where they cannot all be found, `known` stays:
+    /// what it still reaches goes on.
+    pub(super) async fn renew(&self, known: Option<&Arc<Lineup>>) -> Result<Arc<Lineup>, IndexError> {
+        let mut last = self.renewing.lock().await;
+        let current = self.current();
+        let is_known = match (&current, known) {
+            (Some(current), Some(known)) => Arc::ptr_eq(current, known),
+            (current, known) => current.is_none() && known.is_none(),
+        };
+        if let (false, Some(current)) = (is_known, &current) {
+            return Ok(Arc::clone(current));
+        }
+        if let Some(attempt) = last.as_ref().filter(|attempt| attempt.at.elapsed() < PAUSE) {
+            return match (&attempt.failed, current) {
+                (None, Some(current)) => Ok(current),
+                (failed, _) => Err(failed.clone().unwrap_or(IndexError::TimedOut)),
+            };
+        }
+        let formed = self.form(current.as_ref()).await;
+        *last = Some(Attempt {
+            at: Instant::now(),
+            failed: formed.as_ref().err().cloned(),
+        });
+        formed
+    }
+
+    async fn form(&self, former: Option<&Arc<Lineup>>) -> Result<Arc<Lineup>, IndexError> {
+        let places = self.find(former).await?;
+        let sessions = places
+            .primaries
+            .iter()
+            .map(|address| self.session(address, former));
+        let sessions: Result<Vec<_>, _> = join_all(sessions).await.into_iter().collect();
+        let lineup = Lineup::new(sessions?, places.of_group);
+        if let Some(former) = former.filter(|former| former.is_like(&lineup)) {
+            return Ok(Arc::clone(former));
+        }
+        tracing::info!(
+            primaries = lineup.sessions.len(),
+            "the index is read from these primaries from now on"
+        );
+        let lineup = Arc::new(lineup);
+        self.current.store(Some(Arc::clone(&lineup)));
+        Ok(lineup)
+    }
+
+    /// The session of the former lineup if it is still good, or another.
+    async fn session(
+        &self,
+        address: &Address,
+        former: Option<&Arc<Lineup>>,
+    ) -> Result<Arc<Session>, IndexError> {
+        let sessions = former.map_or(&[][..], |lineup| &lineup.sessions);
+        if let Some(session) = sessions.iter().find(|session| session.address == *address)
+            && session.confirm(Duration::ZERO).await.is_ok()
+        {
+            return Ok(Arc::clone(session));
+        }
+        self.open(address).await
+    }
+
+    async fn open(&self, address: &Address) -> Result<Arc<Session>, IndexError> {
+        let opened = Session::open(address.clone(), &self.access, &self.options).await;
+        opened.map(Arc::new).map_err(|cause| match cause {
+            IndexError::Unavailable(cause) => IndexError::Unavailable(format!("{address}: {cause}")),
+            cause => cause,
+        })
+    }
+
+    async fn find(&self, former: Option<&Arc<Lineup>>) -> Result<Places, IndexError> {
+        let one = |address: Address| Places {
+            primaries: vec![address],
+            of_group: [0; GROUPS],
+        };
+        match &self.arrangement {
+            Arrangement::Node(address) => Ok(one(address.clone())),
+            Arrangement::Sentinel { sentinels, master } => {
+                Ok(one(sentinel::master(&self.informants, sentinels, master).await?))
+            }
+            Arrangement::Cluster { seeds } => {
+                let known = former.iter().flat_map(|lineup| &lineup.sessions);
+                let known = known.map(|session| session.address.clone());
+                let mut known: Vec<Address> = known.chain(seeds.iter().cloned()).collect();
+                known.sort();
+                known.dedup();
+                cluster::places(&self.informants, &known).await
+            }
+        }
+    }
+
+    /// Whether those who decide still name this lineup: a majority of the Sentinels. A Cluster's own primaries refuse
+    /// what is not theirs, and a node is what it is.
+    pub(super) async fn is_named(&self, lineup: &Arc<Lineup>) -> Result<(), IndexError> {
+        let Arrangement::Sentinel { sentinels, master } = &self.arrangement else {
+            return Ok(());
+        };
+        let named = sentinel::master(&self.informants, sentinels, master).await?;
+        if lineup.primary(Group::State).address == named {
+            return Ok(());
+        }
+        self.renew(Some(lineup)).await?;
+        Err(super::session::replaced())
+    }
+
+    /// Asks each primary whether it is still the one, and from time to time where the slots are.
+    pub(super) async fn survey(&self, lineup: &Arc<Lineup>, age: Duration) {
+        let confirmed = join_all(lineup.sessions.iter().map(|session| session.confirm(age))).await;
+        let surveyed_at = self.renewing.lock().await.as_ref().map(|attempt| attempt.at);
+        let is_due = matches!(self.arrangement, Arrangement::Cluster { .. })
+            && surveyed_at.is_none_or(|at| at.elapsed() > SURVEY_EVERY);
+        if is_due || confirmed.iter().any(Result::is_err) {
+            // Where this fails, lookups and writes tell.
+            let _ = self.renew(Some(lineup)).await;
+        }
+    }
+
+    /// The primary at an address that a slot is being moved to.
+    pub(super) async fn importing(
+        &self,
+        lineup: &Lineup,
+        address: &Address,
+    ) -> Result<Arc<Session>, IndexError> {
+        if let Some(session) = lineup.sessions.iter().find(|session| session.address == *address) {
+            return Ok(Arc::clone(session));
+        }
+        let importing = || self.importing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = importing().get(address).cloned();
+        if let Some(session) = known
+            && session.confirm(super::STATE_AGE_BOUND).await.is_ok()
+        {
+            return Ok(session);
+        }
+        let session = self.open(address).await?;
+        importing().insert(address.clone(), Arc::clone(&session));
+        Ok(session)
+    }
+}

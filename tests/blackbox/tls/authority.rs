@@ -1,0 +1,175 @@
+//! An authority whose certificates the test makes, files of them, and a client that looks at what it is shown.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SerialNumber};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// First byte of the serial numbers, so that they are found in a certificate.
+const SERIAL: [u8; 8] = *b"\x01serial ";
+
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A certificate for localhost and its key, both PEM.
+    fn issue(&self, serial: u64) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).unwrap();
+        params.serial_number = Some(SerialNumber::from_slice(
+            &[SERIAL.as_slice(), &serial.to_be_bytes()].concat(),
+        ));
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        roots
+    }
+}
+
+pub struct Files(tempfile::TempDir);
+
+impl Files {
+    pub fn new(authority: &Authority, serial: u64) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        std::fs::write(files.authority(), authority.0.pem()).unwrap();
+        files.write(authority, serial);
+        files
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn authority(&self) -> PathBuf {
+        self.0.path().join("authority.pem")
+    }
+
+    pub fn certificate(&self) -> PathBuf {
+        self.0.path().join("server.pem")
+    }
+
+    pub fn key(&self) -> PathBuf {
+        self.0.path().join("server.key")
+    }
+
+    /// Certificate and key, one after the other.
+    pub fn write(&self, authority: &Authority, serial: u64) {
+        let (certificate, key) = authority.issue(serial);
+        std::fs::write(self.certificate(), certificate).unwrap();
+        std::fs::write(self.key(), key).unwrap();
+        self.close_key();
+    }
+
+    pub fn close_key(&self) {
+        std::fs::set_permissions(self.key(), PermissionsExt::from_mode(0o600)).unwrap();
+    }
+
+    pub fn write_certificate_only(&self, authority: &Authority, serial: u64) {
+        std::fs::write(self.certificate(), authority.issue(serial).0).unwrap();
+    }
+
+    pub fn write_client_authority(&self, authority: &Authority) {
+        std::fs::write(self.0.path().join("clients.pem"), authority.0.pem()).unwrap();
+    }
+
+    /// What the service is told of them.
+    pub fn configuration(&self) -> String {
+        let clients = self.0.path().join("clients.pem");
+        let clients = if clients.exists() {
+            format!("client_ca = {clients:?}\n")
+        } else {
+            String::new()
+        };
+        format!(
+            "[server.tls]\ncertificate = {:?}\nkey = {:?}\n{clients}",
+            self.certificate(),
+            self.key()
+        )
+    }
+}
+
+/// A connection that is kept open.
+#[derive(Debug)]
+pub struct Connection(StreamOwned<ClientConnection, TcpStream>);
+
+impl Connection {
+    /// Open and shaken hands on.
+    pub fn open(address: &str, trusted: &Authority, identity: Option<&Authority>) -> Result<Self, String> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(trusted.roots());
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(authority) => {
+                let (certificate, key) = authority.issue(100);
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut stream = TcpStream::connect(address).map_err(|cause| cause.to_string())?;
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        while connection.is_handshaking() {
+            connection
+                .complete_io(&mut stream)
+                .map_err(|cause| cause.to_string())?;
+        }
+        Ok(Self(StreamOwned::new(connection, stream)))
+    }
+
+    /// Of the certificate that the server showed.
+    pub fn serial(&self) -> u64 {
+        let certificate = self.0.conn.peer_certificates().unwrap()[0].to_vec();
+        let at = certificate
+            .windows(SERIAL.len())
+            .position(|window| window == SERIAL)
+            .unwrap()
+            + SERIAL.len();
+        u64::from_be_bytes(certificate[at..at + 8].try_into().unwrap())
+    }
+
+    /// The status of an answer that is read to its end.
+    pub fn get(&mut self) -> Result<u16, String> {
+        let told = |cause: std::io::Error| cause.to_string();
+        self.0
+            .write_all(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .map_err(told)?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).map_err(told)?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let length = length.split("\r\n").next().unwrap().parse().unwrap();
+        self.0.read_exact(&mut vec![0; length]).map_err(told)?;
+        head.split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .ok_or(head)
+    }
+}

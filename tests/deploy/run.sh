@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# What deploy/ holds is checked as far as that goes without a container engine. Usage: tests/deploy/run.sh PROGRAM
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+program=$(realpath "$1")
+work=$(mktemp -d)
+trial=
+finish() {
+    if [ -n "$trial" ]; then kill -INT "$trial" 2>/dev/null || true; wait "$trial" 2>/dev/null || true; fi
+    rm -rf "$work"
+}
+trap finish EXIT
+fail() { echo "tests/deploy: $*" >&2; exit 1; }
+
+echo "alert rules, and what they wake for"
+promtool check rules deploy/prometheus/alerts.yml >/dev/null
+promtool test rules deploy/prometheus/alerts.test.yml
+promtool check config --syntax-only deploy/prometheus/prometheus.yml >/dev/null
+
+echo "systemd unit"
+sed "s#/usr/local/bin/kundeforhold#$program#" deploy/systemd/kundeforhold.service >"$work/kundeforhold.service"
+said=$(systemd-analyze verify "$work/kundeforhold.service" 2>&1) || fail "$said"
+[ -z "$said" ] || fail "$said"
+systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.service" >/dev/null || fail "the unit is open to attacks"
+
+echo "proxy"
+haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
+
+echo "the trial: starts, is delivered to, answers, ends"
+bash -n deploy/trial.sh
+port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+management=$(port) service=$(port)
+: >"$work/said"
+# In a session of its own, so that SIGINT reaches it: a shell's background jobs are deaf to it.
+KUNDEFORHOLD=$program SERVICE_PORT=$service MANAGEMENT_PORT=$management ISSUER_PORT=$(port) REDIS_PORT=$(port) \
+    python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); os.execv(sys.argv[1], sys.argv[1:])' \
+    deploy/trial.sh "$work/trial" >"$work/said" 2>&1 &
+trial=$!
+for _ in $(seq 300); do
+    grep -q "Ctrl-C ends it" "$work/said" && break
+    kill -0 "$trial" 2>/dev/null || fail "the trial ended: $(cat "$work/said")"
+    sleep 0.2
+done
+grep -q "Granskauen Bank" "$work/said" || fail "no bank in the answer: $(cat "$work/said")"
+grep -q "coverage: complete" "$work/said" || fail "the answer is not complete: $(cat "$work/said")"
+
+echo "files against each other, the service and its metrics"
+# The disks' figures are told every five seconds.
+for _ in $(seq 100); do
+    curl -sf "http://127.0.0.1:$management/metrics" >"$work/metrics"
+    grep -q "^kundeforhold_records" "$work/metrics" && break
+    sleep 0.2
+done
+python3 tests/deploy/check.py "$work/metrics"
+
+kill -INT "$trial"
+wait "$trial" || fail "the trial did not end well"
+trial=
+! curl -s "http://127.0.0.1:$service/" >/dev/null || fail "the service outlived the trial"
+
+echo "example configuration"
+cp deploy/participants.example.toml "$work/participants.toml"
+for key in pseudonym audit; do "$program" key new "$work/$key.key" >/dev/null; done
+sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis://127.0.0.1:6379/0#embedded:$work/index.redb#" \
+    deploy/kundeforhold.example.toml >"$work/kundeforhold.toml"
+"$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"
+echo "tests/deploy: all good"
