@@ -172,30 +172,11 @@ impl Journal {
         for found in chain.entries()? {
             let found = found?;
             let entry = Entry::decode(&found.payload)?;
-            match &entry {
-                Entry::Born {
-                    key: written_with, ..
-                } if *written_with != key => return Err(JournalError::OtherKey),
-                Entry::Born {
-                    register_id,
-                    journal_id,
-                    key,
-                    rekeyings,
-                } => {
-                    birth = Some(Birth {
-                        register_id: *register_id,
-                        journal_id: *journal_id,
-                        key: *key,
-                        rekeyings: *rekeyings,
-                    });
+            if let Some(born) = birth_of(&entry) {
+                if born.key != key {
+                    return Err(JournalError::OtherKey);
                 }
-                Entry::Published(_)
-                | Entry::Begun(_)
-                | Entry::Ended(_)
-                | Entry::LetGo(_)
-                | Entry::Rewritten(_)
-                | Entry::Overtaken(_)
-                | Entry::Elsewhere(_) => {}
+                birth = Some(born);
             }
             catalogue.note(&entry, found.locator)?;
         }
@@ -442,6 +423,25 @@ pub struct Delivery {
     pub received_at: DateTime<Utc>,
     pub summary: Summary,
     pub body: Body,
+}
+
+/// What the first entry says; `None`: it is another.
+fn birth_of(entry: &Entry) -> Option<Birth> {
+    let Entry::Born {
+        register_id,
+        journal_id,
+        key,
+        rekeyings,
+    } = entry
+    else {
+        return None;
+    };
+    Some(Birth {
+        register_id: *register_id,
+        journal_id: *journal_id,
+        key: *key,
+        rekeyings: *rekeyings,
+    })
 }
 
 /// Where the bodies of a journal are.
