@@ -53,6 +53,10 @@ pub enum StartError {
     Terms(#[from] TermsFileError),
     #[error("the index: {0}")]
     Index(#[from] IndexError),
+    #[error("the journal is new, and which register it is of is in Redis, which cannot be asked: {0}")]
+    NoRegister(IndexError),
+    #[error("there is no journal in {0}")]
+    NotAJournal(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("the record of use: {0}")]
@@ -98,6 +102,7 @@ pub struct Server {
     files: Vec<WatchedFiles>,
     next_key: NextKeyWatch,
     drain: Duration,
+    lease_time: Duration,
     head_every: Duration,
     audit_directory: PathBuf,
     upkeep_every: Duration,
@@ -123,6 +128,7 @@ impl Server {
             public,
             management,
             drain: Duration::from_secs(settings.server.drain_seconds),
+            lease_time: settings.index.lease(),
             head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
             audit_directory: settings.audit.directory.clone(),
             upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
@@ -143,6 +149,13 @@ impl Server {
         tasks.spawn(async move { keys.run(keys_end).await });
         tasks.spawn(self.parts.keeper.clone().run(background.clone()));
         tasks.spawn(self.parts.keeper.clone().sweep(background.clone()));
+        let leases = CancellationToken::new();
+        let renewing = self
+            .parts
+            .keeper
+            .clone()
+            .renew_leases(self.lease_time, leases.clone());
+        tasks.spawn(renewing);
         tasks.spawn(self.next_key.run(background.clone()));
         tasks.spawn(reload_files(self.files, reload, background.clone()));
         tasks.spawn(upkeep(
@@ -157,7 +170,8 @@ impl Server {
             background.clone(),
         ));
         if let Some(journal) = &self.parts.delivery.journal {
-            tasks.spawn(tell_disk(journal.clone(), background.clone()));
+            let index = self.parts.delivery.index.clone();
+            tasks.spawn(tell_disk(journal.clone(), index, background.clone()));
             let upkeep = Upkeep {
                 delivery: self.parts.delivery.clone(),
                 every: self.upkeep_every,
@@ -179,27 +193,26 @@ impl Server {
         });
         let served = tokio::try_join!(self.public, self.management).map(|_| ());
         background.cancel();
-        self.parts.delivery.publications.close();
         // A publication that hangs is not waited for: the journal completes it as a whole at the next start.
-        let publications = self.parts.delivery.publications.wait();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, publications)
-            .await
-            .is_err()
-        {
-            tracing::warn!("publications were still under way at shutdown; the next start completes them");
-        }
-        tasks.close();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!("background tasks did not end in time");
-        }
+        wait_for_end(&self.parts.delivery.publications, "publications").await;
+        // A publication needs its lease to the end.
+        leases.cancel();
+        wait_for_end(&tasks, "background tasks").await;
         self.parts.readiness.recorder.close().await;
         if let Some(journal) = &self.parts.delivery.journal {
             journal.load().close().await;
         }
         served
+    }
+}
+
+async fn wait_for_end(tasks: &TaskTracker, what: &str) {
+    tasks.close();
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, tasks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!("{what} were still under way at shutdown");
     }
 }
 

@@ -4,7 +4,7 @@ use super::Failure;
 use super::progress::{self, Unit};
 use crate::config::{LogLevel, Settings};
 use crate::domain::calendar::{oslo_day, years_before};
-use crate::register::keeper::Keeper;
+use crate::register::keeper::{Gap, Keeper};
 use crate::register::verify::{Comparison, Expected};
 use crate::server::Stores;
 use crate::telemetry::{LogTarget, log_to};
@@ -18,8 +18,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The index: a cache of the journal
 #[derive(clap::Subcommand)]
 pub enum IndexCommand {
-    /// Throws the index away and builds it from the journal
-    #[command(after_help = "Example:\n  kundeforhold index rebuild --config kundeforhold.toml")]
+    /// Throws the index away and builds it from the journal, or from several together
+    #[command(
+        after_help = "Example:\n  kundeforhold index rebuild --config kundeforhold.toml --journal /mnt/other/journal"
+    )]
     Rebuild(IndexArguments),
     /// Tells whether index and journal agree
     #[command(after_help = "Example:\n  kundeforhold index verify --config kundeforhold.toml --json")]
@@ -31,6 +33,9 @@ pub struct IndexArguments {
     /// Configuration in TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A journal of another instance, whose service is stopped; may be given several times
+    #[arg(long = "journal", value_name = "DIR")]
+    journals: Vec<PathBuf>,
     /// Prints the outcome as one line of JSON
     #[arg(long)]
     json: bool,
@@ -50,12 +55,19 @@ impl IndexCommand {
             .clone()
             .ok_or(Failure("this instance has no journal".to_owned()))?
             .load();
-        let keeper = stores.keeper();
+        let keeper = stores.keeper_with(&settings, &arguments.journals).await?;
+        let sets = journal.sets().len();
         if rebuild {
-            build(&keeper, journal.sets().len(), "building the index").await?;
+            let building = build(&keeper, sets, "building the index");
+            for gap in stores.under_leases(&settings, building).await? {
+                let (set, first, last) = (gap.set, gap.first, gap.last);
+                eprintln!(
+                    "{set}: positions {first} to {last} are in no journal given; let the bank deliver a whole set"
+                );
+            }
         }
         stores.index.refresh().await?;
-        let outcome = compare(&keeper, journal.sets().len(), settings.retention.closed_years).await;
+        let outcome = compare(&keeper, sets, settings.retention.closed_years).await;
         journal.close().await;
         let outcome = outcome?;
         if arguments.json {
@@ -86,7 +98,7 @@ async fn compare(keeper: &Keeper, sets: usize, closed_years: u32) -> Result<Comp
 }
 
 /// Builds the index of a keeper anew, and tells how many sets it has.
-async fn build(keeper: &Keeper, sets: usize, what: &'static str) -> Result<(), Failure> {
+async fn build(keeper: &Keeper, sets: usize, what: &'static str) -> Result<Vec<Gap>, Failure> {
     let bar = progress::bar(sets as u64, Unit::Sets)?.with_message(what);
     let building = keeper.rebuild();
     tokio::pin!(building);

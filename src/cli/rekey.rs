@@ -64,7 +64,11 @@ impl Rekey {
         }
         let next = NextKey::read(&file)?.ok_or(failure("the next key's file is gone"))?;
         let done = match Stores::open(&settings).await {
-            Ok(stores) => work(&settings, &stores, &next).await?,
+            Ok(stores) => {
+                stores
+                    .under_leases(&settings, work(&settings, &stores, &next))
+                    .await?
+            }
             Err(cause) if cause.is_journal_in_use() => follow(&settings, &next).await?,
             Err(cause) => return Err(cause.into()),
         };

@@ -138,26 +138,39 @@ pub enum Freshness {
     NotLoaded,
 }
 
-/// Judges a bank by the last delivery of each of its sets: it is as fresh as its oldest one.
-pub fn freshness(
-    bank: &Participant,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> (Freshness, Option<DateTime<Utc>>) {
-    match oldest_delivery(bank, last_delivery) {
-        None => (Freshness::NotLoaded, None),
-        Some(at) if now.signed_duration_since(at) > bank.stale_after => (Freshness::Stale, Some(at)),
-        Some(at) => (Freshness::Current, Some(at)),
-    }
+/// A set that was delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// The last time.
+    pub at: DateTime<Utc>,
+    /// Some of what was delivered cannot be answered at present.
+    pub has_gap: bool,
 }
 
-/// The oldest of the last deliveries of a bank's sets; `None`: there was none for one of them.
-fn oldest_delivery(
+/// Judges a bank by the last delivery of each of its sets: it is as fresh as its oldest one, and stale with a gap.
+pub fn freshness(
     bank: &Participant,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
-) -> Option<DateTime<Utc>> {
-    let delivered: Option<Vec<DateTime<Utc>>> = bank.sets().map(last_delivery).collect();
-    delivered?.into_iter().min()
+    last_delivery: impl Fn(SetId) -> Option<Delivered>,
+    now: DateTime<Utc>,
+) -> (Freshness, Option<DateTime<Utc>>) {
+    let delivered = delivered_of(bank, last_delivery);
+    let freshness = match delivered {
+        None => Freshness::NotLoaded,
+        Some(known) if known.has_gap || now.signed_duration_since(known.at) > bank.stale_after => {
+            Freshness::Stale
+        }
+        Some(_) => Freshness::Current,
+    };
+    (freshness, delivered.map(|known| known.at))
+}
+
+/// A bank's sets as one: as old as its oldest, with a gap if any has one; `None`: one was never delivered to.
+fn delivered_of(bank: &Participant, last_delivery: impl Fn(SetId) -> Option<Delivered>) -> Option<Delivered> {
+    let delivered: Option<Vec<Delivered>> = bank.sets().map(last_delivery).collect();
+    delivered?.into_iter().reduce(|one, other| Delivered {
+        at: one.at.min(other.at),
+        has_gap: one.has_gap || other.has_gap,
+    })
 }
 
 /// What an answer does not know: the parts of `Register-Coverage`.
@@ -177,7 +190,9 @@ pub struct Coverage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freshnesses {
     not_loaded: usize,
-    /// When each bank that has delivered is late; in order.
+    /// Banks that are late at any time, since a part of what they delivered is missing.
+    with_gap: usize,
+    /// When each other bank that has delivered is late; in order.
     late_from: Vec<DateTime<Utc>>,
     /// In order.
     covers_from: Vec<NaiveDate>,
@@ -188,14 +203,15 @@ impl Freshnesses {
     pub fn on(
         today: NaiveDate,
         participants: &Participants,
-        last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+        last_delivery: impl Fn(SetId) -> Option<Delivered>,
     ) -> Self {
-        let (mut not_loaded, mut late_from) = (0, Vec::new());
+        let (mut not_loaded, mut with_gap, mut late_from) = (0, 0, Vec::new());
         let banks = || participants.iter().filter(|bank| !bank.has_merged(today));
         for bank in banks() {
-            match oldest_delivery(bank, &last_delivery) {
+            match delivered_of(bank, &last_delivery) {
                 None => not_loaded += 1,
-                Some(at) => late_from.extend(at.checked_add_signed(bank.stale_after)),
+                Some(known) if known.has_gap => with_gap += 1,
+                Some(known) => late_from.extend(known.at.checked_add_signed(bank.stale_after)),
             }
         }
         let mut covers_from: Vec<NaiveDate> = banks().filter_map(|bank| bank.covers_from).collect();
@@ -203,6 +219,7 @@ impl Freshnesses {
         covers_from.sort_unstable();
         Self {
             not_loaded,
+            with_gap,
             late_from,
             covers_from,
         }
@@ -215,7 +232,7 @@ impl Freshnesses {
                 .partition_point(|covers_from| *covers_from <= from)
         };
         Coverage {
-            stale: self.late_from.partition_point(|late_from| *late_from < now),
+            stale: self.with_gap + self.late_from.partition_point(|late_from| *late_from < now),
             not_loaded: self.not_loaded,
             before_coverage: period_from.map_or(0, |from| self.covers_from.len() - covering(from)),
             unknown_ownership: 0,

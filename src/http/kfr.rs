@@ -127,7 +127,9 @@ async fn add_batch(
             BatchField::Customers(field) => match turn.take() {
                 None => Some("customers"),
                 Some(turn) => {
-                    let batch = delivery.begin_batch(bank.bank(), bank.arrival().today, turn)?;
+                    let batch = delivery
+                        .begin_batch(bank.bank(), bank.arrival().today, turn)
+                        .await?;
                     taken = Some(read_customers(bank, delivery, limits.batch, batch, *field).await?);
                     None
                 }

@@ -326,6 +326,16 @@ pub struct SetState {
     pub generation: Generation,
     /// The set's journal position up to which the generation is complete.
     pub position: u64,
+    /// The journal that the last publication is in.
+    pub journal: Uuid,
+    /// Of the lease under which this state was written.
+    pub fence: u64,
+    /// The `Delivery-Sequence` that was published last, 0 without one.
+    pub sequence: u64,
+    /// About how many records run.
+    pub running: u64,
+    /// Publications are missing: they are in a journal that could not be had.
+    pub gap: bool,
     /// What the index stood on when the generation was found complete up to there: [`Index::lineup`](super::Index::lineup).
     pub vouched: u64,
     /// When the bank's last delivery was published.

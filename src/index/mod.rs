@@ -5,6 +5,7 @@
 mod checkpoint;
 pub mod embedded;
 pub mod layout;
+pub mod lease;
 pub mod owner;
 pub mod redis;
 mod side;
@@ -32,6 +33,8 @@ pub enum IndexError {
     Format(&'static str),
     #[error("the index cannot serve here: {0}")]
     Unfit(String),
+    #[error("the lease to write to the index is over")]
+    Overtaken,
 }
 
 /// One customer's rows in one set, as the rules of deliveries need them.

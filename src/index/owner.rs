@@ -45,7 +45,31 @@ impl Floor {
 
     /// From now on the index may not fall behind this position.
     pub fn raise(&self, set: SetId, position: u64) {
-        self.positions().of_sets.insert(set, position);
+        let mut positions = self.positions();
+        let known = positions.of_sets.entry(set).or_default();
+        *known = position.max(*known);
+    }
+
+    /// The same for positions seen in the index, which an instance that answers has shown.
+    pub fn raise_to(&self, sets: &HashMap<SetId, SetState>) {
+        for (set, known) in sets {
+            self.raise(*set, known.position);
+        }
+    }
+
+    /// An index that was built anew may lack what could not be had; it says so set by set.
+    pub fn begin_anew(&self, sets: impl IntoIterator<Item = (SetId, u64)>) {
+        self.positions().of_sets = sets.into_iter().collect();
+    }
+
+    /// The sets that are below it.
+    pub fn lacking(&self, sets: &HashMap<SetId, SetState>) -> Vec<SetId> {
+        let positions = self.positions();
+        let below = positions.of_sets.iter().filter(|(set, position)| {
+            let known = sets.get(set).map_or(0, |known| known.position);
+            known < **position
+        });
+        below.map(|(set, _)| *set).collect()
     }
 
     /// From now on the index may not fall behind these; those of another build, which were another journal's
@@ -92,6 +116,11 @@ mod tests {
             key: [0; 8],
             generation: 1,
             position,
+            journal: Uuid::nil(),
+            fence: 0,
+            sequence: 0,
+            running: 0,
+            gap: false,
             vouched: 0,
             last_delivery: chrono::DateTime::UNIX_EPOCH,
             retired: Vec::new(),

@@ -10,6 +10,7 @@ mod batch;
 mod build;
 mod checkpoint;
 mod fitness;
+mod lease;
 mod links;
 mod load;
 mod read;
@@ -20,7 +21,7 @@ mod sides;
 mod target;
 mod topology;
 
-use super::layout::{Generation, IndexState, RowWrite, SetState, Side, decode_row, encode_state_key};
+use super::layout::{Generation, IndexState, RowWrite, SetState, decode_row};
 use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
@@ -30,6 +31,7 @@ pub use load::Load;
 
 use batch::Batch;
 use build::Building;
+use lease::Leases;
 use redis::RedisError;
 use rows::{PIPELINE_ROWS, customer_key, scanned_row, write_accounts, write_customers};
 use scan::{Scan, parse};
@@ -97,6 +99,7 @@ pub struct Redis {
     reading_state: tokio::sync::Mutex<()>,
     building: Mutex<Building>,
     owner: OnceLock<Owner>,
+    pub(super) leases: Leases,
 }
 
 impl From<RedisError> for IndexError {
@@ -119,6 +122,7 @@ impl Redis {
             reading_state: tokio::sync::Mutex::new(()),
             building: Mutex::default(),
             owner: OnceLock::new(),
+            leases: Leases::default(),
         })
     }
 
@@ -186,21 +190,17 @@ impl Redis {
         then: Option<SetState>,
     ) -> Result<(), IndexError> {
         for chunk in writes.chunks(PIPELINE_ROWS) {
+            self.leases.check(set)?;
             write_accounts(set, generation, chunk)
                 .send(&self.topology)
                 .await?;
         }
         for batch in write_customers(set, generation, writes) {
+            self.leases.check(set)?;
             batch.send(&self.topology).await?;
         }
         if let Some(state) = then {
-            let mut put = redis::cmd("HSET");
-            put.arg(STATE_KEY)
-                .arg(encode_state_key(set, Side::of(state.generation)).as_slice())
-                .arg(state.encode()?);
-            let mut batch = Batch::default();
-            batch.add(Group::State, put);
-            batch.send(&self.topology).await?;
+            self.switch(set, &state).await?;
             self.read_state().await?;
         }
         Ok(())

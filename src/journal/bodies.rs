@@ -64,6 +64,12 @@ impl Bodies {
         }
     }
 
+    /// Forgets the bodies of a set's publications after a position: they never took effect.
+    pub(super) fn forget(&mut self, set: SetId, after: u64) {
+        self.0
+            .retain(|_, stored| stored.set != set || stored.position <= after);
+    }
+
     pub(super) fn rewritten(&mut self, rewritten: &Rewritten) {
         let stored = self.0.get_mut(&rewritten.delivery);
         if let Some(file) = stored.and_then(|stored| stored.file.as_mut()) {

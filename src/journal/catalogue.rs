@@ -1,7 +1,8 @@
 //! What the journal knows without reading it again: where each publication and receipt lies.
 
 use super::bodies::Bodies;
-use super::entry::{Begun, Ended, Entry, Kind, Operation, Publication, Summary, set_of};
+use super::entry::{Begun, Ended, Entry, Kind, Operation, Overtaken, Publication, Summary, set_of};
+use super::together::{Elsewhere, Run, elsewhere_of, lengthen};
 use super::{JournalError, Receipt, ReceiptState};
 use crate::chain::Locator;
 use crate::domain::identifiers::OrganizationNumber;
@@ -17,6 +18,8 @@ pub(super) struct Listed {
     pub(super) kind: Kind,
     pub(super) published_at: DateTime<Utc>,
     pub(super) locator: Locator,
+    pub(super) fence: u64,
+    sequence: u64,
     running: u64,
     stored: u64,
     ended: u64,
@@ -55,6 +58,8 @@ pub struct Lineage {
     /// Position of the whole set; `None`: the set began with changes.
     pub whole_set: Option<u64>,
     pub changes: Vec<u64>,
+    /// Some of it is in another journal.
+    pub is_partial: bool,
 }
 
 #[derive(Default)]
@@ -63,6 +68,8 @@ pub(super) struct Catalogue {
     receipts: HashMap<OrganizationNumber, Vec<Filed>>,
     keys: HashMap<(SetId, Operation, [u8; 32]), KeyUse>,
     sequences: HashMap<SetId, u64>,
+    pub(super) elsewhere: HashMap<SetId, Elsewhere>,
+    pub(super) runs: HashMap<SetId, Vec<Run>>,
     pub(super) bodies: Bodies,
 }
 
@@ -91,22 +98,35 @@ impl Catalogue {
                 self.bodies.rewritten(rewritten);
                 Ok(())
             }
+            Entry::Overtaken(overtaken) => self.note_overtaken(overtaken),
+            Entry::Elsewhere(elsewhere) => {
+                let (set, elsewhere) = elsewhere_of(elsewhere)?;
+                self.elsewhere.insert(set, elsewhere);
+                Ok(())
+            }
         }
     }
 
     fn note_published(&mut self, publication: &Publication, locator: Locator) -> Result<(), JournalError> {
         let set = publication.set()?;
         let listed = self.sets.entry(set).or_default();
-        if publication.position != listed.len() as u64 + 1 {
+        if publication.position <= listed.last().map_or(0, |last| last.position) {
             return Err(JournalError::Corrupt("order of publications"));
         }
         let Summary { counts, running, .. } = publication.summary;
         self.bodies.note(set, publication);
+        lengthen(
+            self.runs.entry(set).or_default(),
+            publication.position,
+            publication.fence,
+        );
         listed.push(Listed {
             position: publication.position,
             kind: publication.kind,
             published_at: publication.published_at,
             locator,
+            fence: publication.fence,
+            sequence: publication.summary.sequence.unwrap_or(0),
             running,
             stored: counts.stored,
             ended: counts.ended + counts.removed,
@@ -121,6 +141,30 @@ impl Catalogue {
             publication.published_at,
             locator,
         );
+        Ok(())
+    }
+
+    /// What was overtaken has no position, no number and no key; its receipt says abandoned.
+    fn note_overtaken(&mut self, overtaken: &Overtaken) -> Result<(), JournalError> {
+        let set = set_of(overtaken.bank, overtaken.register)?;
+        let listed = self.sets.entry(set).or_default();
+        let kept = listed.partition_point(|listed| listed.position <= overtaken.after);
+        let gone: Vec<Locator> = listed.drain(kept..).map(|listed| listed.locator).collect();
+        let sequence = listed.iter().map(|listed| listed.sequence).max().unwrap_or(0);
+        self.sequences.insert(set, sequence);
+        let runs = self.runs.entry(set).or_default();
+        runs.clear();
+        for listed in &*listed {
+            lengthen(runs, listed.position, listed.fence);
+        }
+        for filed in self.receipts.get_mut(&set.bank).into_iter().flatten() {
+            if matches!(filed.progress, Progress::Ended(locator) if gone.contains(&locator)) {
+                filed.progress = Progress::Abandoned;
+                let delivery = filed.begun.delivery_id;
+                self.keys.retain(|_, bound| bound.delivery_id != delivery);
+            }
+        }
+        self.bodies.forget(set, overtaken.after);
         Ok(())
     }
 
@@ -193,14 +237,29 @@ impl Catalogue {
     }
 
     pub(super) fn at(&self, set: SetId, position: u64) -> Option<&Listed> {
-        let at = usize::try_from(position.checked_sub(1)?).ok()?;
-        self.listed(set).get(at)
+        let listed = self.listed(set);
+        let at = listed.binary_search_by_key(&position, |listed| listed.position);
+        listed.get(at.ok()?)
     }
 
-    /// How the set stands at a position, which may be 0.
+    /// 0 without a publication.
+    pub(super) fn last_position(&self, set: SetId) -> u64 {
+        self.listed(set).last().map_or(0, |last| last.position)
+    }
+
+    /// The last one at or before a position.
+    fn at_or_before(&self, set: SetId, position: u64) -> Option<&Listed> {
+        let listed = self.listed(set);
+        let after = listed.partition_point(|listed| listed.position <= position);
+        listed.get(after.checked_sub(1)?)
+    }
+
+    /// How the set stands at a position, which may be 0. What other journals have of it is passed over.
     pub(super) fn lineage(&self, set: SetId, position: u64) -> Lineage {
         let (mut at, mut lineage) = (position, Lineage::default());
-        while let Some(listed) = self.at(set, at) {
+        while let Some(listed) = self.at_or_before(set, at) {
+            lineage.is_partial |= listed.position < at;
+            at = listed.position;
             match listed.kind {
                 Kind::WholeSet { .. } => {
                     lineage.whole_set = Some(at);
@@ -214,14 +273,15 @@ impl Catalogue {
                 Kind::Rollback { to } => at = to.min(at - 1),
             }
         }
+        lineage.is_partial |= lineage.whole_set.is_none() && at > 0;
         lineage.changes.reverse();
         lineage
     }
 
-    /// About how many records of the set run: as of its last whole set or changes, and what calls added and ended
+    /// About how many records of the set ran at a position: as of its last whole set or changes, and what calls added and ended
     /// since.
-    pub(super) fn running(&self, set: SetId) -> u64 {
-        let lineage = self.lineage(set, self.listed(set).len() as u64);
+    pub(super) fn running(&self, set: SetId, position: u64) -> u64 {
+        let lineage = self.lineage(set, position);
         let whole = lineage
             .whole_set
             .and_then(|at| self.at(set, at))
@@ -286,10 +346,9 @@ impl Catalogue {
 
     /// What has become of a publication since.
     pub(super) fn fate(&self, set: SetId, position: u64) -> ReceiptState {
-        let later = self
-            .listed(set)
-            .iter()
-            .skip(usize::try_from(position).unwrap_or(usize::MAX));
+        let listed = self.listed(set);
+        let after = listed.partition_point(|listed| listed.position <= position);
+        let later = listed[after..].iter();
         let undone = |listed: &&Listed| matches!(listed.kind, Kind::Rollback { to } if to < position);
         if later.clone().any(|listed| undone(&listed)) {
             return ReceiptState::RolledBack;
@@ -300,7 +359,7 @@ impl Catalogue {
         if !is_whole {
             return ReceiptState::Published;
         }
-        match self.lineage(set, self.listed(set).len() as u64).whole_set {
+        match self.lineage(set, self.last_position(set)).whole_set {
             Some(whole) if whole != position => ReceiptState::Superseded,
             _ => ReceiptState::Published,
         }

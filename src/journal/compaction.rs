@@ -112,7 +112,7 @@ impl Catalogue {
 
     /// The present state of a set, and those that it can be rolled back to, one whole set after the other.
     fn states(&self, set: SetId, rollback_since: DateTime<Utc>) -> Vec<u64> {
-        let (mut states, mut state) = (Vec::new(), Some(self.listed(set).len() as u64));
+        let (mut states, mut state) = (Vec::new(), Some(self.last_position(set)));
         while let Some(position) = state {
             states.push(position);
             let (_, whole) = self.parts(set, position);
@@ -123,11 +123,12 @@ impl Catalogue {
         states
     }
 
-    /// Those of them that stand on a whole set.
+    /// Those of them that stand on a whole set, and are in this journal wholly.
     pub(super) fn kept_states(&self, set: SetId, rollback_since: DateTime<Utc>) -> Vec<KeptState> {
         let states = self.states(set, rollback_since).into_iter();
         let kept = states.filter_map(|position| {
-            let whole_set = self.lineage(set, position).whole_set?;
+            let lineage = self.lineage(set, position);
+            let whole_set = lineage.whole_set.filter(|_| !lineage.is_partial)?;
             Some(KeptState { position, whole_set })
         });
         kept.collect()

@@ -36,6 +36,7 @@ impl Journal {
     ) -> Result<Self, JournalError> {
         let birth = Birth {
             register_id: original.birth.register_id,
+            journal_id: original.birth.journal_id,
             key: reseal.key(),
             rekeyings: original.birth.rekeyings.wrapping_add(1),
         };
@@ -71,8 +72,9 @@ impl Journal {
         }
         for file in self.catalogue().bodies.kept() {
             let found = std::fs::metadata(body_path(&self.bodies, file.name)).map(|found| found.len());
-            // What the original let go is let go here by an entry further on.
-            if !original.is_let_go(file.delivery) && !found.is_ok_and(|bytes| bytes == file.bytes) {
+            // What the original let go, or another instance had overtaken, goes here by an entry further on.
+            let is_kept = original.catalogue().bodies.file_of(file.delivery).is_some();
+            if is_kept && !found.is_ok_and(|bytes| bytes == file.bytes) {
                 return Err(JournalError::Corrupt("copy: it lacks a part of a body"));
             }
         }
@@ -132,7 +134,10 @@ impl Journal {
             }
             Entry::Rewritten(rewritten) => {
                 let place = original.catalogue().bodies.place_of(rewritten.delivery);
-                let (set, position) = place.ok_or(JournalError::Corrupt("rewritten body"))?;
+                let Some((set, position)) = place else {
+                    // Another instance had overtaken it.
+                    return Ok(Entry::Rewritten(rewritten));
+                };
                 let written = original.published_at(set, position)?;
                 let body = self.begin_body_in_file(rewritten.name)?;
                 match reseal_body(original, written.publication(), reseal, body)? {
@@ -144,7 +149,11 @@ impl Journal {
                     Some(Body::Inline(_)) | None => Ok(Entry::Rewritten(rewritten)),
                 }
             }
-            Entry::Begun(_) | Entry::Ended(_) | Entry::LetGo(_) => Ok(entry),
+            Entry::Begun(_)
+            | Entry::Ended(_)
+            | Entry::LetGo(_)
+            | Entry::Overtaken(_)
+            | Entry::Elsewhere(_) => Ok(entry),
             Entry::Born { .. } => Err(JournalError::Corrupt("second beginning")),
         }
     }
@@ -156,20 +165,33 @@ impl Journal {
         match entry {
             Entry::LetGo(deliveries) => deliveries.iter().filter_map(name).collect(),
             Entry::Rewritten(rewritten) => name(&rewritten.delivery).into_iter().collect(),
-            Entry::Born { .. } | Entry::Begun(_) | Entry::Published(_) | Entry::Ended(_) => Vec::new(),
+            Entry::Born { .. }
+            | Entry::Begun(_)
+            | Entry::Published(_)
+            | Entry::Ended(_)
+            | Entry::Overtaken(_)
+            | Entry::Elsewhere(_) => Vec::new(),
         }
     }
 }
 
-/// Writes the body of a publication under the other key; `None`: it was let go.
+/// Writes the body of a publication under the other key; `None`: nothing needs it, which the copy learns from an entry
+/// further on.
 fn reseal_body(
     original: &Journal,
     publication: &Publication,
     reseal: &Reseal,
     mut body: BodyWriter,
 ) -> Result<Option<Body>, JournalError> {
+    let listed = original
+        .catalogue()
+        .at(publication.set()?, publication.position)
+        .copied();
+    if listed.is_none_or(|listed| listed.fence != publication.fence) {
+        // Another instance had overtaken it.
+        return Ok(None);
+    }
     let changes = match original.changes(publication) {
-        // Nothing needs it; the copy learns that from an entry further on.
         Err(JournalError::LetGo(_)) => return Ok(None),
         changes => changes?,
     };

@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// First byte of every entry. An entry of another version is refused.
-const FORMAT_VERSION: u8 = 2;
+const FORMAT_VERSION: u8 = 3;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Entry {
-    /// The first entry: which register this is, and the pseudonym key it is written with.
+    /// The first entry: which register this is and which of its journals, and the pseudonym key it is written with.
     Born {
         register_id: Uuid,
+        journal_id: Uuid,
         key: KeyFingerprint,
         /// How often the register was given another key before.
         rekeyings: u32,
@@ -30,6 +31,27 @@ pub(super) enum Entry {
     LetGo(Vec<Uuid>),
     /// A body was written again without records that are kept no longer.
     Rewritten(Rewritten),
+    /// The set's publications after this position never took effect: another instance had taken over.
+    Overtaken(Overtaken),
+    /// Another journal of the register has the set's publication at this position.
+    Elsewhere(Elsewhere),
+}
+
+/// Publications that never took effect: all of a set after a position, up to this entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overtaken {
+    pub(super) bank: u32,
+    pub(super) register: Register,
+    pub(super) after: u64,
+}
+
+/// What is known of another journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    pub(super) bank: u32,
+    pub(super) register: Register,
+    pub(super) journal: Uuid,
+    pub(super) position: u64,
 }
 
 /// A body in the place of a former one, both of them files.
@@ -65,8 +87,10 @@ pub enum Operation {
 pub struct Publication {
     pub(super) bank: u32,
     pub(super) register: Register,
-    /// Counts the publications of the set, from 1.
+    /// Counts the publications of the set, from 1, whichever journals they are in.
     pub position: u64,
+    /// Of the lease under which it was published: of two at the same position, the greater one stands.
+    pub fence: u64,
     pub delivery_id: Uuid,
     pub kind: Kind,
     pub received_at: DateTime<Utc>,

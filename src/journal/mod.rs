@@ -12,6 +12,7 @@ mod compaction;
 mod copy;
 mod disk;
 mod entry;
+mod history;
 mod in_force;
 mod inventory;
 mod lock;
@@ -19,6 +20,7 @@ mod place;
 mod receipt;
 mod restore;
 mod rewriting;
+mod together;
 
 pub use backup::{BackedUp, BackupError, back_up};
 pub use body::{Body, BodyWriter, Changes};
@@ -32,6 +34,7 @@ pub use place::{JournalKey, JournalPlace};
 pub use receipt::{Receipt, ReceiptState};
 pub use restore::restore;
 pub use rewriting::{KeptState, NewBody, Rewriting};
+pub use together::{Elsewhere, Place, Register, Run, overtaken_from};
 
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
@@ -39,6 +42,7 @@ use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
 use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use entry::{Begun, Ended, Entry};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -96,6 +100,7 @@ impl Journalled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Birth {
     register_id: Uuid,
+    journal_id: Uuid,
     key: KeyFingerprint,
     rekeyings: u32,
 }
@@ -119,10 +124,21 @@ impl Journal {
         head_key: &HeadKey,
         key: KeyFingerprint,
     ) -> Result<Self, JournalError> {
+        Self::open_or_join(directory, head_key, key, Register::drawn()).await
+    }
+
+    /// The same; a new journal is one of a register that may have others.
+    pub async fn open_or_join(
+        directory: &Path,
+        head_key: &HeadKey,
+        key: KeyFingerprint,
+        register: Register,
+    ) -> Result<Self, JournalError> {
         let new = || Birth {
-            register_id: Uuid::new_v4(),
+            register_id: register.id,
+            journal_id: Uuid::new_v4(),
             key,
-            rekeyings: 0,
+            rekeyings: register.rekeyings,
         };
         Self::open_or_begin(directory, head_key, key, new).await
     }
@@ -156,26 +172,11 @@ impl Journal {
         for found in chain.entries()? {
             let found = found?;
             let entry = Entry::decode(&found.payload)?;
-            match &entry {
-                Entry::Born {
-                    key: written_with, ..
-                } if *written_with != key => return Err(JournalError::OtherKey),
-                Entry::Born {
-                    register_id,
-                    key,
-                    rekeyings,
-                } => {
-                    birth = Some(Birth {
-                        register_id: *register_id,
-                        key: *key,
-                        rekeyings: *rekeyings,
-                    });
+            if let Some(born) = birth_of(&entry) {
+                if born.key != key {
+                    return Err(JournalError::OtherKey);
                 }
-                Entry::Published(_)
-                | Entry::Begun(_)
-                | Entry::Ended(_)
-                | Entry::LetGo(_)
-                | Entry::Rewritten(_) => {}
+                birth = Some(born);
             }
             catalogue.note(&entry, found.locator)?;
         }
@@ -199,11 +200,13 @@ impl Journal {
     async fn begin(chain: &Chain, birth: Birth) -> Result<Birth, JournalError> {
         let Birth {
             register_id,
+            journal_id,
             key,
             rekeyings,
         } = birth;
         let born = Entry::Born {
             register_id,
+            journal_id,
             key,
             rekeyings,
         };
@@ -214,6 +217,11 @@ impl Journal {
     /// The id this register was born with: ties an index to it.
     pub fn register_id(&self) -> Uuid {
         self.birth.register_id
+    }
+
+    /// Tells this journal from others of the register; stays with it in backups and under another key.
+    pub fn id(&self) -> Uuid {
+        self.birth.journal_id
     }
 
     /// The pseudonym key that it is written with.
@@ -280,10 +288,25 @@ impl Journal {
     /// Makes a delivery durable as the set's next publication. The caller is the only one to publish for the
     /// set at the time, and awaits the end: a publication is either wholly there or not at all.
     pub async fn publish(&self, set: SetId, delivery: Delivery) -> Result<Journalled, JournalError> {
+        let position = self.position(set) + 1;
+        self.publish_at(set, Place { position, fence: 0 }, delivery).await
+    }
+
+    /// The same at a position that other journals leave free.
+    pub async fn publish_at(
+        &self,
+        set: SetId,
+        place: Place,
+        delivery: Delivery,
+    ) -> Result<Journalled, JournalError> {
+        if place.position <= self.position(set) {
+            return Err(JournalError::Corrupt("position that is taken"));
+        }
         let publication = Publication {
             bank: set.bank.as_u32(),
             register: set.register,
-            position: self.position(set) + 1,
+            position: place.position,
+            fence: place.fence,
             delivery_id: delivery.id,
             kind: delivery.kind,
             received_at: delivery.received_at,
@@ -312,13 +335,29 @@ impl Journal {
 
     /// The position of the set's last publication, 0 without one.
     pub fn position(&self, set: SetId) -> u64 {
-        self.catalogue().listed(set).len() as u64
+        self.catalogue().last_position(set)
     }
 
     /// The publications of a set after a position, oldest first.
     pub fn published_after(&self, set: SetId, position: u64) -> Result<Vec<Journalled>, JournalError> {
-        let later = position + 1..=self.position(set);
-        later.map(|position| self.published_at(set, position)).collect()
+        self.published_in(set, position + 1..=u64::MAX)
+    }
+
+    /// The publications of a set with positions in a span, oldest first. Others are not read.
+    pub fn published_in(
+        &self,
+        set: SetId,
+        positions: RangeInclusive<u64>,
+    ) -> Result<Vec<Journalled>, JournalError> {
+        let later: Vec<Locator> = {
+            let catalogue = self.catalogue();
+            let listed = catalogue.listed(set).iter();
+            listed
+                .filter(|listed| positions.contains(&listed.position))
+                .map(|listed| listed.locator)
+                .collect()
+        };
+        later.into_iter().map(|locator| self.read(locator)).collect()
     }
 
     /// One publication of a set.
@@ -334,65 +373,14 @@ impl Journal {
             | Entry::Begun(_)
             | Entry::Ended(_)
             | Entry::LetGo(_)
-            | Entry::Rewritten(_) => Err(JournalError::Corrupt("publication")),
+            | Entry::Rewritten(_)
+            | Entry::Overtaken(_)
+            | Entry::Elsewhere(_) => Err(JournalError::Corrupt("publication")),
         }
     }
 
     fn read_entry(&self, locator: Locator) -> Result<Entry, JournalError> {
         Entry::decode(&self.chain.read(locator)?)
-    }
-
-    /// The positions at which the set was made anew, oldest first.
-    pub fn bases(&self, set: SetId) -> Vec<u64> {
-        let catalogue = self.catalogue();
-        let bases = catalogue
-            .listed(set)
-            .iter()
-            .filter(|listed| listed.kind.is_base());
-        bases.map(|listed| listed.position).collect()
-    }
-
-    /// How a set stood at a position.
-    pub fn lineage(&self, set: SetId, position: u64) -> Lineage {
-        self.catalogue().lineage(set, position)
-    }
-
-    /// About how many records of a set run today.
-    pub fn running(&self, set: SetId) -> u64 {
-        self.catalogue().running(set)
-    }
-
-    /// About how many records of a set ran after each of its latest whole sets and changes, oldest first.
-    pub fn trend(&self, set: SetId, most: usize) -> Vec<(DateTime<Utc>, u64)> {
-        self.catalogue().trend(set, most)
-    }
-
-    /// Lines that a set's last delivery to end had rejected; `None`: none has ended.
-    pub fn last_rejected(&self, set: SetId) -> Option<u64> {
-        self.catalogue().last_rejected(set)
-    }
-
-    /// The `Delivery-Sequence` that was published last, 0 without one.
-    pub fn last_sequence(&self, set: SetId) -> u64 {
-        self.catalogue().last_sequence(set)
-    }
-
-    /// The delivery that a bank's idempotency key is bound to, if it was bound after `since`.
-    pub fn key_use(
-        &self,
-        set: SetId,
-        operation: Operation,
-        key: &[u8; 32],
-        since: DateTime<Utc>,
-    ) -> Option<KeyUse> {
-        let found = self.catalogue().key_use(set, operation, key);
-        found.filter(|bound| bound.at >= since)
-    }
-
-    /// Forgets idempotency keys that were bound before a time.
-    pub fn forget_keys(&self, before: DateTime<Utc>) {
-        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
-        catalogue.forget_keys(before);
     }
 
     /// The changes of a publication, in order. Those of one that was [let go](Self::let_go) are no empty list,
@@ -435,6 +423,25 @@ pub struct Delivery {
     pub received_at: DateTime<Utc>,
     pub summary: Summary,
     pub body: Body,
+}
+
+/// What the first entry says; `None`: it is another.
+fn birth_of(entry: &Entry) -> Option<Birth> {
+    let Entry::Born {
+        register_id,
+        journal_id,
+        key,
+        rekeyings,
+    } = entry
+    else {
+        return None;
+    };
+    Some(Birth {
+        register_id: *register_id,
+        journal_id: *journal_id,
+        key: *key,
+        rekeyings: *rekeyings,
+    })
 }
 
 /// Where the bodies of a journal are.

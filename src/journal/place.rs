@@ -1,6 +1,6 @@
 //! Where the register's journals are: one directory for each pseudonym key, and a file that names the one in force.
 
-use super::{BackedUp, BackupError, Journal, JournalError, back_up, restore};
+use super::{BackedUp, BackupError, Journal, JournalError, Register, back_up, restore};
 use crate::chain::{HeadKey, OpenError, ReadError};
 use crate::pseudonym::{KeyFingerprint, MasterKey, Pseudonyms, Reseal};
 use std::fs::{DirBuilder, File};
@@ -43,8 +43,9 @@ impl JournalPlace {
         Self(directory.to_owned())
     }
 
-    /// Opens the journal in force, which is of one of the keys, or begins the first one with the first of them.
-    pub async fn open(&self, keys: &[JournalKey]) -> Result<Journal, JournalError> {
+    /// Opens the journal in force, which is of one of the keys, or begins the first one with the first of them: one
+    /// of `register`.
+    pub async fn open(&self, keys: &[JournalKey], register: Register) -> Result<Journal, JournalError> {
         self.make()?;
         let current = self.current()?;
         let first = keys.first().map(JournalKey::fingerprint);
@@ -54,7 +55,7 @@ impl JournalPlace {
         if current.is_none() && self.has_others(&[wanted])? {
             return Err(JournalError::OtherKey);
         }
-        let journal = Journal::open(&self.of(wanted), &key.head_key, wanted).await?;
+        let journal = Journal::open_or_join(&self.of(wanted), &key.head_key, wanted, register).await?;
         match current {
             None => self.put_in_force(wanted)?,
             // Another process changed the key between the two.

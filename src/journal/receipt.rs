@@ -92,7 +92,9 @@ impl Journal {
             super::Entry::Born { .. }
             | super::Entry::Begun(_)
             | super::Entry::LetGo(_)
-            | super::Entry::Rewritten(_) => Err(JournalError::Corrupt("receipt")),
+            | super::Entry::Rewritten(_)
+            | super::Entry::Overtaken(_)
+            | super::Entry::Elsewhere(_) => Err(JournalError::Corrupt("receipt")),
         }
     }
 }

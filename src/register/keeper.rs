@@ -1,20 +1,29 @@
 //! Keeps the index level with the journal: at start, when a store comes back empty or behind, and by command.
 
+mod build;
+mod leases;
+mod sweep;
+pub(super) mod together;
 mod vouching;
+
+pub use build::Gap;
 
 use super::delivery::SetLocks;
 use super::index_use::{IndexUse, Pause};
 use super::replay::{self, ReplayError};
 use crate::domain::relationship::SetId;
-use crate::index::layout::{Generation, IndexState, Marker, Side};
+use crate::index::layout::{IndexState, Marker, Side};
+use crate::index::lease::Fence;
+use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalInForce};
 use crate::pseudonym::PseudonymRing;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 pub use vouching::Checkpointed;
 
 /// How often the keeper looks at the index. Below the bound on the age of the state, so that lookups
@@ -27,8 +36,6 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 pub(super) const RETIRE_SLACK: Duration = Duration::from_secs(2);
 /// How often a store that serves is asked whether it still keeps what it is given.
 const FITNESS_EVERY: Duration = Duration::from_secs(10);
-/// How often replaced generations are looked for.
-const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// Whether the keeper has found all well at its last look: what readiness tells. That no lookup is answered
 /// from an index that lacks what was acknowledged is seen to by the index itself, state by state.
@@ -59,6 +66,25 @@ pub struct Keeper {
     pub checkpointed: Checkpointed,
     /// When the store was last found fit.
     pub fit_at: Arc<Mutex<Option<Instant>>>,
+    /// What the index may not fall behind.
+    pub floor: Floor,
+    /// How long what only another journal has is waited for.
+    pub missing_journal_wait: Duration,
+    /// Journals of other instances that are at hand for `index rebuild`.
+    pub mounted: Vec<Arc<Journal>>,
+    /// The build that was seen last, and since when the index lacks what nobody brings.
+    pub seen: Arc<Mutex<Seen>>,
+}
+
+/// What the keeper remembers from look to look.
+#[derive(Default)]
+pub struct Seen {
+    build: Option<u64>,
+    lacking_since: Option<Instant>,
+    /// The other journals that have told of themselves since that build.
+    heard: HashSet<Uuid>,
+    /// Since when a part of the index waits for another instance to vouch for it.
+    unproven_since: Option<Instant>,
 }
 
 /// How the index stands to the journal.
@@ -120,7 +146,7 @@ impl Keeper {
                 self.gate.set(false);
                 return Err(not_ours().into());
             }
-            Standing::Rebuild => self.rebuild().await?,
+            Standing::Rebuild => self.build_or_bring_in().await?,
             Standing::OtherKey => {
                 self.open_if_level(&state);
                 if let Some(pause) = self.index_use.try_pause() {
@@ -130,7 +156,8 @@ impl Keeper {
             Standing::Level if !state.is_vouched() => self.vouch(&state).await?,
             Standing::Level => {
                 self.open_if_level(&state);
-                self.catch_up(&state).await?;
+                self.note_seen(&state);
+                self.keep_together(&state).await?;
                 self.note_checkpoints(&self.index.state()).await?;
             }
         }
@@ -156,6 +183,11 @@ impl Keeper {
 
     fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.as_ref().map(JournalInForce::load)
+    }
+
+    /// The lease for a set's bank; refused if another instance holds it.
+    pub(super) async fn hold(&self, set: SetId) -> Result<Fence, IndexError> {
+        self.index.take(set.into()).await?.ok_or(IndexError::Overtaken)
     }
 
     fn standing(&self, state: &IndexState) -> Standing {
@@ -185,10 +217,13 @@ impl Keeper {
                 Standing::OtherKey
             };
         }
-        let ahead = state
-            .sets
-            .iter()
-            .any(|(set, state)| state.position > journal.position(*set));
+        // An older backup was put back, or the index took in what this journal has overtaken.
+        let ahead = state.sets.iter().any(|(set, known)| {
+            let mine = known.journal == journal.id() && known.position > journal.position(*set);
+            let runs = journal.runs(*set);
+            let mut later = runs.iter().filter(|run| run.fence > known.fence);
+            mine || later.any(|run| (run.first..=run.last).contains(&known.position))
+        });
         if ahead { Standing::Rebuild } else { Standing::Level }
     }
 
@@ -200,111 +235,13 @@ impl Keeper {
             return Err(IndexError::NotBuilt.into());
         };
         for set in journal.sets() {
+            self.hold(set).await?;
             replay::catch_up(&journal, &self.index, set).await?;
         }
         let key = journal.key();
         self.index.answer_by(Marker { key, ..marker }).await?;
         // No instance may go on answering by the former rows once a delivery is told to be in the new ones.
         self.index.settle().await;
-        Ok(())
-    }
-
-    async fn catch_up(&self, state: &IndexState) -> Result<(), ReplayError> {
-        let Some(journal) = self.journal() else {
-            return Ok(());
-        };
-        for set in journal.sets() {
-            let behind = state.sets.get(&set).map_or(0, |known| known.position) < journal.position(set);
-            // A set that is being delivered to is looked at again next time.
-            if behind
-                && let (Some(_lock), Ok(_delivering)) = (self.locks.try_lock(set), self.index_use.mend())
-            {
-                replay::catch_up(&journal, &self.index, set).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the rows of replaced generations in the background, until shutdown.
-    pub async fn sweep(self, shutdown: CancellationToken) {
-        let mut retired_since: HashMap<(SetId, Generation), Instant> = HashMap::new();
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(SWEEP_EVERY) => {}
-                () = shutdown.cancelled() => return,
-            }
-            let state = self.index.state();
-            let retired = state
-                .sets
-                .iter()
-                .flat_map(|(set, known)| known.retired.iter().map(|g| (*set, *g)));
-            let retired: HashSet<(SetId, Generation)> = retired.collect();
-            retired_since.retain(|key, _| retired.contains(key));
-            for (set, generation) in retired {
-                let since = retired_since
-                    .entry((set, generation))
-                    .or_insert_with(Instant::now);
-                if !self.may_go(set, *since) {
-                    continue;
-                }
-                let swept = tokio::select! {
-                    swept = self.remove_retired(set, generation) => swept,
-                    () = shutdown.cancelled() => return,
-                };
-                if let Err(cause) = swept {
-                    tracing::warn!(%cause, %set, generation, "rows of a replaced set could not be removed yet");
-                }
-            }
-        }
-    }
-
-    async fn remove_retired(&self, set: SetId, generation: Generation) -> Result<(), ReplayError> {
-        let Some(journal) = self.journal() else {
-            return Ok(());
-        };
-        replay::remove_generation(&journal, &self.index, set, generation).await?;
-        let _mending = self.index_use.mend()?;
-        let _lock = self.locks.lock(set).await;
-        let Some(mut known) = self.index.state().sets.get(&set).cloned() else {
-            return Ok(());
-        };
-        known.retired.retain(|retired| *retired != generation);
-        Ok(self
-            .index
-            .write(set, known.generation, Vec::new(), Some(known))
-            .await?)
-    }
-
-    /// Throws the index away and builds it from the journal; lookups are refused meanwhile.
-    pub async fn rebuild(&self) -> Result<(), ReplayError> {
-        let Some(journal) = self.journal() else {
-            return Err(IndexError::NotBuilt.into());
-        };
-        // Somebody else's is not thrown away; what cannot be read as anybody's may be damaged, and is mended.
-        let state = self.index.refresh().await;
-        if state.is_ok_and(|state| self.standing(&state) == Standing::Foreign) {
-            return Err(not_ours().into());
-        }
-        self.gate.set(false);
-        let _nobody_delivers = self.index_use.build().await;
-        let started = Instant::now();
-        self.index.clear().await?;
-        for set in journal.sets() {
-            replay::catch_up(&journal, &self.index, set).await?;
-        }
-        let build = uuid::Uuid::new_v4().as_u64_pair().0;
-        self.index
-            .complete(Marker {
-                register_id: journal.register_id(),
-                key: journal.key(),
-                build,
-            })
-            .await?;
-        tracing::info!(
-            seconds = started.elapsed().as_secs_f64(),
-            sets = journal.sets().len(),
-            "the index was built from the journal"
-        );
         Ok(())
     }
 
@@ -315,7 +252,7 @@ impl Keeper {
         let Some(journal) = self.journal() else {
             return !state.foreign;
         };
-        let level = |set| state.sets.get(&set).map_or(0, |known| known.position) == journal.position(set);
+        let level = |set| state.sets.get(&set).map_or(0, |known| known.position) >= journal.position(set);
         marker.register_id == journal.register_id()
             && marker.key == journal.key()
             && journal.sets().into_iter().all(level)

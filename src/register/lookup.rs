@@ -22,7 +22,7 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
-use crate::domain::participants::{Coverage, Participants};
+use crate::domain::participants::{Coverage, Delivered, Participants};
 use crate::domain::relationship::SetId;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
@@ -130,7 +130,10 @@ impl From<IndexError> for Refusal {
         tracing::warn!(%cause, "the index did not answer a lookup");
         match cause {
             IndexError::TimedOut => Self::TimedOut,
-            IndexError::NotBuilt | IndexError::Unavailable(_) | IndexError::Unfit(_) => Self::Unavailable,
+            IndexError::NotBuilt
+            | IndexError::Unavailable(_)
+            | IndexError::Unfit(_)
+            | IndexError::Overtaken => Self::Unavailable,
             IndexError::Format(_) => Self::Defect,
         }
     }
@@ -368,8 +371,15 @@ fn ownership_filter(only_primary_owner: Option<bool>, unknown: UnknownOwnership)
     }
 }
 
-fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> Option<DateTime<Utc>> + '_ {
-    |set| state.sets.get(&set).map(|state| state.last_delivery)
+fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> Option<Delivered> + '_ {
+    |set| {
+        let known = state.sets.get(&set)?;
+        let delivered = Delivered {
+            at: known.last_delivery,
+            has_gap: known.gap,
+        };
+        (delivered.at != DateTime::UNIX_EPOCH).then_some(delivered)
+    }
 }
 
 fn call<Q>(endpoint: Endpoint, caller: &Caller, asked: &Asked<Q>) -> Call {

@@ -94,11 +94,13 @@ fn set_standing(
 ) -> SetStanding {
     let journal = delivery.journal.as_ref().map(|journal| journal.load());
     let state = lookup.index.state();
+    let known = state.sets.get(&set);
+    let last_delivery = known.map(|known| known.last_delivery);
     let is_of_set = |(of, _): &&(SetId, Running)| *of == set;
     SetStanding {
         set,
-        last_delivery: state.sets.get(&set).map(|state| state.last_delivery),
-        records: journal.as_ref().map(|journal| journal.running(set)),
+        last_delivery: last_delivery.filter(|at| *at != DateTime::UNIX_EPOCH),
+        records: known.map(|known| known.running),
         rejected: journal.as_ref().and_then(|journal| journal.last_rejected(set)),
         trend: journal.map_or_else(Vec::new, |journal| journal.trend(set, TREND)),
         running: running.iter().find(is_of_set).map(|(_, running)| running.clone()),

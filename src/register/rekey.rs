@@ -44,6 +44,8 @@ pub enum RekeyError {
     NoPresentKey,
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error("several journals keep this register; its key can be changed where there is one only")]
+    SeveralJournals,
     #[error("the file of the next pseudonym key is gone or holds another one; the key in force stays")]
     NextKeyGone,
     #[error("the file of the next pseudonym key cannot be made durable: {0}")]
@@ -114,6 +116,10 @@ impl Rekeying {
             && answers_by(&state, present)
             && state.others.values().all(|known| known.key == next.fingerprint())
         {
+            let own = self.journal.load().id();
+            if self.keeper.index.postings().await?.keys().any(|id| *id != own) {
+                return Err(RekeyError::SeveralJournals);
+            }
             self.rekey(next).await?;
         }
         Ok(())
@@ -275,6 +281,7 @@ impl Work<'_> {
             let level =
                 |known: &SetState| known.vouched == lineup && known.position >= self.copy.position(set);
             if !state.under(self.copy.key(), set).is_some_and(level) {
+                self.keeper.hold(set).await?;
                 replay::catch_up(self.copy, &self.keeper.index, set).await?;
             }
         }
@@ -296,10 +303,16 @@ impl Work<'_> {
             key: self.copy.key(),
             generation,
             position: 0,
+            journal: self.copy.id(),
+            fence: 0,
+            sequence: 0,
+            running: 0,
+            gap: false,
             vouched: index.lineup(),
             last_delivery: DateTime::UNIX_EPOCH,
             retired: Vec::new(),
         };
+        self.keeper.hold(*first).await?;
         Ok(index.write(*first, generation, Vec::new(), Some(begun)).await?)
     }
 }

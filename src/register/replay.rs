@@ -3,11 +3,12 @@
 
 mod closed;
 mod resolution;
+mod standing;
 mod vouching;
 
 pub use closed::without_closed;
 pub use resolution::{Effect, Resolution};
-pub use vouching::{Proven, vouch};
+pub use vouching::{Proven, Vouched, vouch};
 
 use crate::domain::relationship::{Interval, Relationship, SetId};
 use crate::index::layout::{Generation, Row, RowWrite, SetState, Side, position_of};
@@ -16,6 +17,7 @@ use crate::journal::{
     Changes, Counts, Journal, JournalError, Journalled, Kind, Publication, SealedRecord, SetChange,
 };
 use crate::pseudonym::{AgreementKey, CustomerKey};
+use standing::state_after;
 use std::collections::BTreeSet;
 
 /// Changes that are resolved and written together.
@@ -59,12 +61,10 @@ pub async fn apply(
         current
     };
     let state = SetState {
-        key: journal.key(),
         generation,
-        position: publication.position,
         vouched,
-        last_delivery: publication.published_at,
         retired: vouching::retired(present.clone(), generation),
+        ..state_after(journal, set, publication, present.as_ref())
     };
     let last = if publication.kind.is_base() {
         Vec::new()
@@ -209,21 +209,50 @@ pub fn generation_at(journal: &Journal, position: u64) -> Result<Generation, Rep
     side.generation(position).ok_or(ReplayError::TooManyPublications)
 }
 
-/// Applies everything the index has not seen of a set. What makes it anew makes what came before it needless.
+/// What is done where the next publication of a set is in another journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtGap {
+    Wait,
+    /// It cannot be had: the set goes on without it, and says so.
+    Pass,
+}
+
+/// Applies everything the index has not seen of a set, up to what is in another journal.
 pub async fn catch_up(journal: &Journal, index: &Index, set: SetId) -> Result<(), ReplayError> {
+    catch_up_over(journal, index, set, AtGap::Wait).await
+}
+
+/// The same; what makes the set anew makes what came before it needless, wherever that is.
+pub async fn catch_up_over(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    at_gap: AtGap,
+) -> Result<(), ReplayError> {
     let state = index.state();
     let present = state.under(journal.key(), set);
     if present.is_some_and(|present| present.vouched != index.lineup()) {
         let proven = Proven::ask(index, state.marker.as_ref()).await?;
-        vouch(journal, index, set, &proven).await?;
+        if vouch(journal, index, set, &proven).await? == Vouched::NotWhole {
+            return Err(IndexError::NotBuilt.into());
+        }
     }
-    let state = index.state();
-    let position = state.under(journal.key(), set).map_or(0, |state| state.position);
+    let position = position_in(journal, index, set);
     let last_base = journal.bases(set).last().copied().unwrap_or(0);
-    for at in last_base.max(position + 1)..=journal.position(set) {
-        apply(journal, index, set, &journal.published_at(set, at)?).await?;
+    for journalled in journal.published_in(set, last_base.max(position + 1)..=u64::MAX)? {
+        let publication = journalled.publication();
+        let follows = publication.position == position_in(journal, index, set) + 1;
+        if !follows && !publication.kind.is_base() && at_gap == AtGap::Wait {
+            return Ok(());
+        }
+        apply(journal, index, set, &journalled).await?;
     }
     Ok(())
+}
+
+fn position_in(journal: &Journal, index: &Index, set: SetId) -> u64 {
+    let state = index.state();
+    state.under(journal.key(), set).map_or(0, |state| state.position)
 }
 
 /// Removes a retired generation; row by row, those that the journal says it was made of, if there is no
@@ -237,8 +266,8 @@ pub async fn remove_generation(
     if index.remove_generation(set, generation).await? == Removal::Done {
         return Ok(());
     }
-    for at in publications_in(journal, set, generation) {
-        let mut changes = changes_at(journal, set, at)?;
+    for journalled in publications_in(journal, set, generation)? {
+        let mut changes = journal.changes(journalled.publication())?;
         loop {
             let (chunk, rest) = next_chunk(changes).await?;
             if chunk.is_empty() {
@@ -259,14 +288,20 @@ pub async fn remove_generation(
     Ok(())
 }
 
-/// The positions that wrote rows of a generation: what it was loaded from, and the changes up to the next.
-fn publications_in(journal: &Journal, set: SetId, generation: Generation) -> Vec<u64> {
+/// The publications that wrote rows of a generation: what it was loaded from, and the changes up to the next.
+fn publications_in(
+    journal: &Journal,
+    set: SetId,
+    generation: Generation,
+) -> Result<Vec<Journalled>, JournalError> {
     let base = position_of(generation);
     let next = journal.bases(set).into_iter().find(|position| *position > base);
-    let end = next.unwrap_or(journal.position(set) + 1);
-    let mut positions = journal.made_of(set, base);
-    positions.extend(base + 1..end);
-    positions
+    let made_of = journal.made_of(set, base).into_iter();
+    let mut publications = made_of
+        .map(|at| journal.published_at(set, at))
+        .collect::<Result<Vec<_>, _>>()?;
+    publications.extend(journal.published_in(set, base + 1..=next.map_or(u64::MAX, |next| next - 1))?);
+    Ok(publications)
 }
 
 /// A row that a change may have put, by its identity.

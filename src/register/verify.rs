@@ -4,11 +4,13 @@ use super::keeper::Keeper;
 use super::replay::ReplayError;
 use crate::index::embedded::Embedded;
 use crate::index::layout::IndexState;
+use crate::index::owner::Floor;
 use crate::index::{Index, IndexError, ScannedRow};
 use chrono::NaiveDate;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Page cache of the index that is built to compare with.
 const CACHE_BYTES: usize = 64 << 20;
@@ -44,6 +46,9 @@ impl Expected {
             _directory: directory,
             keeper: Keeper {
                 index: Index::Embedded(Arc::new(index)),
+                floor: Floor::default(),
+                seen: Arc::default(),
+                missing_journal_wait: Duration::ZERO,
                 ..keeper.clone()
             },
         })

@@ -2,6 +2,7 @@
 
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::relationship::SetId;
+use crate::index::Index;
 use crate::journal::{Freed, JournalInForce};
 use crate::register::delivery::Delivery;
 use chrono::{NaiveDate, Utc};
@@ -16,7 +17,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 const FIRST_UPKEEP: Duration = Duration::from_secs(60);
 
 /// Tells the journal's room and what its sets hold, until shutdown.
-pub(super) async fn tell_disk(journal: JournalInForce, end: CancellationToken) {
+pub(super) async fn tell_disk(journal: JournalInForce, index: Index, end: CancellationToken) {
     loop {
         let journal = journal.load();
         let told = Arc::clone(&journal);
@@ -33,10 +34,10 @@ pub(super) async fn tell_disk(journal: JournalInForce, end: CancellationToken) {
                 }
             }
         }
-        for set in journal.sets() {
+        for (set, known) in &index.state().sets {
             let (bank, register) = (set.bank.to_string(), set.register.name());
             metrics::gauge!("kundeforhold_records", "bank" => bank, "register" => register)
-                .set(journal.running(set) as f64);
+                .set(known.running as f64);
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}

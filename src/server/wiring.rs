@@ -16,10 +16,11 @@ use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
 use crate::index::embedded::Embedded;
+use crate::index::lease::RegisterName;
 use crate::index::owner::{Floor, Owner};
 use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
-use crate::journal::{JournalInForce, JournalKey, JournalPlace};
+use crate::journal::{Journal, JournalInForce, JournalKey, JournalPlace, Register};
 use crate::pseudonym::PseudonymRing;
 use crate::register::delivery::{
     Delivery, DeliveryBounds, RunningDeliveries, SetLocks, TurnBounds, Turns, Workers,
@@ -32,9 +33,11 @@ use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
 use actix_web::web::Data;
 use secrecy::ExposeSecret;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The parts that answer requests, wired.
@@ -57,6 +60,7 @@ pub struct Stores {
     pub journal: Option<JournalInForce>,
     pub keys: PseudonymRing,
     longest_lookup: Duration,
+    missing_journal_wait: Duration,
     floor: Floor,
 }
 
@@ -65,17 +69,21 @@ impl Stores {
     pub async fn open(settings: &Settings) -> Result<Self, StartError> {
         let mut keys = vec![JournalKey::new(&settings.master_key()?)];
         keys.extend(settings.next_master_key()?.as_ref().map(JournalKey::new));
-        let journal = match settings.journal_directory() {
-            None => None,
-            Some(directory) => Some(JournalPlace::new(directory).open(&keys).await?),
+        // The embedded one is locked, and the journal tells whether another process has it.
+        let shared = match settings.index.url()? {
+            IndexUrl::Redis(_) => Some(open_index(settings).await?),
+            IndexUrl::Embedded(_) => None,
         };
-        let index = open_index(settings).await?;
+        let journal = open_journal(settings, &keys, shared.as_ref()).await?;
+        let index = match shared {
+            Some(index) => index,
+            None => open_index(settings).await?,
+        };
+        if let Some(journal) = &journal {
+            index.hold_leases_as(journal.id(), settings.index.lease());
+        }
         let keys = PseudonymRing::new(keys.into_iter().map(|key| key.pseudonyms));
-        let journalled = journal.iter().flat_map(|journal| {
-            let position = |set| (set, journal.position(set));
-            journal.sets().into_iter().map(position)
-        });
-        let floor = Floor::new(journalled);
+        let floor = journal.as_ref().map(floor_of).unwrap_or_default();
         index.claim(Owner {
             register_id: journal.as_ref().map(|journal| journal.register_id()),
             keys: keys.clone(),
@@ -86,6 +94,7 @@ impl Stores {
             journal: journal.map(JournalInForce::new),
             keys,
             longest_lookup: settings.index.timeout()?,
+            missing_journal_wait: Duration::from_secs(settings.index.missing_journal_seconds),
             floor,
         })
     }
@@ -100,6 +109,39 @@ impl Stores {
         ))
     }
 
+    /// Does what takes long, while leases are renewed, and gives them up.
+    pub async fn under_leases<T>(&self, settings: &Settings, work: impl Future<Output = T>) -> T {
+        let end = CancellationToken::new();
+        let renewing = self.keeper().renew_leases(settings.index.lease(), end.clone());
+        let work = async {
+            let done = work.await;
+            end.cancel();
+            done
+        };
+        tokio::join!(work, renewing).0
+    }
+
+    /// The same with the journals of other instances in these directories: what is in none of them is not waited for.
+    pub async fn keeper_with(
+        &self,
+        settings: &Settings,
+        directories: &[PathBuf],
+    ) -> Result<Keeper, StartError> {
+        let keys = [JournalKey::new(&settings.master_key()?)];
+        let mut mounted = Vec::new();
+        for directory in directories {
+            let place = JournalPlace::new(directory);
+            let found = place.current().ok().flatten();
+            found.ok_or_else(|| StartError::NotAJournal(directory.clone()))?;
+            mounted.push(Arc::new(place.open(&keys, Register::drawn()).await?));
+        }
+        Ok(Keeper {
+            mounted,
+            missing_journal_wait: Duration::ZERO,
+            ..self.keeper()
+        })
+    }
+
     /// What keeps the index level with the journal.
     pub fn keeper(&self) -> Keeper {
         Keeper {
@@ -112,8 +154,44 @@ impl Stores {
             checkpointed: Checkpointed::default(),
             fit_at: Arc::default(),
             longest_lookup: self.longest_lookup,
+            floor: self.floor.clone(),
+            missing_journal_wait: self.missing_journal_wait,
+            mounted: Vec::new(),
+            seen: Arc::default(),
         }
     }
+}
+
+/// Opens the journal, if this instance has one. A new one joins the register that the index is of.
+async fn open_journal(
+    settings: &Settings,
+    keys: &[JournalKey],
+    shared: Option<&Index>,
+) -> Result<Option<Journal>, StartError> {
+    let Some(directory) = settings.journal_directory() else {
+        return Ok(None);
+    };
+    let (place, mut register) = (JournalPlace::new(directory), Register::drawn());
+    if let (Some(index), None) = (shared, place.current()?) {
+        let drawn = RegisterName {
+            id: register.id,
+            rekeyings: register.rekeyings,
+        };
+        let RegisterName { id, rekeyings } = index.register(drawn).await.map_err(StartError::NoRegister)?;
+        register = Register { id, rekeyings };
+    }
+    Ok(Some(place.open(keys, register).await?))
+}
+
+/// Everything in the journal was acknowledged, as far as is known, and what it knows of other journals.
+fn floor_of(journal: &Journal) -> Floor {
+    let own = journal.sets().into_iter().map(|set| (set, journal.position(set)));
+    let elsewhere = journal.elsewhere().into_iter();
+    let floor = Floor::new(own);
+    for (set, known) in elsewhere {
+        floor.raise(set, known.position);
+    }
+    floor
 }
 
 async fn open_index(settings: &Settings) -> Result<Index, StartError> {

@@ -7,6 +7,7 @@ mod deliveries;
 mod errors;
 mod figures;
 mod harness;
+mod instances;
 mod kfr;
 mod limits;
 mod lookups;

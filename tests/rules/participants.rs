@@ -7,7 +7,7 @@ use kundeforhold::domain::overview::{
     Days, HeldAccount, HeldRelationship, OwnershipFilter, UnregisteredBank, overview, servicing_provider,
 };
 use kundeforhold::domain::participants::{
-    Coverage, Freshness, Freshnesses, Participant, Participants, ParticipantsError, freshness,
+    Coverage, Delivered, Freshness, Freshnesses, Participant, Participants, ParticipantsError, freshness,
 };
 use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use proptest::prelude::*;
@@ -18,13 +18,17 @@ fn now() -> DateTime<Utc> {
     "2026-11-20T12:00:00Z".parse().unwrap()
 }
 
-fn delivered_before(age: TimeDelta) -> impl Fn(SetId) -> Option<DateTime<Utc>> {
-    move |_| Some(now() - age)
+fn whole(at: DateTime<Utc>) -> Delivered {
+    Delivered { at, has_gap: false }
+}
+
+fn delivered_before(age: TimeDelta) -> impl Fn(SetId) -> Option<Delivered> {
+    move |_| Some(whole(now() - age))
 }
 
 fn counted(
     banks: Vec<Participant>,
-    last_delivery: impl Fn(SetId) -> Option<DateTime<Utc>>,
+    last_delivery: impl Fn(SetId) -> Option<Delivered>,
     period_from: Option<NaiveDate>,
 ) -> Coverage {
     let participants = Participants::new(banks).unwrap();
@@ -109,6 +113,18 @@ fn a_chain_is_followed_as_far_as_its_mergers_have_come() {
 }
 
 #[test]
+fn a_bank_with_a_gap_is_stale_however_lately_it_delivered() {
+    let with_gap = |set: SetId| {
+        let has_gap = set.register == Register::Kfr;
+        Some(Delivered { at: now(), has_gap })
+    };
+    assert_eq!(
+        freshness(&bank(0), with_gap, now()),
+        (Freshness::Stale, Some(now()))
+    );
+}
+
+#[test]
 fn a_bank_is_as_fresh_as_its_oldest_set() {
     let at = |kar: Option<i64>, kfr: Option<i64>| {
         let last = move |set: SetId| {
@@ -116,7 +132,7 @@ fn a_bank_is_as_fresh_as_its_oldest_set() {
                 Register::Kar => kar,
                 Register::Kfr => kfr,
             };
-            hours.map(|hours| now() - TimeDelta::hours(hours))
+            hours.map(|hours| whole(now() - TimeDelta::hours(hours)))
         };
         freshness(&bank(0), last, now())
     };
@@ -130,7 +146,7 @@ fn a_bank_is_as_fresh_as_its_oldest_set() {
         registers: vec![Register::Kar],
         ..bank(0)
     };
-    let kar_alone = |set: SetId| (set.register == Register::Kar).then(now);
+    let kar_alone = |set: SetId| (set.register == Register::Kar).then(|| whole(now()));
     assert_eq!(
         freshness(&only_kar, kar_alone, now()),
         (Freshness::Current, Some(now()))
@@ -162,9 +178,9 @@ fn a_delivery_is_late_only_after_the_whole_of_its_time() {
 fn stale_and_unloaded_banks_are_counted_apart() {
     let last = |set: SetId| match set.bank {
         bank if bank == number(0) => None,
-        bank if bank == number(1) => Some(now() - TimeDelta::days(9)),
-        bank if bank == number(2) => (set.register == Register::Kar).then(now),
-        _ => Some(now()),
+        bank if bank == number(1) => Some(whole(now() - TimeDelta::days(9))),
+        bank if bank == number(2) => (set.register == Register::Kar).then(|| whole(now())),
+        _ => Some(whole(now())),
     };
     let expected = Coverage {
         stale: 1,
@@ -210,9 +226,9 @@ fn a_merged_bank_is_never_counted_and_one_that_merges_tomorrow_is() {
     let fresh_but_for_0 = |age: Option<TimeDelta>| {
         move |set: SetId| {
             if set.bank == number(0) {
-                age.map(|age| now() - age)
+                age.map(|age| whole(now() - age))
             } else {
-                Some(now())
+                Some(whole(now()))
             }
         }
     };

@@ -170,6 +170,7 @@ fn of_conflict(conflict: &Conflict) -> &'static str {
     match conflict {
         Conflict::Running(_) => "Another delivery to this set is under way. Wait until it has ended.",
         Conflict::NotLatest => "Only the latest published whole set of a register can be rolled back.",
+        Conflict::OtherJournal => "What it replaced is in the journal of another instance.",
         Conflict::RollbackTimeOver => "The time within which a whole set can be rolled back is over.",
         Conflict::LaterChanges(_) => "Changes were published after it, and would be lost with it.",
         Conflict::KeyReused(_) | Conflict::Sequence { .. } | Conflict::Shrink { .. } => {

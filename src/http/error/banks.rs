@@ -99,7 +99,7 @@ impl From<&BankRefusal> for Problem {
             BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
             BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
             BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
-            BankRefusal::Failed(cause) => Self::bank(failed(cause)),
+            BankRefusal::Failed(cause) => Self::bank(failed(cause)).with(remedy(cause)),
             BankRefusal::Published(refusal) => Self::from(refusal),
         }
     }
@@ -127,6 +127,10 @@ fn at_odds(conflict: &Conflict) -> Detail {
             "deliveryID",
             "is not the latest published whole set; only that one can be rolled back".to_owned(),
         ),
+        Conflict::OtherJournal => (
+            "deliveryID",
+            "replaced what another instance took and keeps in its journal; deliver a whole set".to_owned(),
+        ),
         Conflict::RollbackTimeOver => (
             "deliveryID",
             "was published too long ago to be rolled back; deliver a whole set".to_owned(),
@@ -148,6 +152,23 @@ fn at_odds(conflict: &Conflict) -> Detail {
     Detail {
         parameter: parameter.to_owned(),
         reason,
+    }
+}
+
+/// What whoever routes the calls can do.
+fn remedy(cause: &DeliveryError) -> Vec<Detail> {
+    match cause {
+        DeliveryError::NoJournal | DeliveryError::TakenElsewhere => vec![Detail {
+            parameter: "instance".to_owned(),
+            reason: cause.to_string(),
+        }],
+        DeliveryError::Index(_)
+        | DeliveryError::Journal(_)
+        | DeliveryError::Replay(_)
+        | DeliveryError::Behind
+        | DeliveryError::DiskFull { .. }
+        | DeliveryError::TimedOut
+        | DeliveryError::Panicked => Vec::new(),
     }
 }
 
@@ -176,6 +197,7 @@ fn failed(cause: &DeliveryError) -> BankError {
         | DeliveryError::Journal(_)
         | DeliveryError::Replay(_)
         | DeliveryError::NoJournal
+        | DeliveryError::TakenElsewhere
         | DeliveryError::Behind
         | DeliveryError::DiskFull { .. }
         | DeliveryError::TimedOut => BankError::Unavailable,

@@ -12,14 +12,14 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 /// Names the build under way. Were the store emptied amid it, this would be gone too.
-const BUILDING_KEY: &[u8] = b"{kf}building";
+pub(super) const BUILDING_KEY: &[u8] = b"{kf}building";
 /// Stands in place of a group's stamp while the index is being built: it is like none, and gone if the group is emptied.
 const UNSTAMPED: &[u8] = b"building";
 
 /// The build that this handle began last.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Building {
-    number: u64,
+    pub(super) number: u64,
     /// Rows that were written go by the primaries of then.
     lineup: u64,
 }

@@ -35,6 +35,7 @@ impl Delivery {
         let set = incoming.set();
         let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let guard = self.locks.lock(set).await;
+        self.index.refresh().await.map_err(DeliveryError::Index)?;
         self.check_level(set)?;
         self.check_sequence(&incoming)?;
         let lines = self.end_input(&incoming.intake)?;
@@ -57,13 +58,16 @@ impl Delivery {
             summary,
             body: body.finish().map_err(DeliveryError::Journal)?,
         };
-        self.publish(set, delivery, &guard).await?;
+        self.publish(set, incoming.carries_after, delivery, &guard)
+            .await?;
         self.receipt_of(&incoming)
     }
 
     /// From 1, without gap or repeat; consumed only when published.
     fn check_sequence(&self, incoming: &Incoming) -> Result<(), DeliveryRefusal> {
-        let expected = self.journal()?.last_sequence(incoming.set()) + 1;
+        let state = self.index.state();
+        let last = state.sets.get(&incoming.set()).map_or(0, |known| known.sequence);
+        let expected = last + 1;
         match incoming.order.sequence {
             Some(sequence) if sequence != expected => Err(Conflict::Sequence { expected }.into()),
             _ => Ok(()),
@@ -81,7 +85,7 @@ impl Delivery {
         let state = self.index.state();
         let generation = state.sets.get(&set).map_or(0, |state| state.generation);
         let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
-        summary.running = self.journal()?.running(set);
+        summary.running = state.sets.get(&set).map_or(0, |known| known.running);
         let (today, mut ahead) = (incoming.intake.today, None);
         loop {
             let (chunk, rest, next) = self.workers.run(move || next_customers(sorted, ahead)).await??;

@@ -46,7 +46,7 @@ pub struct Incoming {
     pub(super) order: Order,
     pub(super) delivery_id: Uuid,
     pub(super) received_at: DateTime<Utc>,
-    /// KFR calls published from here on hold in a whole set too.
+    /// The set's position when it began: KFR calls published from here on hold in a whole set too.
     pub(super) carries_after: u64,
     pub(super) delivery: Delivery,
     _place: Place,
@@ -64,11 +64,12 @@ impl Delivery {
         }
         // Before it waits for anything, and again when its turn has come.
         self.check_built()?;
+        self.keep_lease(set).await?;
         self.space()?;
         let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
         let progress = Arc::new(Progress::expecting(order.body_bytes));
         // Before any KFR call can meet a delivery under way.
-        let carries_after = self.journal()?.position(set);
+        let carries_after = self.journal()?.position(set).max(self.reached(set));
         let place = self
             .running
             .enter(set, delivery_id, order.operation, Arc::clone(&progress));

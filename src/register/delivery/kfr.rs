@@ -25,6 +25,8 @@ pub enum KfrEffect {
 pub struct IncomingBatch {
     set: SetId,
     id: Uuid,
+    /// The set's position when it began.
+    since: u64,
     received_at: DateTime<Utc>,
     role: Role,
     intake: Intake,
@@ -87,7 +89,7 @@ impl Delivery {
     }
 
     /// Begins to take a batch in its turn.
-    pub fn begin_batch(
+    pub async fn begin_batch(
         &self,
         bank: &BankCaller,
         today: NaiveDate,
@@ -95,12 +97,14 @@ impl Delivery {
     ) -> Result<IncomingBatch, DeliveryError> {
         let set = kfr_set(bank);
         self.check_built()?;
+        self.keep_lease(set).await?;
         let space = self.space()?;
         let journal = self.journal()?;
         let pseudonyms = self.pseudonyms(&journal)?;
         Ok(IncomingBatch {
             set,
             id: Uuid::now_v7(),
+            since: self.reached(set),
             received_at: Utc::now(),
             role: bank.kfr_role,
             intake: Intake::new(
@@ -138,6 +142,7 @@ impl Delivery {
             let body = delivery.workers.run(move || body.finish()).await??;
             let guard = delivery.locks.lock(set).await;
             delivery.check_level(set)?;
+            let since = batch.since;
             let batch = journal::Delivery {
                 id: batch.id,
                 kind: Kind::Calls,
@@ -145,7 +150,7 @@ impl Delivery {
                 summary,
                 body,
             };
-            delivery.publish(set, batch, &guard).await?;
+            delivery.publish(set, since, batch, &guard).await?;
             Ok(Ok(counts))
         })
         .await
@@ -180,9 +185,11 @@ impl Delivery {
         change: impl FnOnce(&Pseudonyms) -> SetChange,
     ) -> Result<KfrEffect, DeliveryError> {
         let _index = self.index_use.deliver_calls().await?;
+        self.keep_lease(set).await?;
         let change = change(&*self.pseudonyms(&*self.journal()?)?);
         let guard = self.locks.lock(set).await;
         self.check_level(set)?;
+        let since = self.reached(set);
         let generation = self
             .index
             .state()
@@ -210,7 +217,7 @@ impl Delivery {
                 | Effect::NotThere,
             ) => KfrEffect::Added,
         };
-        self.publish(set, self.call(&change)?, &guard).await?;
+        self.publish(set, since, self.call(&change)?, &guard).await?;
         Ok(effect)
     }
 

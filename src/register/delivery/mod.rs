@@ -6,6 +6,7 @@ mod history;
 mod incoming;
 mod intake;
 mod kfr;
+mod lease;
 mod refusal;
 mod reseal;
 mod retention;
@@ -26,13 +27,12 @@ pub use workers::Workers;
 
 use super::index_use::IndexUse;
 use super::participants::{ParticipantsInForce, sets_with_records};
-use super::replay;
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::participants::Participant;
 use crate::domain::relationship::{Register, SetId};
 use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
-use crate::journal::{Journal, JournalError, JournalInForce, Journalled, Receipt, Summary};
+use crate::journal::{Journal, JournalError, JournalInForce, Receipt, Summary};
 use crate::pseudonym::{PseudonymRing, Pseudonyms};
 use chrono::NaiveDate;
 use space::Space;
@@ -208,7 +208,8 @@ impl Delivery {
         let (state, journal) = (self.index.state(), self.journal()?);
         let marker = state.answerable().ok_or(IndexError::NotBuilt)?;
         let position = state.sets.get(&set).map_or(0, |state| state.position);
-        if position == journal.position(set) && marker.key == journal.key() {
+        // Beyond it stands what other journals have.
+        if position >= journal.position(set) && marker.key == journal.key() {
             Ok(())
         } else {
             Err(DeliveryError::Behind)
@@ -248,23 +249,6 @@ impl Delivery {
             Ok(Err(_)) => Err(DeliveryError::Panicked),
             Err(_) => Err(DeliveryError::TimedOut),
         }
-    }
-
-    /// Journal, then index. The set's lock is held by the caller of this function.
-    async fn publish(
-        &self,
-        set: SetId,
-        delivery: crate::journal::Delivery,
-        _only_publisher: &OwnedMutexGuard<()>,
-    ) -> Result<Journalled, DeliveryError> {
-        let journal = self.journal()?;
-        let journalled = journal.publish(set, delivery).await?;
-        replay::apply(&journal, &self.index, set, &journalled).await?;
-        self.floor.raise(set, journalled.publication().position);
-        metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string())
-            .increment(1);
-        count_rejects(set, &journalled.publication().summary);
-        Ok(journalled)
     }
 }
 

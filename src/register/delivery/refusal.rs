@@ -15,8 +15,12 @@ pub enum DeliveryError {
     Journal(#[from] JournalError),
     #[error("the index could not follow the journal: {0}")]
     Replay(#[from] ReplayError),
-    #[error("this instance takes no deliveries")]
+    #[error("this instance only answers lookups; deliveries go to one with a journal")]
     NoJournal,
+    #[error(
+        "another instance takes this bank's deliveries at present; route all calls of a bank to one instance"
+    )]
+    TakenElsewhere,
     #[error("the index is being brought up to date with the journal")]
     Behind,
     #[error("the journal's disk has only {free_bytes} bytes left")]
@@ -45,6 +49,8 @@ pub enum Conflict {
     },
     /// Only the latest published whole set can be rolled back.
     NotLatest,
+    /// What would stand again is in another journal.
+    OtherJournal,
     RollbackTimeOver,
     /// What was published after the whole set would be lost with it.
     LaterChanges(Vec<Uuid>),

@@ -5,7 +5,7 @@ use super::space::Space;
 use super::{Delivery, DeliveryError};
 use crate::domain::relationship::SetId;
 use crate::index::layout::{Generation, IndexState, Row, RowWrite};
-use crate::journal::{JournalError, SetChange};
+use crate::journal::{Journal, JournalError, SetChange};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey};
 use crate::register::replay;
 use chrono::{NaiveDate, TimeDelta, Utc};
@@ -58,7 +58,7 @@ impl Delivery {
     pub async fn rewrite_closed(&self, set: SetId, before: NaiveDate) -> Result<u64, DeliveryError> {
         let journal = self.journal()?;
         let begun = self.index.refresh().await?;
-        if has_other_rows(&begun, set) {
+        if has_other_rows(&begun, set) || goes_on_elsewhere(&begun, &journal, set) {
             return Ok(0);
         }
         let rollback_since = Utc::now() - TimeDelta::days(self.bounds.rollback_days);
@@ -76,7 +76,8 @@ impl Delivery {
             let _only_publisher = self.locks.lock(set).await;
             let now = self.index.refresh().await?;
             // One that was built anew has rows again that only the former body names.
-            if now.marker != begun.marker || has_other_rows(&now, set) {
+            let is_other = now.marker != begun.marker || goes_on_elsewhere(&now, &journal, set);
+            if is_other || has_other_rows(&now, set) {
                 return Ok(rewritten);
             }
             rewritten += u64::from(journal.put_rewritten(new_body).await?);
@@ -116,11 +117,22 @@ impl Delivery {
             }
         }
         let erased = deletes.len() as u64;
-        if erased > 0 {
-            self.index.write(set, generation, deletes, None).await?;
+        if erased == 0 {
+            return Ok(0);
         }
-        Ok(erased)
+        let Some(_) = self.index.take(set.into()).await? else {
+            return Ok(0);
+        };
+        let written = self.index.write(set, generation, deletes, None).await;
+        self.index.give_up(set.into()).await?;
+        Ok(written.map(|()| erased)?)
     }
+}
+
+/// Whether another journal has what changed the set last: what can be left out here is not known.
+fn goes_on_elsewhere(state: &IndexState, journal: &Journal, set: SetId) -> bool {
+    let known = state.sets.get(&set);
+    known.is_none_or(|known| known.journal != journal.id())
 }
 
 /// Whether rows of replaced states of a set, or of another pseudonym key, are still there: what they were loaded from

@@ -40,8 +40,11 @@ impl Delivery {
             .running
             .enter(set, rollback_id, Operation::Rollback, Arc::default())
             .map_err(Conflict::Running)?;
+        self.keep_lease(set).await?;
         let guard = self.locks.lock(set).await;
+        self.index.refresh().await.map_err(DeliveryError::Index)?;
         self.check_level(set)?;
+        let since = self.reached(set);
         let (to, discarded) = self.undoable(set, whole_set, discard_later)?;
         let journal = self.journal()?;
         journal
@@ -59,7 +62,7 @@ impl Delivery {
             },
             body: body.map_err(DeliveryError::Journal)?,
         };
-        self.publish(set, delivery, &guard).await?;
+        self.publish(set, since, delivery, &guard).await?;
         self.receipt(set.bank, rollback_id)
     }
 
@@ -71,6 +74,11 @@ impl Delivery {
         discard_later: bool,
     ) -> Result<(u64, Vec<Uuid>), DeliveryRefusal> {
         let journal = self.journal()?;
+        let state = self.index.state();
+        let known = state.sets.get(&set);
+        if known.is_some_and(|known| known.journal != journal.id()) {
+            return Err(Conflict::OtherJournal.into());
+        }
         let lineage = journal.lineage(set, journal.position(set));
         let at = lineage.whole_set.ok_or(Conflict::NotLatest)?;
         let read = |at| journal.published_at(set, at).map_err(DeliveryError::Journal);
@@ -82,6 +90,9 @@ impl Delivery {
         let kept = TimeDelta::days(self.bounds.rollback_days);
         if whole.publication().published_at < Utc::now() - kept {
             return Err(Conflict::RollbackTimeOver.into());
+        }
+        if lineage.is_partial || journal.lineage(set, at - 1).is_partial {
+            return Err(Conflict::OtherJournal.into());
         }
         // Let go, if the time was shorter once.
         if !journal.has_all_of(set, at - 1) {

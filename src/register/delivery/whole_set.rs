@@ -40,6 +40,7 @@ impl Delivery {
             .await?
             .map_err(DeliveryError::Journal)?;
         let guard = self.locks.lock(set).await;
+        self.index.refresh().await.map_err(DeliveryError::Index)?;
         self.check_level(set)?;
         self.check_shrink(&incoming, summary.running)?;
         let kind = Kind::WholeSet {
@@ -52,7 +53,8 @@ impl Delivery {
             summary,
             body,
         };
-        self.publish(set, delivery, &guard).await?;
+        self.publish(set, incoming.carries_after, delivery, &guard)
+            .await?;
         self.receipt_of(&incoming)
     }
 
@@ -76,7 +78,8 @@ impl Delivery {
 
     /// A set that lost most of its records is more likely a slip than the truth.
     fn check_shrink(&self, incoming: &Incoming, running: u64) -> Result<(), DeliveryRefusal> {
-        let present = self.journal()?.running(incoming.set());
+        let state = self.index.state();
+        let present = state.sets.get(&incoming.set()).map_or(0, |known| known.running);
         let least = present.saturating_mul(self.bounds.shrink_percent);
         if running.saturating_mul(100) < least && !incoming.order.confirm_shrink {
             return Err(Conflict::Shrink { present, running }.into());

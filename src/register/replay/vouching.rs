@@ -1,12 +1,13 @@
 //! A set made complete again in a store that may have lost what it took last, since one of its primaries was replaced.
 
+use super::standing::state_at;
 use super::{
     ReplayError, changes_at, customer_level_row, generation_at, load, next_chunk, resolve, write_changes,
 };
 use crate::domain::relationship::SetId;
 use crate::index::layout::{Generation, Marker, RowWrite, SetState, Side, position_of};
-use crate::index::{Checkpoints, Index, IndexError};
-use crate::journal::{Changes, Journal, Kind, SetChange};
+use crate::index::{Checkpoint, Checkpoints, Index, IndexError};
+use crate::journal::{Changes, Journal, JournalError, Journalled, Kind, SetChange};
 use crate::pseudonym::{AgreementKey, CustomerKey};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -16,7 +17,7 @@ const CHUNK_CUSTOMERS: usize = 10_000;
 
 /// What a store is known to hold, and what it stood on before that was asked.
 pub struct Proven {
-    lineup: u64,
+    pub lineup: u64,
     checkpoints: Checkpoints,
 }
 
@@ -29,50 +30,94 @@ impl Proven {
     }
 }
 
+/// Whether a set was vouched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouched {
+    Done,
+    /// A part of what it is made of is in another journal.
+    NotWhole,
+}
+
 /// Brings a set to where the journal stood before the next whole set, from where all of the store is known to be: rows
-/// of later publications may be there or not. What is published after that is for [`catch_up`](super::catch_up).
-pub async fn vouch(journal: &Journal, index: &Index, set: SetId, proven: &Proven) -> Result<(), ReplayError> {
-    let present = index.state().under(journal.key(), set).cloned();
-    let bases = journal.bases(set);
-    let side = Side::of(generation_at(journal, 0)?);
-    let known = proven.checkpoints.get(&(set, side));
-    let known = known.map(|known| (position_of(known.generation), known.position));
-    let known = known.filter(|(base, _)| *base == 0 || bases.contains(base));
-    let (base, from) = match known {
-        Some(known) => known,
-        None => {
-            let base = bases.last().copied().unwrap_or(0);
-            if base > 0 {
-                let journalled = journal.published_at(set, base)?;
-                load(
-                    journal,
-                    index,
-                    set,
-                    generation_at(journal, base)?,
-                    journalled.publication(),
-                )
-                .await?;
-            }
-            (base, base)
-        }
-    };
-    let next = bases.into_iter().find(|next| *next > base);
-    let last = next.map_or(journal.position(set), |next| next - 1);
-    if last == 0 {
-        return Ok(());
+/// of later publications may be there or not. What is published after that is for [`catch_up`](super::catch_up). No
+/// other journal has a later publication of the set.
+pub async fn vouch(
+    journal: &Journal,
+    index: &Index,
+    set: SetId,
+    proven: &Proven,
+) -> Result<Vouched, ReplayError> {
+    if journal.position(set) == 0 {
+        return Ok(Vouched::Done);
     }
-    let generation = generation_at(journal, base)?;
-    apply_again(journal, index, set, generation, from + 1..=last).await?;
-    let last_delivery = journal.published_at(set, last)?.publication().published_at;
-    let state = SetState {
-        key: journal.key(),
-        generation,
-        position: last,
-        vouched: proven.lineup,
-        last_delivery,
-        retired: retired(present, generation),
+    let present = index.state().under(journal.key(), set).cloned();
+    let side = Side::of(generation_at(journal, 0)?);
+    let Some(from) = beginning(journal, set, proven.checkpoints.get(&(set, side))) else {
+        return Ok(Vouched::NotWhole);
     };
-    Ok(index.write(set, generation, Vec::new(), Some(state)).await?)
+    let generation = generation_at(journal, from.base)?;
+    if let Some(anew) = from.loads_anew(journal, set)? {
+        load(journal, index, set, generation, anew.publication()).await?;
+    }
+    let (position, lineup) = (last_of(journal, set, from.base), proven.lineup);
+    apply_again(journal, index, set, generation, from.complete_to + 1..=position).await?;
+    let state = SetState {
+        generation,
+        vouched: lineup,
+        retired: retired(present.clone(), generation),
+        ..state_at(journal, set, position, present.as_ref())?
+    };
+    index.write(set, generation, Vec::new(), Some(state)).await?;
+    Ok(Vouched::Done)
+}
+
+/// From where a set is made complete again.
+struct Beginning {
+    /// The position that the generation began with.
+    base: u64,
+    /// All of the store is known to hold the generation up to here.
+    complete_to: u64,
+    is_loaded: bool,
+}
+
+impl Beginning {
+    fn loads_anew(&self, journal: &Journal, set: SetId) -> Result<Option<Journalled>, JournalError> {
+        match self.is_loaded || self.base == 0 {
+            true => Ok(None),
+            false => journal.published_at(set, self.base).map(Some),
+        }
+    }
+}
+
+/// The generation that is known to be there, or else the last one; `None`: it is not in this journal wholly.
+fn beginning(journal: &Journal, set: SetId, known: Option<&Checkpoint>) -> Option<Beginning> {
+    if known.is_some_and(|known| known.position > journal.position(set)) {
+        return None;
+    }
+    let bases = journal.bases(set);
+    let known = known.map(|known| Beginning {
+        base: position_of(known.generation),
+        complete_to: known.position,
+        is_loaded: true,
+    });
+    let known = known.filter(|known| known.base == 0 || bases.contains(&known.base));
+    let is_whole = |from: &Beginning| {
+        let last = last_of(journal, set, from.base);
+        last > 0 && !journal.lineage(set, last).is_partial
+    };
+    let base = bases.last().copied().unwrap_or(0);
+    let anew = Beginning {
+        base,
+        complete_to: base,
+        is_loaded: false,
+    };
+    known.filter(is_whole).or(Some(anew).filter(is_whole))
+}
+
+/// The position before the set was next made anew in this journal.
+fn last_of(journal: &Journal, set: SetId, base: u64) -> u64 {
+    let next = journal.bases(set).into_iter().find(|next| *next > base);
+    next.map_or(journal.position(set), |next| next - 1)
 }
 
 /// Former generations, without the one in force.

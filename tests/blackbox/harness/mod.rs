@@ -16,6 +16,7 @@ use redis::RedisServer;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -32,7 +33,7 @@ pub const ENGINES: [Engine; 2] = [Engine::Embedded, Engine::Redis];
 
 /// A service under test, with everything it stands on.
 pub struct Service {
-    pub issuer: TestIssuer,
+    pub issuer: Arc<TestIssuer>,
     pub redis: Option<RedisServer>,
     pub directory: TempDir,
     pub address: String,
@@ -58,7 +59,7 @@ impl Service {
     /// A ready service on an index that is started elsewhere.
     pub async fn start_on(index: &str, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let service = Self::launch_in(directory, index, None, configuration).await;
+        let service = Self::launch_on(directory, index, None, configuration).await;
         service.wait_until_ready().await;
         service
     }
@@ -71,16 +72,28 @@ impl Service {
             Some(redis) => redis.url(),
             None => format!("embedded:{}", directory.path().join("index.redb").display()),
         };
-        Self::launch_in(directory, &index, redis, configuration).await
+        Self::launch_on(directory, &index, redis, configuration).await
     }
 
-    async fn launch_in(
+    /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
+    pub async fn beside(&self, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = "pseudonym.key";
+        std::fs::copy(self.directory.path().join(key), directory.path().join(key)).unwrap();
+        let index = self.redis.as_ref().unwrap().url();
+        let service = Self::launch_in(directory, &index, None, Arc::clone(&self.issuer), configuration);
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// With an issuer and a pseudonym key of its own.
+    async fn launch_on(
         directory: TempDir,
         index: &str,
         redis: Option<RedisServer>,
         configuration: &str,
     ) -> Self {
-        let issuer = TestIssuer::start().await;
+        let issuer = Arc::new(TestIssuer::start().await);
         let key = directory.path().join("pseudonym.key");
         let made = Command::new(PROGRAM)
             .args(["key", "new"])
@@ -89,6 +102,16 @@ impl Service {
             .status()
             .unwrap();
         assert!(made.success());
+        Self::launch_in(directory, index, redis, issuer, configuration)
+    }
+
+    fn launch_in(
+        directory: TempDir,
+        index: &str,
+        redis: Option<RedisServer>,
+        issuer: Arc<TestIssuer>,
+        configuration: &str,
+    ) -> Self {
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
         std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
