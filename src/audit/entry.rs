@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_act_is_of_a_later_version_than_what_was_there_before() {
-        let key = AuditKey::of(&MasterKey::parse(&"ab".repeat(32)).unwrap());
+        let key = AuditKey::of(&MasterKey::parse(&format!("{}=", "A".repeat(43))).unwrap());
         let instance = InstanceId::parse("one").unwrap();
         let act = OperatorAct {
             at: Utc::now(),

@@ -39,13 +39,13 @@ fn an_unknown_key_is_an_error() {
 
 #[test]
 fn a_bank_may_not_have_all_turns_of_deliveries() {
-    let settings = |at_once: usize, batches: usize| {
+    let settings = |at_once: i64, batches: i64| {
         Settings::from_toml(&format!(
             "[delivery]\nmax_at_once = {at_once}\nmax_batches_per_bank = {batches}"
         ))
     };
     assert!(settings(4, 1).is_ok());
-    for (at_once, batches) in [(3, 1), (6, 4), (8, 0), (8, usize::MAX)] {
+    for (at_once, batches) in [(3, 1), (6, 4), (8, 0), (8, i64::MAX)] {
         let refused = settings(at_once, batches).err();
         let named = matches!(
             refused,
