@@ -233,7 +233,7 @@ async fn send_part(session: Arc<Session>, part: Part) -> Result<Vec<Outcome>, In
     let replies = connection
         .send_packed_commands(&part.pipeline, 0, part.length)
         .await?;
-    unanswered.is_answered();
+    unanswered.answered();
     if replies.len() != part.length {
         return Err(IndexError::Format("reply"));
     }
