@@ -9,6 +9,7 @@
 mod batch;
 mod build;
 mod checkpoint;
+mod fence;
 mod fitness;
 mod lease;
 mod links;

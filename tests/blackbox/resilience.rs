@@ -1,11 +1,16 @@
 //! What was acknowledged survives; what cannot be known is never answered as nothing.
 
+mod arrangements;
+mod cluster;
+mod cut_off;
 mod emptied;
 mod failover;
 mod faults;
+mod node;
 mod redis;
 mod refusals;
 mod restart;
+mod secured;
 mod stopping;
 
 use crate::harness::identifiers::people;
@@ -64,9 +69,14 @@ pub enum Told {
 
 /// Asks for one customer; anything but the right answer or a proper 503 or 504 is a failure.
 pub async fn told(service: &Service, customer: &str, right: &Value) -> Told {
+    told_at(service, &service.address, customer, right).await
+}
+
+/// The same, asked of another instance.
+pub async fn told_at(service: &Service, address: &str, customer: &str, right: &Value) -> Told {
     let today = world::today().to_string();
     let request = service
-        .relationships(customer, &today, &today)
+        .relationships_at(address, customer, &today, &today)
         .query(&[("onlyPrimaryOwner", "false")]);
     let response = request.send().await.unwrap();
     let (status, retry) = (

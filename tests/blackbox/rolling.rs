@@ -1,7 +1,7 @@
 //! Two instances behind the proxy of `deploy/`, restarted one after the other under lookups: none fails.
 
 mod proxy;
-mod second;
+pub mod second;
 
 use crate::harness::ask::A_CUSTOMER;
 use crate::harness::{Engine, Service, world};

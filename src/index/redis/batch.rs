@@ -229,9 +229,11 @@ enum Outcome {
 
 async fn send_part(session: Arc<Session>, part: Part) -> Result<Vec<Outcome>, IndexError> {
     let mut connection = session.writer().await?;
+    let unanswered = session.fence.unanswered();
     let replies = connection
         .send_packed_commands(&part.pipeline, 0, part.length)
         .await?;
+    unanswered.answered();
     if replies.len() != part.length {
         return Err(IndexError::Format("reply"));
     }

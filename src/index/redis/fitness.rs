@@ -5,6 +5,7 @@ use super::target::Arrangement;
 use super::topology::Group;
 use super::{MARKER_KEY, Redis};
 use crate::index::IndexError;
+use crate::index::layout::Marker;
 use deadpool_redis::Connection;
 
 /// Oldest Redis with every command used here.
@@ -22,17 +23,17 @@ impl Redis {
             check_policy(session, &mut connection).await?;
         }
         let mut state = lineup.primary(Group::State).writer().await?;
-        let marked: bool = redis::cmd("EXISTS")
-            .arg(MARKER_KEY)
-            .query_async(&mut state)
-            .await?;
+        let marker: Option<Vec<u8>> = redis::cmd("GET").arg(MARKER_KEY).query_async(&mut state).await?;
         drop(state);
-        if !marked {
-            for session in &lineup.sessions {
-                check_own(session).await?;
+        match marker {
+            Some(marker) => check_format(lineup.primary(Group::State), &marker),
+            None => {
+                for session in &lineup.sessions {
+                    check_own(session).await?;
+                }
+                Ok(())
             }
         }
-        Ok(())
     }
 
     async fn check_server(&self, session: &Session, connection: &mut Connection) -> Result<(), IndexError> {
@@ -82,6 +83,14 @@ async fn check_policy(session: &Session, connection: &mut Connection) -> Result<
             Err(unfit(session, &say))
         }
     }
+}
+
+fn check_format(session: &Session, marker: &[u8]) -> Result<(), IndexError> {
+    let say = "it holds an index of a format that this version does not know: name another database at the end of \
+               index.url, or empty this one with FLUSHDB, and it is built from the journal";
+    Marker::decode(marker)
+        .map(|_| ())
+        .map_err(|_| unfit(session, say))
 }
 
 /// A database without a marker is built from nothing: one that others keep something in is left alone.

@@ -4,6 +4,7 @@
 //! the address over is another, and what was known of the former does not hold for it.
 
 use super::RedisOptions;
+use super::fence::{Fence, Fences};
 use super::links::Links;
 use super::target::{Access, Address};
 use crate::index::IndexError;
@@ -68,6 +69,7 @@ pub(super) struct Session {
     pub(super) identity: Arc<Identity>,
     links: Links,
     pool: Pool,
+    pub(super) fence: Arc<Fence>,
     timeout: Duration,
     opened_at: Instant,
     /// How long after that it was last found to be the one, in microseconds.
@@ -81,6 +83,7 @@ impl Session {
         address: Address,
         access: &Access,
         options: &RedisOptions,
+        fences: &Fences,
     ) -> Result<Self, IndexError> {
         let opened_at = Instant::now();
         let config = |response| {
@@ -101,10 +104,12 @@ impl Session {
         )?;
         let links = Links::new(client, lookups, options.lookup_connections, Arc::clone(&identity));
         links.keep(connection);
+        let fence = fences.of(&identity);
         Ok(Self {
             address,
             links,
-            pool: pool(manager, options, Arc::clone(&identity))?,
+            pool: pool(manager, options, Arc::clone(&identity), Arc::clone(&fence))?,
+            fence,
             identity,
             timeout: options.lookup_timeout,
             opened_at,
@@ -123,6 +128,7 @@ impl Session {
 
     /// A connection for deliveries and administration.
     pub(super) async fn writer(&self) -> Result<Connection, IndexError> {
+        self.fence.close(self).await?;
         self.pool.get().await.map_err(|cause| match cause {
             PoolError::Timeout(_) => IndexError::TimedOut,
             cause => IndexError::Unavailable(format!("{}: {cause}", self.address)),
@@ -179,12 +185,20 @@ impl From<AskError> for IndexError {
     }
 }
 
-fn pool(manager: Manager, options: &RedisOptions, identity: Arc<Identity>) -> Result<Pool, IndexError> {
+fn pool(
+    manager: Manager,
+    options: &RedisOptions,
+    identity: Arc<Identity>,
+    fence: Arc<Fence>,
+) -> Result<Pool, IndexError> {
     let verify = Hook::async_fn(move |connection: &mut MultiplexedConnection, _| {
-        let identity = Arc::clone(&identity);
+        let (identity, fence) = (Arc::clone(&identity), Arc::clone(&fence));
         Box::pin(async move {
             match Identity::of(connection).await {
-                Ok(found) if found == *identity => Ok(()),
+                Ok(found) if found == *identity => {
+                    let entered = fence.enter(connection).await;
+                    entered.map_err(|cause| HookError::message(cause.to_string()))
+                }
                 Ok(_) => Err(HookError::message(replaced().to_string())),
                 Err(cause) => Err(HookError::message(cause.to_string())),
             }

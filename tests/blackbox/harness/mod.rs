@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod calls;
 pub mod collector;
+pub mod fault_proxy;
 pub mod faults;
 pub mod identifiers;
 pub mod issuer;
@@ -58,10 +59,15 @@ impl Service {
 
     /// A ready service on an index that is started elsewhere.
     pub async fn start_on(index: &str, configuration: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let service = Self::launch_on(directory, index, None, configuration).await;
+        let service = Self::launch_on(index, configuration).await;
         service.wait_until_ready().await;
         service
+    }
+
+    /// The same, started, and perhaps not ready yet.
+    pub async fn launch_on(index: &str, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self::launch_alone(directory, index, None, configuration).await
     }
 
     /// Started, and perhaps not ready yet.
@@ -72,7 +78,7 @@ impl Service {
             Some(redis) => redis.url(),
             None => format!("embedded:{}", directory.path().join("index.redb").display()),
         };
-        Self::launch_on(directory, &index, redis, configuration).await
+        Self::launch_alone(directory, &index, redis, configuration).await
     }
 
     /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
@@ -87,7 +93,7 @@ impl Service {
     }
 
     /// With an issuer and a pseudonym key of its own.
-    async fn launch_on(
+    async fn launch_alone(
         directory: TempDir,
         index: &str,
         redis: Option<RedisServer>,
@@ -283,7 +289,20 @@ impl Service {
 
     /// A lookup of a customer's relationships, complete with all headers; the test changes what it is about.
     pub fn relationships(&self, customer: &str, from: &str, to: &str) -> reqwest::RequestBuilder {
-        let request = self.http.get(self.url("/v2/customers/customerRelationships"));
+        self.relationships_at(&self.address, customer, from, to)
+    }
+
+    /// The same, asked of another instance.
+    pub fn relationships_at(
+        &self,
+        address: &str,
+        customer: &str,
+        from: &str,
+        to: &str,
+    ) -> reqwest::RequestBuilder {
+        let request = self
+            .http
+            .get(format!("http://{address}/v2/customers/customerRelationships"));
         self.legal_headers(request)
             .query(&[("fromDate", from), ("toDate", to)])
             .header("CustomerID", customer)

@@ -13,16 +13,25 @@ pub struct RedisServer {
     directory: TempDir,
     child: Child,
     port: String,
+    /// Of `redis-server`.
+    options: Vec<String>,
 }
 
 impl RedisServer {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more options; a configuration file may be the first.
+    pub fn start_with(options: &[&str]) -> Self {
         let port = free_address().rsplit_once(':').unwrap().1.to_owned();
         let directory = tempfile::tempdir().unwrap();
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         Self {
-            child: spawn(&port, directory.path()),
+            child: spawn(&port, directory.path(), &options),
             directory,
             port,
+            options,
         }
         .wait()
     }
@@ -44,7 +53,15 @@ impl RedisServer {
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        format!("redis://{}/0", self.address())
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> &str {
+        &self.port
     }
 
     /// Runs a command through `redis-cli`.
@@ -63,7 +80,7 @@ impl RedisServer {
 
     /// Starts it again, empty, on the same port.
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.port, self.directory.path());
+        self.child = spawn(&self.port, self.directory.path(), &self.options);
         self.wait_until_it_answers();
     }
 
@@ -92,7 +109,7 @@ impl RedisServer {
     /// Starts it again, on the same port, with what was [saved](Self::save).
     pub fn start_again_from(&mut self, directory: &Path) {
         std::fs::copy(directory.join(DUMP), self.directory.path().join(DUMP)).unwrap();
-        self.child = spawn(&self.port, self.directory.path());
+        self.child = spawn(&self.port, self.directory.path(), &self.options);
         self.wait_until_it_answers();
     }
 
@@ -109,8 +126,9 @@ impl RedisServer {
     }
 }
 
-fn spawn(port: &str, directory: &Path) -> Child {
+fn spawn(port: &str, directory: &Path, options: &[String]) -> Child {
     Command::new("redis-server")
+        .args(options)
         .arg("--dir")
         .arg(directory)
         .args([

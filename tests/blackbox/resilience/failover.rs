@@ -1,6 +1,7 @@
 //! A primary that is killed under lookups and deliveries: moments are lost, and nothing else.
 //!
-//! `FAILOVERS` kills of each arrangement, 3 by default.
+//! `FAILOVERS` kills of each arrangement, 3 by default, each clean again `CLEAN_SECONDS` after the node timeout: 5 on a
+//! quiet machine, 12 by default, since the tests beside delay Sentinels too.
 
 use super::{
     BLABAERLIA, GRANSKAUEN, Told, assert_index_agrees_with_journal, is_listed, large_set, told, truths,
@@ -15,8 +16,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// From the kill until all is right again.
-const CLEAN_WITHIN: Duration = Duration::from_secs(5);
 /// Deliveries go on for so long before the kill.
 const BEFORE: Duration = Duration::from_millis(700);
 /// Sentinels wait twice their failover-timeout before they replace the same master again.
@@ -26,8 +25,8 @@ const LOOKERS: usize = 4;
 const CALLS: usize = 100;
 const CALL_EVERY: Duration = Duration::from_millis(20);
 
-fn failovers() -> usize {
-    std::env::var("FAILOVERS").map_or(3, |count| count.parse().unwrap())
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,9 +46,10 @@ async fn kill_primaries(kind: &str) {
     let response = service.put_set(BLABAERLIA, "KAR", large_set(3_000)).await;
     assert_eq!(response.status(), 200);
     let truths = truths(&service).await;
+    let clean_within = NODE_TIMEOUT + Duration::from_secs(setting("CLEAN_SECONDS", 12) as u64);
     let mut acknowledged = Vec::new();
     let mut last = Instant::now() - BETWEEN;
-    for round in 0..failovers() {
+    for round in 0..setting("FAILOVERS", 3) {
         tokio::time::sleep(BETWEEN.saturating_sub(last.elapsed())).await;
         last = Instant::now();
         let masters = servers.masters();
@@ -78,7 +78,7 @@ async fn kill_primaries(kind: &str) {
             set.status()
         );
         assert!(seen.right.load(Ordering::Relaxed) > 0 && !called.is_empty());
-        assert!(took < NODE_TIMEOUT + CLEAN_WITHIN, "{took:?}\n{}", service.log());
+        assert!(took < clean_within, "{took:?}\n{}", service.log());
         acknowledged.extend(called);
         for customer in &acknowledged {
             assert!(

@@ -9,10 +9,14 @@ use chrono::Months;
 use reqwest::Method;
 
 fn set_years(service: &Service, years: i64) {
+    configure(service, "retention", "closed_years", years);
+}
+
+fn configure(service: &Service, section: &str, key: &str, value: i64) {
     let path = service.configuration();
     let mut configured: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-    let section = configured["retention"].as_table_mut().unwrap();
-    section.insert("closed_years".to_owned(), years.into());
+    let section = configured[section].as_table_mut().unwrap();
+    section.insert(key.to_owned(), value.into());
     std::fs::write(path, configured.to_string()).unwrap();
 }
 
@@ -91,7 +95,7 @@ async fn what_ended_long_ago_is_erased_and_all_else_stays() {
 #[tokio::test]
 async fn what_ended_long_ago_leaves_the_files_of_the_journal_and_cannot_be_ended_again() {
     for engine in ENGINES {
-        let configuration = "[retention]\nclosed_years = 5\n[journal]\nupkeep_seconds = 1\n";
+        let configuration = "[retention]\nclosed_years = 5\n[journal]\nupkeep_seconds = 3600\n";
         let mut service = Service::start_with(engine, configuration).await;
         let customers: Vec<String> = people().skip(3_000).take(2).collect();
         let years_ago = |years: u32| (today() - Months::new(12 * years)).to_string();
@@ -130,6 +134,7 @@ async fn what_ended_long_ago_leaves_the_files_of_the_journal_and_cannot_be_ended
                 .collect::<Vec<_>>()
         };
         let before = size(&service);
+        configure(&service, "journal", "upkeep_seconds", 1);
         service.start_again();
         service.wait_until_ready().await;
         service

@@ -8,6 +8,7 @@ mod informants;
 mod sentinel;
 
 use super::RedisOptions;
+use super::fence::Fences;
 use super::session::Session;
 use super::target::{Access, Address, Arrangement, Target};
 use crate::index::IndexError;
@@ -101,6 +102,7 @@ pub(super) struct Topology {
     current: ArcSwapOption<Lineup>,
     renewing: tokio::sync::Mutex<Option<Attempt>>,
     informants: Informants,
+    fences: Fences,
     /// Primaries that slots are being moved to.
     importing: Mutex<HashMap<Address, Arc<Session>>>,
 }
@@ -123,6 +125,7 @@ impl Topology {
             options: options.clone(),
             current: ArcSwapOption::empty(),
             renewing: tokio::sync::Mutex::new(None),
+            fences: Fences::default(),
             importing: Mutex::default(),
         }
     }
@@ -200,7 +203,7 @@ impl Topology {
     }
 
     async fn open(&self, address: &Address) -> Result<Arc<Session>, IndexError> {
-        let opened = Session::open(address.clone(), &self.access, &self.options).await;
+        let opened = Session::open(address.clone(), &self.access, &self.options, &self.fences).await;
         opened.map(Arc::new).map_err(|cause| match cause {
             IndexError::Unavailable(cause) => IndexError::Unavailable(format!("{address}: {cause}")),
             cause => cause,
