@@ -168,14 +168,15 @@ async fn what_is_journalled_and_not_in_the_index_yet_is_not_acknowledged_to_a_re
     pieces.send(Ok(owners(&who))).await.unwrap();
     super::newest(&service, BLABAERLIA, "receiving").await;
     let redis = service.redis.as_ref().unwrap();
-    redis.signal("-STOP");
+    // It can be read, so the delivery is journalled; it cannot be written.
+    redis.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
     drop(pieces);
     let (status, body) = sending.await.unwrap();
     assert_eq!((status, &body["errorCode"]), (503, &json!("KFR-016")), "{body}");
     let (status, body) = send(keyed(&service, BLABAERLIA, "", "k", owners(&who))).await;
     assert_eq!(status, 503, "{body}");
     let state = receipts(&service, BLABAERLIA).await[0]["state"].clone();
-    redis.signal("-CONT");
+    redis.command(&["CLIENT", "UNPAUSE"]);
     assert_eq!(state, "receiving", "lookups do not see it yet");
     service.wait_until_ready().await;
     let started = std::time::Instant::now();
