@@ -7,6 +7,7 @@ use crate::bench::{
 use crate::redis_server::RedisServer;
 use kundeforhold::domain::overview::HeldRelationship;
 use kundeforhold::domain::relationship::Role;
+use kundeforhold::index::lease::Claim;
 use kundeforhold::index::{Index, IndexError};
 use std::time::{Duration, Instant};
 
@@ -192,4 +193,21 @@ async fn a_redis_that_is_not_there_is_an_error_in_time() {
         "{answer:?}"
     );
     assert!(asked.elapsed() < 2 * (LOOKUP_TIMEOUT + SLACK));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_taken_many_times_at_once_is_one_lease() {
+    let (index, _server, _) = built().await;
+    index.hold_leases_as(uuid::Uuid::new_v4(), Duration::from_secs(60));
+    let claim = Claim::from(kar(0));
+    let taking = (0..50).map(|_| {
+        let index = index.clone();
+        tokio::spawn(async move { index.keep(claim).await.unwrap().unwrap() })
+    });
+    let fences = futures_util::future::join_all(taking).await;
+    let held = index.fence(claim).unwrap();
+    assert!(
+        fences.iter().all(|fence| *fence.as_ref().unwrap() == held),
+        "{fences:?}"
+    );
 }

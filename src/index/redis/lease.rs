@@ -80,6 +80,8 @@ struct Lease {
 pub(in crate::index) struct Leases {
     holder: OnceLock<(Uuid, Duration)>,
     held: Mutex<HashMap<Claim, Lease>>,
+    /// Two at once would each draw a fence, and the first to be drawn would hold nothing.
+    taking: tokio::sync::Mutex<()>,
 }
 
 impl Leases {
@@ -153,6 +155,10 @@ impl Redis {
         let Some((holder, time)) = self.leases.holder.get() else {
             return Ok(Some(0));
         };
+        let _one_at_a_time = self.leases.taking.lock().await;
+        if let Some(fence) = self.leases.fence(claim) {
+            return Ok(Some(fence));
+        }
         let asked_at = Instant::now();
         let mut take = script(TAKE, &[lease_key(claim), FENCE_KEY.to_vec()]);
         take.arg(holder.as_bytes().as_slice()).arg(milliseconds(*time));
