@@ -130,9 +130,9 @@ fn steps() -> impl Strategy<Value = Vec<(usize, Step, bool)>> {
         2 => Just(Step::RollBack),
         1 => Just(Step::Sweep),
         1 => Just(Step::CatchUp),
-        3 => (1..8_u64).prop_map(|days_back| Step::LeaveOut { days_back }),
+        8 => (1..8_u64).prop_map(|days_back| Step::LeaveOut { days_back }),
     ];
-    prop::collection::vec((0..3_usize, step, prop::bool::weighted(0.3)), 1..18)
+    prop::collection::vec((0..3_usize, step, prop::bool::weighted(0.3)), 1..22)
 }
 
 impl Call {
