@@ -18,6 +18,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -387,11 +388,16 @@ fn spawn(directory: &Path) -> Child {
         .unwrap()
 }
 
-/// A free loopback address. Somebody could take it in between; the tests then fail loudly.
+/// A free loopback address, given once. Below the ports that the system takes for connections, of which there are
+/// thousands here; where somebody else takes it in between, the tests fail loudly.
 pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string()
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let place = std::process::id() + GIVEN.fetch_add(1, Ordering::Relaxed);
+        let address = format!("127.0.0.1:{}", PORTS.start + place % PORTS.len() as u32);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
