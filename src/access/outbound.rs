@@ -88,6 +88,8 @@ pub fn client(timeout: Duration) -> Result<Client, OutboundError> {
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(timeout)
+        // Who takes no more of a large body for a while is busy, not gone.
+        .tcp_user_timeout(timeout)
         .user_agent(concat!("kundeforhold/", env!("CARGO_PKG_VERSION")))
         .build()?)
 }

@@ -32,7 +32,8 @@ async fn refused(service: &Service, encoding: &str, body: Body) -> (u16, String)
         .header("Content-Encoding", encoding)
         .timeout(PATIENCE)
         .body(body);
-    let attacker = reqwest::Client::new();
+    // The service may leave it waiting for long: that is how it slows down who sends too much.
+    let attacker = reqwest::Client::builder().tcp_user_timeout(None).build().unwrap();
     let answer = attacker.execute(request.build().unwrap()).await.unwrap();
     let status = answer.status().as_u16();
     let body: Value = answer.json().await.unwrap();
