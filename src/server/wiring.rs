@@ -36,9 +36,13 @@ use secrecy::ExposeSecret;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a new journal waits for Redis to name its register, and between two tries.
+const REGISTER_WAIT: Duration = Duration::from_secs(5);
+const REGISTER_PAUSE: Duration = Duration::from_millis(200);
 
 /// The parts that answer requests, wired.
 #[derive(Clone)]
@@ -177,10 +181,24 @@ async fn open_journal(
             id: register.id,
             rekeyings: register.rekeyings,
         };
-        let RegisterName { id, rekeyings } = index.register(drawn).await.map_err(StartError::NoRegister)?;
+        let named = named_register(index, drawn).await;
+        let RegisterName { id, rekeyings } = named.map_err(StartError::NoRegister)?;
         register = Register { id, rekeyings };
     }
     Ok(Some(place.open(keys, register).await?))
+}
+
+/// Waits a while for a Redis that is only just being started.
+async fn named_register(index: &Index, drawn: RegisterName) -> Result<RegisterName, IndexError> {
+    let since = Instant::now();
+    loop {
+        match index.register(drawn).await {
+            Err(IndexError::Unavailable(_) | IndexError::TimedOut) if since.elapsed() < REGISTER_WAIT => {
+                tokio::time::sleep(REGISTER_PAUSE).await;
+            }
+            named => return named,
+        }
+    }
 }
 
 /// Everything in the journal was acknowledged, as far as is known, and what it knows of other journals.
