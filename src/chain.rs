@@ -7,6 +7,7 @@
 //!
 //! One thread per chain writes: it makes all that is queued durable with one write and one sync.
 
+mod answer;
 mod copying;
 mod directory;
 mod entries;
@@ -24,6 +25,7 @@ pub use error::{AppendError, Corrupt, Fault, Flaw, OpenError, PruneError, ReadEr
 pub use format::{HASH_BYTES, Hash};
 pub use stub::{Removal, prune};
 
+use answer::{Answered, answer};
 use aws_lc_rs::hmac;
 use directory::Directory;
 use format::{FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Sealer, intact_entry};
@@ -255,13 +257,13 @@ impl Chain {
     /// See [`AppendError`]. After a failure of the disk the next append tries again.
     pub async fn append(&self, payload: Vec<u8>) -> Result<Appended, AppendError> {
         self.check_size(&payload)?;
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = answer();
         let append = async {
             self.queue
                 .send(Command::Append { payload, answer })
                 .await
                 .map_err(|_| AppendError::Closed)?;
-            answered.await.unwrap_or(Err(AppendError::Closed))
+            answered.await
         };
         timeout(self.options.append_timeout, append)
             .await
@@ -278,14 +280,14 @@ impl Chain {
             let mut answers = Answers(VecDeque::with_capacity(payloads.len()));
             for payload in payloads {
                 self.check_size(&payload)?;
-                let (answer, answered) = oneshot::channel();
+                let (answer, answered) = answer();
                 let queued = self.queue.send(Command::Append { payload, answer }).await;
                 queued.map_err(|_| AppendError::Closed)?;
                 answers.0.push_back(answered);
             }
             let mut appended = Vec::with_capacity(answers.0.len());
             while let Some(answered) = answers.0.front_mut() {
-                appended.push(answered.await.unwrap_or(Err(AppendError::Closed))?);
+                appended.push(answered.await?);
                 answers.0.pop_front();
             }
             Ok(appended)
@@ -404,7 +406,7 @@ impl Chain {
 
 /// What entries appended in one go wait for. The writer leaves out entries that nobody waits for any longer: they are
 /// let go from the last to the first, so that it never leaves one out and takes the next.
-struct Answers(VecDeque<oneshot::Receiver<Result<Appended, AppendError>>>);
+struct Answers(VecDeque<Answered>);
 
 impl Drop for Answers {
     fn drop(&mut self) {

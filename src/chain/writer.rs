@@ -2,20 +2,25 @@
 //! then answers all.
 
 use super::{
-    AppendError, Appended, Fault, Head, Locator,
+    Appended, Fault, Head, Locator,
+    answer::{Answer, Bench},
     format::{HASH_BYTES, push_entry},
     tail::Tail,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// Where several wait at a time, no flush begins sooner after another.
+const FLUSH_EVERY: Duration = Duration::from_millis(1);
 /// One flush takes no further entry once it has this many bytes.
 const MAX_GROUP_BYTES: usize = 4 << 20;
-
-pub type Answer = oneshot::Sender<Result<Appended, AppendError>>;
 
 pub enum Command {
     Append {
@@ -68,11 +73,14 @@ impl Writer {
     /// Runs until the chain is closed or its handle is gone.
     pub fn run(mut self) {
         let mut closing = None;
+        let mut pace = Pace::default();
         while closing.is_none() {
             let Some(command) = self.queue.blocking_recv() else {
                 break;
             };
+            pace.keep();
             closing = self.gather(command);
+            pace.begin(self.group.waiting.len());
             self.flush();
         }
         drop(self.queue);
@@ -118,6 +126,7 @@ impl Writer {
             let is_news = |known: &mut Head| std::mem::replace(known, closed) != closed;
             self.progress.closed.send_if_modified(is_news);
         }
+        let mut benches: Vec<Arc<Bench>> = Vec::new();
         for Waiting { answer, mut locator } in self.group.waiting.drain(..) {
             let outcome = committed.as_ref().map(|place| {
                 locator.segment = place.segment;
@@ -127,9 +136,29 @@ impl Writer {
                     locator,
                 }
             });
-            // The caller may have stopped waiting meanwhile.
-            let _ = answer.send(outcome.map_err(|fault| fault.clone().into()));
+            benches.extend(answer.send(outcome.map_err(|fault| fault.clone().into())));
         }
+        benches.iter().for_each(|bench| bench.wake_one());
+    }
+}
+
+/// How soon one flush follows another. A sync costs about as much as ten answers: where many wait at a time, more of
+/// them share one. Who is alone never waits for others.
+#[derive(Default)]
+struct Pace {
+    /// When the last flush began, if it was of many.
+    crowded: Option<Instant>,
+}
+
+impl Pace {
+    fn begin(&mut self, entries: usize) {
+        self.crowded = (entries > 1).then(Instant::now);
+    }
+
+    fn keep(&self) {
+        let since = self.crowded.map(|began| began.elapsed());
+        let rest = since.and_then(|since| FLUSH_EVERY.checked_sub(since));
+        rest.into_iter().for_each(sleep);
     }
 }
 
