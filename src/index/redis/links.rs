@@ -9,14 +9,26 @@ use redis::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+thread_local! {
+    static SEAT: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
 
 /// A fixed number of multiplexed connections, each made when it is needed, all to the same primary.
+///
+/// A connection is driven by the runtime that it was made in. Every worker has one of its own, so each keeps to one
+/// connection: an answer that is read by another thread costs a system call to hand over.
 pub(super) struct Links {
     client: Client,
     config: AsyncConnectionConfig,
     identity: Arc<Identity>,
-    links: Vec<Link>,
-    next: AtomicUsize,
+    of_workers: Vec<Link>,
+    /// For what runs in the background.
+    background: Link,
 }
 
 #[derive(Default)]
@@ -32,24 +44,23 @@ impl Links {
         connections: usize,
         identity: Arc<Identity>,
     ) -> Self {
-        let links = (0..connections.max(1)).map(|_| Link::default()).collect();
         Self {
             client,
             config,
             identity,
-            links,
-            next: AtomicUsize::new(0),
+            of_workers: (0..connections.max(1)).map(|_| Link::default()).collect(),
+            background: Link::default(),
         }
     }
 
     /// Takes a connection whose identity was asked already.
     pub(super) fn keep(&self, connection: MultiplexedConnection) {
-        self.links[0].connection.store(Some(Arc::new(connection)));
+        self.own().connection.store(Some(Arc::new(connection)));
     }
 
     /// Sends what only reads. A connection that fails is given up; the next to ask makes another.
     pub(super) async fn ask<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, AskError> {
-        let link = &self.links[self.next.fetch_add(1, Ordering::Relaxed) % self.links.len()];
+        let link = self.own();
         let connection = self.connection(link).await.map_err(AskError::Index)?;
         let answer = pipeline
             .query_async(&mut MultiplexedConnection::clone(&connection))
@@ -65,6 +76,13 @@ impl Links {
                 _ => AskError::Index(cause.into()),
             }
         })
+    }
+
+    fn own(&self) -> &Link {
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::CurrentThread => &self.of_workers[SEAT.with(|seat| *seat) % self.of_workers.len()],
+            _ => &self.background,
+        }
     }
 
     async fn connection(&self, link: &Link) -> Result<Arc<MultiplexedConnection>, IndexError> {
