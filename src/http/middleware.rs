@@ -4,8 +4,10 @@
 use super::answer::respond_to;
 use super::caller::{Admitted, NotedConsumer};
 use super::error::Problem;
+use super::meters::RequestMeters;
 use super::request::correlation_of;
 use super::trace::{Trace, caller_trace, continue_trace};
+use crate::domain::identifiers::OrganizationNumber;
 use crate::register::lookup::Arrival;
 use crate::register::statistics::{Outcome, Statistics};
 use actix_web::body::MessageBody;
@@ -190,7 +192,8 @@ fn tell(
     let method = method_name(request.method());
     let consumer = consumer_of(request);
     let elapsed = started.elapsed();
-    count(request, &route, status, &consumer, elapsed);
+    count(request, &route, status, consumer, elapsed);
+    let consumer = consumer.map(|consumer| consumer.to_string()).unwrap_or_default();
     count_lookup(request, &route, status, elapsed);
     // The log lines of a span parse and write all its fields anew for each that is added.
     if trace.is_exported {
@@ -211,19 +214,20 @@ fn tell(
     );
 }
 
-fn consumer_of(request: &HttpRequest) -> String {
+fn consumer_of(request: &HttpRequest) -> Option<OrganizationNumber> {
     let extensions = request.extensions();
-    let noted = extensions.get::<NotedConsumer>();
-    noted.map(|noted| noted.0.to_string()).unwrap_or_default()
+    extensions.get::<NotedConsumer>().map(|noted| noted.0)
 }
 
-fn count(request: &HttpRequest, route: &str, status: u16, consumer: &str, elapsed: Duration) {
+fn count(
+    request: &HttpRequest,
+    route: &str,
+    status: u16,
+    consumer: Option<OrganizationNumber>,
+    took: Duration,
+) {
     let admitted = request.extensions().get::<Admitted>().is_some();
-    let labels = [
-        ("endpoint", route.to_owned()),
-        ("status", status.to_string()),
-        ("consumer", if admitted { consumer } else { "" }.to_owned()),
-    ];
-    metrics::counter!("kundeforhold_requests_total", &labels).increment(1);
-    metrics::histogram!("kundeforhold_request_seconds", &labels).record(elapsed);
+    if let Some(meters) = request.app_data::<RequestMeters>() {
+        meters.count(route, status, consumer.filter(|_| admitted), took);
+    }
 }

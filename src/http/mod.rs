@@ -13,6 +13,7 @@ pub mod docs;
 pub mod error;
 pub mod kfr;
 pub mod management;
+pub mod meters;
 pub mod middleware;
 pub mod multipart;
 pub mod ndjson;

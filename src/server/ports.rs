@@ -4,6 +4,7 @@ use super::tls::Tls;
 use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
 use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
+use crate::http::meters::RequestMeters;
 use crate::http::middleware::{self, Draining, HeaderLimit};
 use crate::http::overload::LookupRoom;
 use crate::http::routes;
@@ -51,6 +52,7 @@ pub(super) fn bind_public(
             .app_data(parts.rules)
             .app_data(header_limit)
             .app_data(LookupRoom::new(most_lookups))
+            .app_data(RequestMeters::default())
             .app_data(draining.clone())
             .app_data(PayloadConfig::new(usize::MAX))
             .app_data(parts.authenticator.clone())
