@@ -1,15 +1,18 @@
 //! Logs, traces and metrics of the process.
 
+mod lines;
 mod traces;
 
 pub use traces::{Traces, TracesError};
 
 use crate::config::{LogLevel, TraceSettings, wants_colors};
+use lines::gathered;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
 use traces::Exported;
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -37,13 +40,18 @@ pub fn log_and_trace(
     target: LogTarget,
     level: LogLevel,
     traces: &TraceSettings,
-) -> Result<Traces, TracesError> {
+) -> Result<(LogLines, Traces), TracesError> {
     let traces = Traces::open(traces)?;
-    begin(target, level, traces.layer());
-    Ok(traces)
+    let lines = begin(target, level, traces.layer());
+    Ok((lines, traces))
 }
 
-fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) {
+/// Lines that are still to be written are, when this is dropped.
+pub struct LogLines {
+    _writing: Option<WorkerGuard>,
+}
+
+fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) -> LogLines {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -52,16 +60,28 @@ fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // What the servers say about their own threads helps nobody who operates the service.
-    let filter = EnvFilter::new(format!(
-        "{level},actix_server=warn,actix_web=warn,opentelemetry_sdk=warn,opentelemetry-otlp=warn"
-    ));
+    let libraries = [
+        "actix_server",
+        "actix_web",
+        "opentelemetry_sdk",
+        "opentelemetry-otlp",
+    ];
+    let filter = Targets::new()
+        .with_default(level)
+        .with_targets(libraries.map(|library| (library, LevelFilter::WARN.min(level))));
     // It would tell of a log that cannot be written on standard error, and panic if that cannot be either.
     let lines = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
         .with_target(false);
+    let mut guard = None;
     let lines = match target {
         LogTarget::Stdout if std::io::stdout().is_terminal() => lines.with_ansi(wants_colors()).boxed(),
-        LogTarget::Stdout => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogTarget::Stdout => {
+            let (out, writing) = gathered();
+            guard = Some(writing);
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            lines.with_writer(out).boxed()
+        }
         LogTarget::Stderr => lines
             .with_ansi(wants_colors() && std::io::stderr().is_terminal())
             .with_writer(std::io::stderr)
@@ -74,6 +94,7 @@ fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) {
     if set.is_ok() {
         keep_panics_quiet();
     }
+    LogLines { _writing: guard }
 }
 
 /// A panic's message could hold what was being handled; its place is enough to find the defect.

@@ -20,7 +20,7 @@ pub struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
-        let traces = log_and_trace(LogTarget::Stdout, settings.log.level, &settings.traces)?;
+        let (_lines, traces) = log_and_trace(LogTarget::Stdout, settings.log.level, &settings.traces)?;
         forbid_core_files();
         let (stop, reload) = signals::listen()?;
         let server = Server::build(&settings).await?;

@@ -167,11 +167,19 @@ impl Service {
     pub fn log(&self) -> String {
         let path = self.directory.path().join("log.jsonl");
         // One test sends it to a device without an end.
-        if path.is_file() {
-            std::fs::read_to_string(path).unwrap_or_default()
-        } else {
-            String::new()
+        if !path.is_file() {
+            return String::new();
         }
+        // Lines are gathered for some milliseconds: those of now are there once no more come.
+        let length = || std::fs::metadata(&path).map_or(0, |file| file.len());
+        let mut before = length();
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(100));
+            if std::mem::replace(&mut before, length()) == before {
+                break;
+            }
+        }
+        std::fs::read_to_string(path).unwrap_or_default()
     }
 
     pub async fn is_ready(&self) -> bool {
