@@ -13,12 +13,14 @@ mod healthcheck;
 mod index;
 mod issuer;
 mod key;
+mod management;
 mod openapi;
 mod progress;
 mod push;
 mod rekey;
 mod serve;
 mod signals;
+mod terms;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     Rekey(rekey::Rekey),
+    Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
     Healthcheck(healthcheck::Healthcheck),
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
             Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Rekey(command) => command.run().await,
+            Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Healthcheck(command) => command.run().await,
