@@ -26,6 +26,16 @@ systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.servi
 echo "proxy"
 haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
 
+echo "manifests"
+version=1.37.0
+environment=target/kubernetes-validate-$version
+if ! "$environment/bin/kubernetes-validate" --version >/dev/null 2>&1; then
+    rm -rf "$environment"
+    python3 -m venv "$environment"
+    "$environment/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$version"
+fi
+"$environment/bin/python" tests/deploy/manifests.py
+
 echo "the trial: starts, is delivered to, answers, ends"
 bash -n deploy/trial.sh
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
