@@ -26,6 +26,16 @@ systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.servi
 echo "proxy"
 haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
 
+echo "container: the service is built from what is copied"
+sed -n 's/^COPY \([^-].*\) \(\S*\)$/\1|\2/p' deploy/Containerfile | while IFS='|' read -r sources place; do
+    mkdir -p "$work/source"
+    # The last word is the place; the others are not quoted, since they are several.
+    # shellcheck disable=SC2086
+    cp -r $sources "$work/source/$place"
+done
+target=$PWD/target
+(cd "$work/source" && CARGO_TARGET_DIR=$target cargo build --locked --quiet --lib) || fail "the Containerfile copies too little"
+
 echo "manifests"
 version=1.37.0
 environment=target/kubernetes-validate-$version
