@@ -63,9 +63,18 @@ enum Command {
 /// A failure as the user reads it: one clear sentence.
 struct Failure(String);
 
+/// With what lies beneath, as far as it is not said already: that a connection was refused, say.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(cause: E) -> Self {
-        Self(cause.to_string())
+        let (mut told, mut beneath) = (cause.to_string(), cause.source());
+        while let Some(source) = beneath {
+            let said = source.to_string();
+            if !told.contains(&said) {
+                told = format!("{told}: {said}");
+            }
+            beneath = source.source();
+        }
+        Self(told)
     }
 }
 

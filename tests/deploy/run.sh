@@ -22,6 +22,7 @@ sed "s#/usr/local/bin/kundeforhold#$program#" deploy/systemd/kundeforhold.servic
 said=$(systemd-analyze verify "$work/kundeforhold.service" 2>&1) || fail "$said"
 [ -z "$said" ] || fail "$said"
 systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.service" >/dev/null || fail "the unit is open to attacks"
+python3 tests/deploy/syscalls.py "$program"
 
 echo "proxy"
 haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
