@@ -28,14 +28,17 @@ echo "proxy"
 haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
 
 echo "container: the service is built from what is copied"
+# Always in the same place, so that cargo knows it again.
+source=$PWD/target/container-source
+rm -rf "$source"
+mkdir -p "$source"
 sed -n 's/^COPY \([^-].*\) \(\S*\)$/\1|\2/p' deploy/Containerfile | while IFS='|' read -r sources place; do
-    mkdir -p "$work/source"
-    # The last word is the place; the others are not quoted, since they are several.
+    # Several, so not quoted.
     # shellcheck disable=SC2086
-    cp -r $sources "$work/source/$place"
+    cp -rp $sources "$source/$place"
 done
-target=$PWD/target
-(cd "$work/source" && CARGO_TARGET_DIR=$target cargo build --locked --quiet --lib) || fail "the Containerfile copies too little"
+(cd "$source" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$source/.. cargo build --locked --quiet --lib) ||
+    fail "the Containerfile copies too little"
 
 echo "manifests"
 version=1.37.0
