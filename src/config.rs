@@ -67,6 +67,7 @@ pub struct ServerSettings {
     pub request_head_seconds: u64,
     pub max_lookups_per_worker: usize,
     pub tls: TlsSettings,
+    pub management_tls: TlsSettings,
 }
 
 #[derive(Deserialize)]
@@ -273,6 +274,7 @@ impl Settings {
             maskinporten.well_known_url = injected("MASKINPORTEN_WELL_KNOWN_URL");
         }
         settings.delivery.check_turns()?;
+        settings.check_operators()?;
         Ok(settings)
     }
 

@@ -11,7 +11,7 @@ mod wiring;
 
 pub use crate::journal::BackedUp;
 pub use backup::{back_up, restore};
-pub use tls::{TlsError, TlsSettingsError, check as check_tls};
+pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
 pub use wiring::{Parts, Stores, audit_ring, required_scopes};
 
 use crate::access::outbound::OutboundError;
@@ -113,15 +113,21 @@ impl Server {
     /// Wires the parts and binds both ports. Nothing runs yet.
     pub async fn build(settings: &Settings) -> Result<Self, StartError> {
         let prometheus = crate::telemetry::collect_metrics()?;
-        let tls = Tls::open(&settings.server.tls)?;
+        let tls = Tls::open(Port::Public, &settings.server)?;
+        let management_tls = Tls::open(Port::Management, &settings.server)?;
         let parts = Parts::wire(settings).await?;
         let (public, address) = bind_public(settings, &parts, tls.as_ref())?;
         let next_key = watched_next_key(settings, &parts);
-        let (management, management_address) =
-            bind_management(settings, &parts, prometheus.clone(), next_key.progress())?;
+        let (management, management_address) = bind_management(
+            settings,
+            &parts,
+            management_tls.as_ref(),
+            prometheus.clone(),
+            next_key.progress(),
+        )?;
         Ok(Self {
             next_key,
-            files: watched_files(settings, &parts, tls)?,
+            files: watched_files(settings, &parts, [tls, management_tls])?,
             parts,
             address,
             management_address,
@@ -220,14 +226,14 @@ async fn wait_for_end(tasks: &TaskTracker, what: &str) {
 fn watched_files(
     settings: &Settings,
     parts: &Parts,
-    tls: Option<Tls>,
+    tls: [Option<Tls>; 2],
 ) -> Result<Vec<WatchedFiles>, ConfigError> {
     let participants = WatchedFiles::participants(settings.participants_file()?, parts.delivery.clone());
     let terms = settings
         .access
         .services_file()
         .map(|path| WatchedFiles::terms(path, parts.lookup.terms.clone()));
-    let tls = tls.map(WatchedFiles::tls);
+    let tls = tls.into_iter().flatten().map(WatchedFiles::tls);
     Ok([participants].into_iter().chain(terms).chain(tls).collect())
 }
 

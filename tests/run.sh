@@ -15,6 +15,7 @@ need promtool prometheus
 need haproxy haproxy
 need systemd-analyze systemd
 need setsid util-linux
+need strace strace
 need openssl openssl
 need cc build-essential
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)

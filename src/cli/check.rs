@@ -6,7 +6,7 @@ use crate::audit;
 use crate::config::Settings;
 use crate::domain::participants::Participants;
 use crate::register::participants;
-use crate::server::{Stores, audit_ring, check_tls, required_scopes};
+use crate::server::{Port, Stores, audit_ring, check_tls, required_scopes};
 use std::path::PathBuf;
 
 /// Validates configuration, terms, participants, index, journal and audit folder without serving
@@ -27,8 +27,10 @@ impl Check {
         settings.maskinporten.jwks_uri()?;
         settings.maskinporten.well_known_url()?;
         println!("issuer: well named");
-        if check_tls(&settings.server.tls)? {
-            println!("TLS: certificate and key fit");
+        for (port, name) in [(Port::Public, "TLS"), (Port::Management, "TLS, management port")] {
+            if check_tls(port, &settings.server)? {
+                println!("{name}: certificate and key fit");
+            }
         }
         required_scopes(&settings.access.scopes)?;
         println!("scopes: well named");

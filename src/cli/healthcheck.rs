@@ -1,23 +1,36 @@
 //! `kundeforhold healthcheck`
 
 use super::Failure;
+use super::management::Management;
+use crate::config::Settings;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For container probes: exit code 0 when the service is ready
+/// For container probes: exit code 0 when the service on this machine is ready
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  kundeforhold healthcheck --url http://127.0.0.1:9090/isready")]
+#[command(
+    after_help = "Example:\n  kundeforhold healthcheck --config kundeforhold.toml\n\n\
+                  Without --url, the management port is the one that configuration and environment name. Over TLS, the \
+                  service is known by its own certificate there."
+)]
 pub struct Healthcheck {
-    /// The probe to ask
-    #[arg(long, default_value = "http://127.0.0.1:9090/isready")]
-    url: String,
+    /// Configuration in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The probe to ask, such as http://127.0.0.1:9090/isready
+    #[arg(long, conflicts_with = "config")]
+    url: Option<String>,
 }
 
 impl Healthcheck {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        let response = client.get(&self.url).send().await?;
+        let request = match &self.url {
+            Some(url) => reqwest::Client::builder().timeout(TIMEOUT).build()?.get(url),
+            None => Management::of(&Settings::load(self.config.as_deref())?, TIMEOUT)?.get("/isready"),
+        };
+        let response = request.send().await?;
         let status = response.status();
         let said = response.text().await?;
         println!("{}", said.trim());

@@ -13,12 +13,14 @@ mod healthcheck;
 mod index;
 mod issuer;
 mod key;
+mod management;
 mod openapi;
 mod progress;
 mod push;
 mod rekey;
 mod serve;
 mod signals;
+mod terms;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -52,6 +54,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     Rekey(rekey::Rekey),
+    Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
     Healthcheck(healthcheck::Healthcheck),
@@ -60,9 +63,18 @@ enum Command {
 /// A failure as the user reads it: one clear sentence.
 struct Failure(String);
 
+/// With what lies beneath, as far as it is not said already: that a connection was refused, say.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(cause: E) -> Self {
-        Self(cause.to_string())
+        let (mut told, mut beneath) = (cause.to_string(), cause.source());
+        while let Some(source) = beneath {
+            let said = source.to_string();
+            if !told.contains(&said) {
+                told = format!("{told}: {said}");
+            }
+            beneath = source.source();
+        }
+        Self(told)
     }
 }
 
@@ -91,6 +103,7 @@ pub fn run() -> ExitCode {
             Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Rekey(command) => command.run().await,
+            Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Healthcheck(command) => command.run().await,

@@ -1,6 +1,7 @@
 //! `kundeforhold rekey`
 
 use super::Failure;
+use super::management::Management;
 use super::progress::{self, Unit};
 use crate::config::{LogLevel, Settings};
 use crate::pseudonym::MasterKey;
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Longest wait for a running service to find the key file.
 const FINDS_THE_FILE: Duration = Duration::from_secs(15);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Where a service tells how far it is.
+const PROGRESS: &str = "/internal/rekey";
 
 /// Gives journal and index another pseudonym key, while lookups and deliveries go on
 #[derive(clap::Args)]
@@ -115,15 +118,17 @@ async fn work(settings: &Settings, stores: &Stores, next: &NextKey) -> Result<Re
 
 /// Follows the service that holds the journal.
 async fn follow(settings: &Settings, next: &NextKey) -> Result<RekeyProgress, Failure> {
-    let address = format!("http://{}/internal/rekey", settings.server.management_listen);
-    eprintln!("A running service holds the journal; following it at {address}.");
-    let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
+    let management = Management::of(settings, ANSWER_TIMEOUT)?;
+    eprintln!(
+        "A running service holds the journal; following it at {}.",
+        management.address(PROGRESS)
+    );
     let (mut patience, mut told) = (Patience::default(), Told::begin()?);
     let started = Instant::now();
     loop {
         let asked = async {
-            client
-                .get(&address)
+            management
+                .get(PROGRESS)
                 .send()
                 .await?
                 .error_for_status()?

@@ -63,6 +63,17 @@ impl Settings {
         })
     }
 
+    /// Who asks operators for certificates has to say who may sign them.
+    pub(super) fn check_operators(&self) -> Result<(), ConfigError> {
+        match self.console.client_certificate && self.server.management_tls.client_ca.is_none() {
+            false => Ok(()),
+            true => Err(ConfigError::Value {
+                key: "console.client_certificate",
+                reason: "needs server.management_tls.client_ca: who signs for operators".to_owned(),
+            }),
+        }
+    }
+
     /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
     /// one behind the pseudonyms.
     pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {

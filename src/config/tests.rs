@@ -117,3 +117,17 @@ fn plain_http_is_for_loopback_only() {
     assert!(issuer("https://maskinporten.no/").is_ok());
     assert!(issuer("http://maskinporten.no/").is_err());
 }
+
+#[test]
+fn operators_by_certificate_need_an_authority() {
+    let asked = "[console]\nclient_certificate = true\n";
+    let Err(refused) = Settings::from_toml(asked) else {
+        panic!("nobody could sign for an operator");
+    };
+    assert!(
+        refused.to_string().contains("server.management_tls.client_ca"),
+        "{refused}"
+    );
+    let with_authority = format!("{asked}[server.management_tls]\nclient_ca = \"operators.pem\"\n");
+    assert!(Settings::from_toml(&with_authority).is_ok());
+}

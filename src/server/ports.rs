@@ -90,6 +90,7 @@ pub(super) fn bind_public(
 pub(super) fn bind_management(
     settings: &Settings,
     parts: &Parts,
+    tls: Option<&Tls>,
     prometheus: PrometheusHandle,
     rekey: Option<watch::Receiver<RekeyProgress>>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
@@ -105,11 +106,22 @@ pub(super) fn bind_management(
             .configure(management::configure)
             .configure(console::configure)
     };
-    let server = HttpServer::new(factory)
-        .workers(1)
-        .disable_signals()
-        .bind(address)
-        .map_err(|cause| StartError::Bind { address, cause })?;
+    let server = HttpServer::new(factory).workers(1).disable_signals();
+    let server = match tls.cloned() {
+        None => server.bind(address),
+        Some(tls) => {
+            let (handshake_timeout, config) = (tls.handshake_timeout, tls.server_config()?);
+            server
+                .on_connect(move |connection, data| {
+                    if let Some(certificate) = tls.client_certificate(connection) {
+                        data.insert(certificate);
+                    }
+                })
+                .tls_handshake_timeout(handshake_timeout)
+                .bind_rustls_0_23(address, config)
+        }
+    };
+    let server = server.map_err(|cause| StartError::Bind { address, cause })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
 }

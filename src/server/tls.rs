@@ -1,14 +1,21 @@
-//! TLS on the public port: the certificate and the clients' authorities, put in force again without a restart.
+//! TLS on the ports: the certificate and the clients' authorities, put in force again without a restart.
 
-use crate::config::{ConfigError, TlsSettings};
+mod clients;
+
+use crate::config::{ConfigError, ServerSettings, TlsSettings};
+use crate::http::console::ClientCertificate;
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::rt::net::TcpStream;
 use arc_swap::ArcSwap;
+use clients::Clients;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{RootCertStore, ServerConfig};
+use std::any::Any;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,14 +47,48 @@ pub enum TlsError {
 }
 
 /// Where the certificate, its key and the clients' authorities are.
+#[derive(Clone)]
 struct TlsFiles {
     certificate: PathBuf,
     key: PathBuf,
     client_ca: Option<PathBuf>,
 }
 
+/// Which port. On the public one, where clients have an authority, they must have a certificate. On the management port
+/// they may, since probes and scrapers have none; the console asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    Public,
+    Management,
+}
+
+impl Port {
+    fn settings(self, server: &ServerSettings) -> &TlsSettings {
+        match self {
+            Self::Public => &server.tls,
+            Self::Management => &server.management_tls,
+        }
+    }
+
+    fn missing(self, what: TlsFile) -> ConfigError {
+        ConfigError::Missing(match (self, what) {
+            (Self::Public, TlsFile::Certificate) => "server.tls.certificate",
+            (Self::Public, TlsFile::Key) => "server.tls.key",
+            (Self::Management, TlsFile::Certificate) => "server.management_tls.certificate",
+            (Self::Management, TlsFile::Key) => "server.management_tls.key",
+        })
+    }
+}
+
+enum TlsFile {
+    Certificate,
+    Key,
+}
+
 /// The certificate in force and who may sign for clients. Connections that are open keep what they began with.
+#[derive(Clone)]
 pub(super) struct Tls {
+    pub(super) port: Port,
     files: TlsFiles,
     pub(super) handshake_timeout: Duration,
     certificate: Arc<Certificate>,
@@ -56,11 +97,12 @@ pub(super) struct Tls {
 
 impl Tls {
     /// `None`: plain HTTP. Certificate and key come together.
-    pub(super) fn open(settings: &TlsSettings) -> Result<Option<Self>, TlsSettingsError> {
+    pub(super) fn open(port: Port, server: &ServerSettings) -> Result<Option<Self>, TlsSettingsError> {
+        let settings = port.settings(server);
         let files = match (&settings.certificate, &settings.key, &settings.client_ca) {
             (None, None, None) => return Ok(None),
-            (None, _, _) => return Err(ConfigError::Missing("server.tls.certificate").into()),
-            (_, None, _) => return Err(ConfigError::Missing("server.tls.key").into()),
+            (None, _, _) => return Err(port.missing(TlsFile::Certificate).into()),
+            (_, None, _) => return Err(port.missing(TlsFile::Key).into()),
             (Some(certificate), Some(key), client_ca) => TlsFiles {
                 certificate: certificate.clone(),
                 key: key.clone(),
@@ -69,9 +111,10 @@ impl Tls {
         };
         let clients = files.client_verifier()?;
         Ok(Some(Self {
+            port,
             handshake_timeout: Duration::from_secs(settings.handshake_seconds.max(1)),
             certificate: Arc::new(Certificate(ArcSwap::new(files.certified_key()?))),
-            clients: clients.map(|verifier| Arc::new(Clients(ArcSwap::from_pointee(verifier)))),
+            clients: clients.map(|verifier| Arc::new(Clients::new(verifier, port == Port::Public))),
             files,
         }))
     }
@@ -91,7 +134,7 @@ impl Tls {
         let certificate = self.files.certified_key()?;
         let verifier = self.files.client_verifier()?;
         if let (Some(clients), Some(verifier)) = (&self.clients, verifier) {
-            clients.0.store(Arc::new(verifier));
+            clients.replace(verifier);
         }
         self.certificate.0.store(certificate);
         Ok(())
@@ -114,11 +157,19 @@ impl Tls {
         config.send_tls13_tickets = 0;
         Ok(config)
     }
+
+    /// What a connection showed and was let in with, if its client has a certificate.
+    pub(super) fn client_certificate(&self, connection: &dyn Any) -> Option<ClientCertificate> {
+        let stream = connection.downcast_ref::<TlsStream<TcpStream>>()?;
+        let chain = stream.get_ref().1.peer_certificates()?;
+        let authorities = Arc::clone(self.clients.as_ref()?);
+        ClientCertificate::new(chain, authorities)
+    }
 }
 
 /// Whether the service could start with these settings; for `kundeforhold check`.
-pub fn check(settings: &TlsSettings) -> Result<bool, TlsSettingsError> {
-    Ok(Tls::open(settings)?.is_some())
+pub fn check(port: Port, server: &ServerSettings) -> Result<bool, TlsSettingsError> {
+    Ok(Tls::open(port, server)?.is_some())
 }
 
 /// Why TLS as set cannot be started with.
@@ -175,52 +226,6 @@ struct Certificate(ArcSwap<CertifiedKey>);
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
-    }
-}
-
-/// Verifies the certificates of clients by the authorities in force.
-#[derive(Debug)]
-struct Clients(ArcSwap<Arc<dyn ClientCertVerifier>>);
-
-impl ClientCertVerifier for Clients {
-    /// None: what is borrowed here could not change. Clients then choose by themselves.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        self.0.load().verify_client_cert(end_entity, intermediates, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .load()
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .load()
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.load().supported_verify_schemes()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the server does beside answering: files read again, the record of use tried again.
 
 use super::StartError;
-use super::tls::Tls;
+use super::tls::{Port, Tls};
 use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::Recorder;
@@ -99,7 +99,10 @@ impl Governed {
         match self {
             Self::Participants(..) => "participants",
             Self::Terms(..) => "terms",
-            Self::Tls(_) => "tls",
+            Self::Tls(tls) => match tls.port {
+                Port::Public => "tls",
+                Port::Management => "management_tls",
+            },
         }
     }
 

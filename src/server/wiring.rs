@@ -330,7 +330,7 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
     let (listen, console) = (settings.server.management_listen, &settings.console);
     let gate = Gate::new(listen, console.operator_token()?, console.client_certificate);
     if matches!(gate, Gate::Closed) {
-        tracing::warn!(%listen, "the console is shut: others than this machine reach it, and console.operator_token_file is not set");
+        tracing::warn!(%listen, "the console is shut: others than this machine reach it, and neither console.operator_token_file nor console.client_certificate is set");
     }
     Ok(gate)
 }

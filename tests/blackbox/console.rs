@@ -1,6 +1,7 @@
 //! The operators' console, as a browser meets it.
 
 mod access;
+mod certificates;
 mod forms;
 mod pages;
 
@@ -35,6 +36,16 @@ impl Browser {
         }
     }
 
+    /// One that speaks TLS, and may have a certificate.
+    pub fn over_tls(service: &Service, client: reqwest::ClientBuilder) -> Self {
+        let port = service.management.rsplit(':').next().unwrap();
+        Self {
+            client: client.redirect(Policy::none()).build().unwrap(),
+            base: format!("https://localhost:{port}"),
+            cookie: None,
+        }
+    }
+
     pub async fn get(&mut self, path: &str) -> Page {
         let request = self.client.get(format!("{}{path}", self.base));
         self.send(request).await
@@ -63,20 +74,30 @@ impl Browser {
     }
 
     pub async fn send(&mut self, request: RequestBuilder) -> Page {
+        self.try_to_send(request).await.unwrap()
+    }
+
+    /// An error where no connection comes about.
+    pub async fn try_to_get(&mut self, path: &str) -> Result<Page, reqwest::Error> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        self.try_to_send(request).await
+    }
+
+    async fn try_to_send(&mut self, request: RequestBuilder) -> Result<Page, reqwest::Error> {
         let request = match &self.cookie {
             Some(cookie) => request.header(COOKIE, cookie),
             None => request,
         };
-        let response = request.send().await.unwrap();
+        let response = request.send().await?;
         if let Some(cookie) = cookie_of(&response) {
             self.cookie = Some(cookie);
         }
         let location = response.headers().get(LOCATION);
-        Page {
+        Ok(Page {
             status: response.status(),
             location: location.map(|value| value.to_str().unwrap().to_owned()),
-            text: response.text().await.unwrap(),
-        }
+            text: response.text().await?,
+        })
     }
 
     /// The token that the forms of this session carry.

@@ -1,6 +1,6 @@
 //! TLS in the service itself: what clients negotiate, and files that change while it serves.
 
-mod authority;
+pub mod authority;
 
 use crate::commands::{program, refused};
 use crate::harness::{Engine, Service};

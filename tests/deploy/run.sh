@@ -22,9 +22,33 @@ sed "s#/usr/local/bin/kundeforhold#$program#" deploy/systemd/kundeforhold.servic
 said=$(systemd-analyze verify "$work/kundeforhold.service" 2>&1) || fail "$said"
 [ -z "$said" ] || fail "$said"
 systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.service" >/dev/null || fail "the unit is open to attacks"
+python3 tests/deploy/syscalls.py "$program"
 
 echo "proxy"
 haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
+
+echo "container: the service is built from what is copied"
+# Always in the same place, so that cargo knows it again.
+source=$PWD/target/container-source
+rm -rf "$source"
+mkdir -p "$source"
+sed -n 's/^COPY \([^-].*\) \(\S*\)$/\1|\2/p' deploy/Containerfile | while IFS='|' read -r sources place; do
+    # Several, so not quoted.
+    # shellcheck disable=SC2086
+    cp -rp $sources "$source/$place"
+done
+(cd "$source" && CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$source/.. cargo build --locked --quiet --lib) ||
+    fail "the Containerfile copies too little"
+
+echo "manifests"
+version=1.37.0
+environment=target/kubernetes-validate-$version
+if ! "$environment/bin/kubernetes-validate" --version >/dev/null 2>&1; then
+    rm -rf "$environment"
+    python3 -m venv "$environment"
+    "$environment/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$version"
+fi
+"$environment/bin/python" tests/deploy/manifests.py
 
 echo "the trial: starts, is delivered to, answers, ends"
 bash -n deploy/trial.sh

@@ -20,27 +20,30 @@ pub enum Gate {
     Loopback,
     /// They sign in with the token.
     Token(OperatorToken),
-    /// The connection carries a certificate that was verified: see [`ClientCertificate`].
-    ClientCertificate,
+    /// The connection carries a certificate: see [`super::ClientCertificate`]. Without one, the token serves if it is set.
+    Certificate { otherwise: Option<OperatorToken> },
     /// The port is not on loopback, and nothing is set: nobody.
     Closed,
-}
-
-/// Whose certificate a connection carries. TLS puts it into the connection's data once it is verified; without it a
-/// console that asks for certificates admits nobody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    pub subject: String,
 }
 
 impl Gate {
     /// By the settings, and where the port listens.
     pub fn new(listen: SocketAddr, token: Option<SecretString>, client_certificate: bool) -> Self {
+        let token = token.map(|token| OperatorToken::of(token.expose_secret()));
         match (client_certificate, token) {
-            (true, _) => Self::ClientCertificate,
-            (false, Some(token)) => Self::Token(OperatorToken::of(token.expose_secret())),
+            (true, otherwise) => Self::Certificate { otherwise },
+            (false, Some(token)) => Self::Token(token),
             (false, None) if listen.ip().is_loopback() => Self::Loopback,
             (false, None) => Self::Closed,
+        }
+    }
+
+    /// What operators can sign in with.
+    pub fn token(&self) -> Option<&OperatorToken> {
+        match self {
+            Self::Token(token) => Some(token),
+            Self::Certificate { otherwise } => otherwise.as_ref(),
+            Self::Loopback | Self::Closed => None,
         }
     }
 }
@@ -102,7 +105,7 @@ mod tests {
         let with_token = Gate::new("127.0.0.1:1".parse().unwrap(), token(), false);
         assert!(matches!(with_token, Gate::Token(held) if held.is("a token") && !held.is("a token ")));
         let with_both = Gate::new("0.0.0.0:1".parse().unwrap(), token(), true);
-        assert!(matches!(with_both, Gate::ClientCertificate));
+        assert!(matches!(with_both, Gate::Certificate { otherwise: Some(_) }));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Signing in with the operators' token, and out.
 
 use super::Console;
-use super::gate::Gate;
 use super::operator::{Form, SignIn, session_cookie};
 use super::page::{html, see_other};
 use super::refusal::ConsoleRefusal;
+use super::session::Identity;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -19,15 +19,15 @@ struct LoginPage {
 }
 
 pub async fn show(console: Data<Console>) -> HttpResponse {
-    match console.gate {
-        Gate::Token(_) => html(StatusCode::OK, &LoginPage { fault: "" }),
-        Gate::Loopback | Gate::ClientCertificate | Gate::Closed => see_other("/console"),
+    match console.gate.token() {
+        Some(_) => html(StatusCode::OK, &LoginPage { fault: "" }),
+        None => see_other("/console"),
     }
 }
 
 /// Begins a session under the name that the operator gives: the record of use will tell it.
 pub async fn sign_in(request: HttpRequest, form: SignIn) -> Result<HttpResponse, ConsoleRefusal> {
-    let (Gate::Token(token), Some(address)) = (&form.console.gate, form.address) else {
+    let (Some(token), Some(address)) = (form.console.gate.token(), form.address) else {
         return Err(ConsoleRefusal::Unknown);
     };
     let attempts = &form.console.attempts;
@@ -45,7 +45,7 @@ pub async fn sign_in(request: HttpRequest, form: SignIn) -> Result<HttpResponse,
         let fault = "Give your name: letters, at most 40. The record of use will tell it.";
         return Ok(html(StatusCode::BAD_REQUEST, &LoginPage { fault }));
     };
-    let session = form.console.sessions.begin(name);
+    let session = form.console.sessions.begin(Identity::Named(name.to_owned()));
     tracing::info!(operator = session.actor(), "an operator signed in to the console");
     let cookie = session_cookie(&request, form.console.sessions.cookie(&session));
     let mut response = see_other("/console");

@@ -7,6 +7,7 @@ mod agencies;
 mod assets;
 mod bank;
 mod banks;
+mod certificate;
 mod chart;
 mod deliveries;
 mod format;
@@ -22,7 +23,8 @@ mod rollback;
 mod session;
 mod verifier;
 
-pub use gate::{ClientCertificate, Gate};
+pub use certificate::ClientCertificate;
+pub use gate::Gate;
 
 use super::management::Readiness;
 use crate::register::delivery::Delivery;

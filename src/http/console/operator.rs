@@ -1,9 +1,10 @@
 //! Authorisation as a parameter: a handler that takes an [`Operator`] or a [`Form`] cannot forget to ask.
 
 use super::Console;
-use super::gate::{ClientCertificate, Gate};
+use super::certificate::ClientCertificate;
+use super::gate::Gate;
 use super::refusal::ConsoleRefusal;
-use super::session::{LIFETIME_SECONDS, Session};
+use super::session::{Identity, LIFETIME_SECONDS, Session};
 use actix_web::cookie::{Cookie, SameSite, time::Duration};
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
@@ -13,8 +14,6 @@ use std::future::{Future, Ready, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
 
-/// Who is on the machine, where no token is asked for.
-const LOCAL: &str = "local operator";
 /// The hidden field of every form.
 const FORM_TOKEN: &str = "form_token";
 
@@ -33,7 +32,7 @@ impl Operator {
 
     /// Whether there is anything to sign out of.
     pub fn signed_in(&self) -> bool {
-        matches!(self.console.gate, Gate::Token(_))
+        matches!(self.session.identity(), Identity::Named(_))
     }
 }
 
@@ -134,40 +133,39 @@ fn admit(request: &HttpRequest) -> Result<Operator, ConsoleRefusal> {
     let known = request
         .cookie(&cookie_name(request))
         .and_then(|cookie| console.sessions.read(cookie.value()));
-    let named = match &console.gate {
+    let certified = || request.conn_data::<ClientCertificate>()?.operator();
+    let shown = match &console.gate {
         Gate::Closed => return Err(ConsoleRefusal::Closed),
         Gate::Loopback if !is_named_as_loopback(request) => return Err(ConsoleRefusal::ForeignHost),
-        Gate::Loopback => LOCAL.to_owned(),
-        Gate::Token(_) => {
-            let reading = request.method() == Method::GET;
-            let session = known.ok_or(ConsoleRefusal::SignIn { reading })?;
-            return Ok(Operator {
-                console,
-                session,
-                cookie: None,
-            });
-        }
-        Gate::ClientCertificate => match request.conn_data::<ClientCertificate>() {
-            Some(certificate) => certificate.subject.clone(),
-            None => return Err(ConsoleRefusal::NoCertificate),
+        Gate::Loopback => Some(Identity::Local),
+        Gate::Token(_) => None,
+        Gate::Certificate { otherwise } => match (certified(), otherwise) {
+            (Some(name), _) => Some(Identity::Certified(name.to_owned())),
+            (None, Some(_)) => None,
+            (None, None) => return Err(ConsoleRefusal::NoCertificate),
         },
     };
-    match known.filter(|session| session.operator() == named) {
-        Some(session) => Ok(Operator {
-            console,
-            session,
-            cookie: None,
-        }),
-        None => {
-            let session = console.sessions.begin(&named);
-            let cookie = Some(session_cookie(request, console.sessions.cookie(&session)));
-            Ok(Operator {
-                console,
-                session,
-                cookie,
-            })
+    let fits = |session: &Session| match &shown {
+        Some(identity) => session.identity() == identity,
+        None => matches!(session.identity(), Identity::Named(_)),
+    };
+    let (session, cookie) = match (known.filter(fits), shown) {
+        (Some(session), _) => (session, None),
+        (None, Some(identity)) => {
+            let session = console.sessions.begin(identity);
+            let cookie = session_cookie(request, console.sessions.cookie(&session));
+            (session, Some(cookie))
         }
-    }
+        (None, None) => {
+            let reading = request.method() == Method::GET;
+            return Err(ConsoleRefusal::SignIn { reading });
+        }
+    };
+    Ok(Operator {
+        console,
+        session,
+        cookie,
+    })
 }
 
 /// Cookies do not tell ports apart; the name does.
@@ -192,15 +190,20 @@ pub fn session_cookie(request: &HttpRequest, value: String) -> Cookie<'static> {
 
 /// A page of another site, whose name was made to lead here, has its own name in `Host`.
 fn is_named_as_loopback(request: &HttpRequest) -> bool {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let Some(authority) = host.and_then(|host| host.parse::<actix_web::http::uri::Authority>().ok()) else {
+    let Some(authority) =
+        host_of(request).and_then(|host| host.parse::<actix_web::http::uri::Authority>().ok())
+    else {
         return false;
     };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// The name that the service was asked under. HTTP/2 has it in the address.
+fn host_of(request: &HttpRequest) -> Option<&str> {
+    let header = request.headers().get(header::HOST);
+    let header = header.and_then(|host| host.to_str().ok());
+    header.or_else(|| request.uri().authority().map(|authority| authority.as_str()))
 }
 
 /// Browsers say where a form comes from. What says nothing is no browser, and needs the form's token all the same.
@@ -213,7 +216,7 @@ fn check_origin(request: &HttpRequest) -> Result<(), ConsoleRefusal> {
     };
     let is_ours = |origin: &str| {
         let of = origin.split_once("://").map(|(_, authority)| authority);
-        of.is_some() && of == told(header::HOST)
+        of.is_some() && of == host_of(request)
     };
     let site_is_ours = told(header::HeaderName::from_static("sec-fetch-site"))
         .is_none_or(|site| site == "same-origin" || site == "none");

@@ -41,7 +41,7 @@ impl Frame {
         Self {
             title: title.into(),
             section,
-            operator: operator.session.operator().to_owned(),
+            operator: operator.session.identity().to_string(),
             form_token: operator.form_token(),
             signed_in: operator.signed_in(),
             live: false,

@@ -7,14 +7,14 @@ use actix_web::{HttpResponse, ResponseError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConsoleRefusal {
     #[error(
-        "This port can be reached from other machines, and nothing says who the operators are. Set console.operator_token_file."
+        "This port can be reached from other machines, and nothing says who the operators are. Set console.operator_token_file or console.client_certificate."
     )]
     Closed,
     #[error("The console was asked for under a name that is not this machine's. Use localhost or 127.0.0.1.")]
     ForeignHost,
     #[error("Sign in first.")]
     SignIn { reading: bool },
-    #[error("The connection shows no client certificate.")]
+    #[error("The connection shows no valid client certificate whose common name names an operator.")]
     NoCertificate,
     #[error(
         "This form is not of your session, or was sent from another site. Nothing was done. Open the page again and repeat it."

@@ -4,13 +4,39 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
-use std::fmt::Write;
+use std::fmt::{Display, Formatter, Write};
 use uuid::Uuid;
 
 /// After this an operator signs in again.
 pub const LIFETIME_SECONDS: i64 = 8 * 3600;
 const ID_BYTES: usize = 16;
 const EXPIRY_BYTES: usize = 8;
+/// What a cookie says of an identity's kind.
+const LOCAL: u8 = 0;
+const NAMED: u8 = 1;
+const CERTIFIED: u8 = 2;
+
+/// Who an operator is, and what shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Whoever is on this machine.
+    Local,
+    /// Who signed in with the token, under the name that they gave: letters, no digits.
+    Named(String),
+    /// Whose client certificate has this common name.
+    Certified(String),
+}
+
+/// As pages and the record of use tell it. No name that is given can look like a certificate's.
+impl Display for Identity {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local => formatter.write_str("local operator"),
+            Self::Named(name) => formatter.write_str(name),
+            Self::Certified(name) => write!(formatter, "CN={name}"),
+        }
+    }
+}
 
 /// Who uses the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +44,7 @@ pub struct Session {
     id: [u8; ID_BYTES],
     /// Seconds since 1970.
     expires: i64,
-    operator: String,
+    identity: Identity,
 }
 
 impl Session {
@@ -28,11 +54,11 @@ impl Session {
         for byte in &self.id[..4] {
             let _ = write!(session, "{byte:02x}");
         }
-        format!("{} ({session})", self.operator)
+        format!("{} ({session})", self.identity)
     }
 
-    pub fn operator(&self) -> &str {
-        &self.operator
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 }
 
@@ -46,20 +72,26 @@ impl Sessions {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.as_flattened()))
     }
 
-    pub fn begin(&self, operator: &str) -> Session {
+    pub fn begin(&self, identity: Identity) -> Session {
         Session {
             id: Uuid::new_v4().into_bytes(),
             expires: Utc::now().timestamp() + LIFETIME_SECONDS,
-            operator: operator.to_owned(),
+            identity,
         }
     }
 
     /// The value of the session's cookie.
     pub fn cookie(&self, session: &Session) -> String {
+        let (kind, name) = match &session.identity {
+            Identity::Local => (LOCAL, ""),
+            Identity::Named(name) => (NAMED, name.as_str()),
+            Identity::Certified(name) => (CERTIFIED, name.as_str()),
+        };
         let carried = [
             session.id.as_slice(),
             &session.expires.to_be_bytes(),
-            session.operator.as_bytes(),
+            &[kind],
+            name.as_bytes(),
         ]
         .concat();
         let mac = hmac::sign(&self.0, &labelled("session", &carried));
@@ -77,11 +109,18 @@ impl Sessions {
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
         hmac::verify(&self.0, &labelled("session", &carried), &mac).ok()?;
         let (id, rest) = carried.split_first_chunk::<ID_BYTES>()?;
-        let (expires, operator) = rest.split_first_chunk::<EXPIRY_BYTES>()?;
+        let (expires, rest) = rest.split_first_chunk::<EXPIRY_BYTES>()?;
+        let (kind, name) = rest.split_first()?;
+        let name = String::from_utf8(name.to_vec()).ok()?;
         let session = Session {
             id: *id,
             expires: i64::from_be_bytes(*expires),
-            operator: String::from_utf8(operator.to_vec()).ok()?,
+            identity: match *kind {
+                LOCAL => Identity::Local,
+                NAMED => Identity::Named(name),
+                CERTIFIED => Identity::Certified(name),
+                _ => return None,
+            },
         };
         (session.expires > Utc::now().timestamp()).then_some(session)
     }
@@ -108,22 +147,32 @@ fn labelled(label: &str, bytes: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn named(name: &str) -> Identity {
+        Identity::Named(name.to_owned())
+    }
+
     #[test]
     fn a_session_is_read_back_by_its_own_process_only() {
         let (sessions, others) = (Sessions::new(), Sessions::new());
-        let session = sessions.begin("Kari Åsen");
+        let session = sessions.begin(named("Kari Åsen"));
         let cookie = sessions.cookie(&session);
         assert_eq!(sessions.read(&cookie), Some(session.clone()));
         assert_eq!(others.read(&cookie), None);
         let forged = cookie.replacen(char::is_alphanumeric, "_", 1);
         assert_eq!(sessions.read(&forged), None);
         assert!(session.actor().starts_with("Kari Åsen ("));
+        let certified = sessions.begin(Identity::Certified("Kari Åsen".to_owned()));
+        assert_eq!(
+            sessions.read(&sessions.cookie(&certified)),
+            Some(certified.clone())
+        );
+        assert!(certified.actor().starts_with("CN=Kari Åsen ("));
     }
 
     #[test]
     fn a_session_ends() {
         let sessions = Sessions::new();
-        let mut session = sessions.begin("Kari");
+        let mut session = sessions.begin(named("Kari"));
         session.expires -= LIFETIME_SECONDS;
         assert_eq!(sessions.read(&sessions.cookie(&session)), None);
     }
@@ -131,7 +180,7 @@ mod tests {
     #[test]
     fn the_token_of_a_form_is_of_one_session() {
         let sessions = Sessions::new();
-        let (one, other) = (sessions.begin("Kari"), sessions.begin("Kari"));
+        let (one, other) = (sessions.begin(named("Kari")), sessions.begin(named("Kari")));
         let token = sessions.form_token(&one);
         assert!(sessions.is_form_token(&one, &token));
         assert!(!sessions.is_form_token(&other, &token));

@@ -59,6 +59,20 @@ async fn a_good_configuration_is_told_to_be_good() {
 }
 
 #[tokio::test]
+async fn the_terms_that_are_printed_are_a_good_terms_file() {
+    let configured = Configured::on(ENGINES[0]).await;
+    let file = configured.file("printed.toml");
+    std::fs::write(&file, done(run(&["terms"]))).unwrap();
+    let built_in = done(configured.check_with("access.services_file", Some("".into())));
+    let printed = done(configured.check_with("access.services_file", Some(text(&file).into())));
+    assert!(
+        built_in.contains("service terms: 6 services, 1 switched off"),
+        "{built_in}"
+    );
+    assert_eq!(printed, built_in);
+}
+
+#[tokio::test]
 async fn each_bad_setting_is_named() {
     let configured = Configured::on(ENGINES[0]).await;
     let text = |value: &str| Some(toml::Value::from(value));

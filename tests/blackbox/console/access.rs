@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
+pub const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
 
-fn token_file(directory: &TempDir, mode: u32) -> PathBuf {
+pub fn token_file(directory: &TempDir, mode: u32) -> PathBuf {
     use std::io::Write;
     let path = directory.path().join("operator.token");
     let mut options = std::fs::OpenOptions::new();
@@ -139,13 +139,6 @@ async fn a_port_that_others_reach_has_no_console_without_a_token() {
         .await;
     assert_eq!(search.status, StatusCode::FORBIDDEN);
     assert!(service.log().contains("the console is shut"));
-}
-
-#[tokio::test]
-async fn a_console_for_certificates_admits_nobody_without_one() {
-    let service = Service::start_with(Engine::Embedded, "[console]\nclient_certificate = true\n").await;
-    let mut browser = Browser::new(&service);
-    assert_eq!(browser.get("/console").await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

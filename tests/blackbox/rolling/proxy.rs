@@ -1,4 +1,5 @@
-//! The proxy of `deploy/haproxy.cfg`, with the addresses of a test.
+//! The proxy of `deploy/haproxy.cfg`, with the addresses of a test, and without its second tries: they would hide an
+//! instance that stops while the proxy still sends to it.
 
 use crate::harness::free_address;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +17,12 @@ impl Proxy {
     pub fn start(instances: &[(&str, &str)]) -> Self {
         let address = free_address();
         let shipped = include_str!("../../../deploy/haproxy.cfg");
-        let mut configuration = shipped.replace("bind :8080", &format!("bind {address}"));
+        let tries = "retry-on conn-failure empty-response";
+        assert!(shipped.contains(tries) && shipped.contains("retries 3"));
+        let once = shipped
+            .replace(tries, "retry-on none")
+            .replace("retries 3", "retries 0");
+        let mut configuration = once.replace("bind :8080", &format!("bind {address}"));
         for (number, (public, management)) in (1..).zip(instances) {
             let port = management.rsplit_once(':').unwrap().1;
             let named = format!("server kundeforhold-{number} kundeforhold-{number}:8080");

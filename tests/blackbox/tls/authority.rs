@@ -1,6 +1,9 @@
 //! An authority whose certificates the test makes, files of them, and a client that looks at what it is shown.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SerialNumber};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -36,6 +39,25 @@ impl Authority {
         ));
         let certificate = params.signed_by(&key, &self.0).unwrap();
         (certificate.pem(), key.serialize_pem())
+    }
+
+    /// A client's certificate and its key, PEM in one. It is good until the end of that year.
+    pub fn issue_to(&self, common_name: Option<&str>, until: i32) -> String {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "Drift");
+        if let Some(name) = common_name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(until, 12, 31);
+        params.signed_by(&key, &self.0).unwrap().pem() + &key.serialize_pem()
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
     }
 
     fn roots(&self) -> RootCertStore {
@@ -91,8 +113,13 @@ impl Files {
         std::fs::write(self.0.path().join("clients.pem"), authority.0.pem()).unwrap();
     }
 
-    /// What the service is told of them.
+    /// What the service is told of them, for its public port.
     pub fn configuration(&self) -> String {
+        self.configuration_of("tls")
+    }
+
+    /// For the settings of this name.
+    pub fn configuration_of(&self, section: &str) -> String {
         let clients = self.0.path().join("clients.pem");
         let clients = if clients.exists() {
             format!("client_ca = {clients:?}\n")
@@ -100,7 +127,7 @@ impl Files {
             String::new()
         };
         format!(
-            "[server.tls]\ncertificate = {:?}\nkey = {:?}\n{clients}",
+            "[server.{section}]\ncertificate = {:?}\nkey = {:?}\n{clients}",
             self.certificate(),
             self.key()
         )
