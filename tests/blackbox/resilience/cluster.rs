@@ -41,8 +41,7 @@ impl Bench {
         for port in servers.masters() {
             assert_eq!(servers.command(port, &["FLUSHALL"]).trim(), "OK");
         }
-        let short = "[index]\nwrite_timeout_milliseconds = 2000\n";
-        let service = Service::start_on(servers.url(), short).await;
+        let service = Service::start_on(servers.url(), "").await;
         service.deliver_world().await;
         let set = service.put_set(BLABAERLIA, "KAR", large_set(CUSTOMERS)).await;
         assert_eq!(set.status(), 200);
@@ -123,7 +122,7 @@ impl Bench {
             }
             assert!(last < bound, "{last:?}\n{}", self.service.log());
             if right == 100 {
-                println!("back after {last:?}");
+                println!("back after {last:?} {}", self.service.log());
                 return;
             }
         }
