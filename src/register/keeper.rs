@@ -30,7 +30,7 @@ pub use vouching::Checkpointed;
 /// find it fresh.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause after a failed look, so that a store that is down is not hammered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 /// Beyond the longest lookup, rows of a replaced generation stay this long: lookups that began before the
 /// switch have ended then.
 pub(super) const RETIRE_SLACK: Duration = Duration::from_secs(2);

@@ -7,6 +7,7 @@ use crate::harness::Service;
 use crate::harness::ask::Ask;
 use crate::harness::calls::{code_of, streamed};
 use reqwest::Method;
+use std::time::{Duration, Instant};
 
 async fn refused_with(response: reqwest::Response, says: &str) {
     assert!(response.headers().contains_key("Retry-After"));
@@ -102,6 +103,11 @@ async fn a_holder_that_slept_beyond_its_lease_shows_nothing_of_what_it_took() {
     pieces.send(Ok(set_of(&late[1..]))).await.unwrap();
     drop(pieces);
     refused_with(put.await.unwrap().unwrap(), "another instance").await;
+    // That it ended is filed beside the refusal.
+    let refused = Instant::now();
+    while running().await {
+        assert!(refused.elapsed() < Duration::from_secs(5), "{}", first.log());
+    }
     let receipt = newest_receipt(&first, BLABAERLIA).await;
     assert_eq!(receipt["state"], "abandoned", "{receipt}");
     first.wait_until_ready().await;

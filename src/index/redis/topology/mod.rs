@@ -46,7 +46,7 @@ impl Group {
 /// The shortest pause between two looks for the primaries, however many want one.
 const PAUSE: Duration = Duration::from_millis(50);
 /// A primary in use that does not say within this that it is still the one is connected to anew.
-const PROBE: Duration = Duration::from_millis(500);
+const PROBE: Duration = Duration::from_millis(300);
 /// A look at the primaries asks only those that have not told for so long.
 const SURVEY_AGE: Duration = Duration::from_millis(STATE_AGE_BOUND.as_millis() as u64 / 2);
 /// How often a Cluster is asked where its slots are though nothing seems wrong.
@@ -112,6 +112,7 @@ async fn confirm_all(lineup: Option<&Arc<Lineup>>) -> Vec<Arc<Session>> {
 }
 
 /// The addresses of the primaries, and which of them has which group.
+#[derive(PartialEq, Eq)]
 struct Places {
     primaries: Vec<Address>,
     of_group: [usize; GROUPS],
@@ -194,13 +195,15 @@ impl Topology {
     }
 
     async fn form(&self, former: Option<&Arc<Lineup>>) -> Result<Arc<Lineup>, IndexError> {
-        let (places, good) = tokio::join!(self.find(former), confirm_all(former));
-        let places = places?;
-        let sessions = places
-            .primaries
-            .iter()
-            .map(|address| self.session(address, &good));
-        let sessions: Result<Vec<_>, _> = join_all(sessions).await.into_iter().collect();
+        let (mut places, good) = tokio::join!(self.find(former), confirm_all(former));
+        let (places, sessions) = loop {
+            let named = places?;
+            tokio::select! {
+                sessions = self.sessions(&named, &good) => break (named, sessions),
+                // A primary that hangs is named until it is replaced, and not waited for longer.
+                others = self.others_than(&named, former) => places = Ok(others),
+            }
+        };
         let lineup = Lineup::new(sessions?, places.of_group);
         if let Some(former) = former.filter(|former| former.is_like(&lineup)) {
             return Ok(Arc::clone(former));
@@ -215,11 +218,29 @@ impl Topology {
         Ok(lineup)
     }
 
-    /// The session of the former lineup if it is still good, or another.
-    async fn session(&self, address: &Address, good: &[Arc<Session>]) -> Result<Arc<Session>, IndexError> {
-        match good.iter().find(|session| session.address == *address) {
-            Some(session) => Ok(Arc::clone(session)),
-            None => self.open(address).await,
+    /// For each primary the session that is still good, or another.
+    async fn sessions(
+        &self,
+        places: &Places,
+        good: &[Arc<Session>],
+    ) -> Result<Vec<Arc<Session>>, IndexError> {
+        let sessions = places.primaries.iter().map(async |address| {
+            match good.iter().find(|session| session.address == *address) {
+                Some(session) => Ok(Arc::clone(session)),
+                None => self.open(address).await,
+            }
+        });
+        join_all(sessions).await.into_iter().collect()
+    }
+
+    /// Waits until the primaries are found to be others.
+    async fn others_than(&self, places: &Places, former: Option<&Arc<Lineup>>) -> Places {
+        loop {
+            tokio::time::sleep(SURVEY_AGE).await;
+            match self.find(former).await {
+                Ok(found) if found != *places => return found,
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 
