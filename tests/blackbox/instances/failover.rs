@@ -106,3 +106,56 @@ async fn nobody_answers_before_the_one_that_took_a_bank_over_has_told_so() {
     let truths = [(registered[0].as_str(), true), (registered[1].as_str(), true)];
     assert_told_rightly(&[&first, &second], &truths).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_knows_nothing_yet_does_not_answer_by_what_redis_kept() {
+    let mut first = first_instance().await;
+    let mut answering = first.beside("[journal]\ndirectory = \"\"").await;
+    let registered = customers(220, 2);
+    register(&first, &registered[0]).await;
+    let snapshot = Snapshot::of(&first);
+    register(&first, &registered[1]).await;
+    // The one that has it in its journal cannot tell, and the other has forgotten how far Redis was.
+    first.signal("-STOP");
+    answering.kill();
+    snapshot.put_back(&mut first);
+    answering.start_again();
+    answering.wait_until_alive().await;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        assert_eq!(answered(&answering, &registered[1]).await, None);
+    }
+    first.signal("-CONT");
+    let truths = [(registered[0].as_str(), true), (registered[1].as_str(), true)];
+    assert_told_rightly(&[&first, &answering], &truths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_journalled_but_not_written_is_not_taken_for_written() {
+    let mut first = first_instance().await;
+    let registered = customers(230, 2);
+    register(&first, &registered[0]).await;
+    // Customers' rows are refused; what tells how far they go is not.
+    let redis = first.redis.as_ref().unwrap();
+    let may = [
+        "ACL",
+        "SETUSER",
+        "default",
+        "resetkeys",
+        "~{kf}*",
+        "~{*}[mp]",
+        "%R~*",
+    ];
+    assert_eq!(redis.command(&may).trim(), "OK");
+    let refused = first.kfr(Method::POST, GRANSKAUEN, &registered[1]).send().await;
+    assert_eq!(refused.unwrap().status(), 503);
+    // Longer than the pause between two checkpoints.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let snapshot = Snapshot::of(&first);
+    snapshot.put_back(&mut first);
+    first.wait_until_ready().await;
+    let started = Instant::now();
+    while answered(&first, &registered[1]).await != Some(true) {
+        assert!(started.elapsed() < Duration::from_secs(5), "{}", first.log());
+    }
+}
