@@ -1,4 +1,4 @@
-//! A primary that is killed under lookups and deliveries: moments are lost, and nothing else.
+//! A primary that is killed, or hangs, under lookups and deliveries: moments are lost, and nothing else.
 //!
 //! `FAILOVERS` kills of each arrangement, 3 by default, each clean again `CLEAN_SECONDS` after the node timeout: 5 alone on
 //! the machine, 8 by default, since the tests beside delay the servers' own election too.
@@ -33,12 +33,41 @@ fn setting(name: &str, default: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_master_of_a_sentinel_group_costs_moments_and_no_delivery() {
-    kill_primaries("sentinel").await;
+    lose_primaries("sentinel", Fault::Killed, setting("FAILOVERS", 3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_sentinel_group_that_hangs_costs_moments_and_no_delivery() {
+    lose_primaries("sentinel", Fault::Hanging, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_primary_of_a_cluster_costs_moments_and_no_delivery() {
-    kill_primaries("cluster").await;
+    lose_primaries("cluster", Fault::Killed, setting("FAILOVERS", 3)).await;
+}
+
+/// What becomes of a primary, until another has taken its place.
+#[derive(Clone, Copy)]
+enum Fault {
+    Killed,
+    /// It wakes up as the primary that it was.
+    Hanging,
+}
+
+impl Fault {
+    fn begin(self, servers: &Servers, port: u16) {
+        match self {
+            Self::Killed => servers.kill(port),
+            Self::Hanging => servers.signal(port, "-STOP"),
+        }
+    }
+
+    fn end(self, servers: &Servers, port: u16) {
+        match self {
+            Self::Killed => servers.start_again(port),
+            Self::Hanging => servers.signal(port, "-CONT"),
+        }
+    }
 }
 
 /// Over the same Redis, each taking deliveries of other banks, or none.
@@ -113,18 +142,19 @@ impl Instances {
     }
 }
 
-async fn kill_primaries(kind: &str) {
+async fn lose_primaries(kind: &str, fault: Fault, rounds: usize) {
     let servers = Servers::start(kind);
     let instances = Instances::start(servers.url()).await;
     let clean_within = NODE_TIMEOUT + Duration::from_secs(setting("CLEAN_SECONDS", 8) as u64);
     let mut acknowledged = Vec::new();
     let mut last = Instant::now() - BETWEEN;
-    for round in 0..setting("FAILOVERS", 3) {
+    for round in 0..rounds {
         tokio::time::sleep(BETWEEN.saturating_sub(last.elapsed())).await;
         last = Instant::now();
         let masters = servers.masters();
         let victim = masters[round % masters.len()];
-        let (took, called) = kill_under_load(&instances, round, || servers.kill(victim)).await;
+        let begin = || fault.begin(&servers, victim);
+        let (took, called) = lose_under_load(&instances, round, begin).await;
         println!(
             "{kind} {round}: clean after {took:?}, {} calls acknowledged",
             called.len()
@@ -141,27 +171,30 @@ async fn kill_primaries(kind: &str) {
             );
             instances.assert_all_list(customer).await;
         }
-        servers.start_again(victim);
+        fault.end(&servers, victim);
+        for customer in acknowledged.iter().rev() {
+            instances.assert_all_list(customer).await;
+        }
         tokio::task::block_in_place(|| servers.wait_until_whole());
     }
     instances.end().await;
 }
 
-/// Gives how long after the kill each instance was clean, and the customers whose registration was acknowledged.
-async fn kill_under_load(
+/// Gives how long after the fault began each instance was clean, and the customers whose registration was acknowledged.
+async fn lose_under_load(
     instances: &Instances,
     round: usize,
-    kill: impl Fn(),
+    begin: impl Fn(),
 ) -> (Vec<Duration>, Vec<String>) {
     let (seen, of_idle, over) = (<[Seen; 3]>::default(), Seen::default(), AtomicBool::new(false));
     let under_way = async {
         tokio::time::sleep(BEFORE).await;
-        kill();
-        let killed = Instant::now();
+        begin();
+        let begun = Instant::now();
         let clean = seen
             .iter()
             .chain([&of_idle])
-            .map(|seen| seen.wait_until_clean(killed));
+            .map(|seen| seen.wait_until_clean(begun));
         let took = futures_util::future::join_all(clean).await;
         over.store(true, Ordering::Relaxed);
         took
