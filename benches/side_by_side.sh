@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Prints what a lookup costs, as tables in Markdown. Everything of a table is measured in turn, round by round.
-#   benches/side_by_side.sh lookups    beside a bare actix handler and webdis (the default; about 10 minutes)
+#   benches/side_by_side.sh lookups    beside bare actix handlers and webdis (the default; about 10 minutes)
 #   benches/side_by_side.sh tokens     each request with a token never seen before, beside a handler that only verifies it
 #   benches/side_by_side.sh steady     time to answer at half of webdis's maximum rate, open loop
 #   benches/side_by_side.sh overload   twice the load that it can take, open loop
 #   benches/side_by_side.sh growth     more relationships, more banks
 #   benches/side_by_side.sh answers    more relationships a customer
+#   benches/side_by_side.sh instances  two instances over one Redis, beside one
 #   benches/side_by_side.sh all
 # SIDE_BY_SIDE_SECONDS (4) a measurement, SIDE_BY_SIDE_ROUNDS (5), SIDE_BY_SIDE_GROWN_RELATIONSHIPS (2000000) and
 # others: benches/side_by_side/settings.rs.

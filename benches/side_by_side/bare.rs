@@ -1,11 +1,13 @@
 //! Actix handlers that do next to nothing: one answers with a fixed document of three banks, one verifies the
-//! token's signature first.
+//! token's signature first, and one asks Redis for the customer's hash.
 
 use super::process::{Process, command, free_address, this_program, wait_for};
 use actix_web::http::header;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use redis::aio::MultiplexedConnection;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const THREE_BANKS: &str = r#"{"banks":[{"organizationID":"220000001","bankName":"Lyngvik Sparebank","activeAccount":false,"ownershipType":"primaryOwner"},{"organizationID":"220000028","bankName":"Ravndal Sparebank","activeAccount":true,"ownershipType":"primaryOwner"},{"organizationID":"220000036","bankName":"Fjellnes Sparebank","activeAccount":false,"ownershipType":"notPrimaryOwner"}]}"#;
@@ -51,6 +53,37 @@ async fn verify(request: HttpRequest) -> HttpResponse {
     match jsonwebtoken::decode::<Map<String, Value>>(token.unwrap_or_default(), key, &validation) {
         Ok(_) => three_banks(),
         Err(_) => HttpResponse::Unauthorized().finish(),
+    }
+}
+
+/// Answers with the hash of the customer, over one multiplexed connection a worker.
+pub fn serve_hgetall(address: &str, workers: &str, redis: &str) {
+    let client = redis::Client::open(format!("redis://{redis}/")).unwrap();
+    let server = HttpServer::new(move || {
+        let client = client.clone();
+        let connect = move || {
+            let client = client.clone();
+            async move { client.get_multiplexed_async_connection().await }
+        };
+        App::new().data_factory(connect).default_service(web::to(hgetall))
+    });
+    serve(
+        server
+            .workers(workers.parse().unwrap())
+            .bind(address)
+            .unwrap()
+            .run(),
+    );
+}
+
+async fn hgetall(request: HttpRequest, redis: web::Data<MultiplexedConnection>) -> HttpResponse {
+    let customer = request.headers().get("CustomerID").unwrap().to_str().unwrap();
+    let found = redis::Cmd::hgetall(customer)
+        .query_async::<BTreeMap<String, String>>(&mut redis.as_ref().clone())
+        .await;
+    match found {
+        Ok(fields) if !fields.is_empty() => HttpResponse::Ok().json(fields),
+        _ => HttpResponse::InternalServerError().finish(),
     }
 }
 

@@ -124,6 +124,19 @@ impl Deployment {
         }
     }
 
+    /// Another instance of the same register, in a directory of its own.
+    pub fn beside(&self, directory: PathBuf) -> Self {
+        std::fs::create_dir_all(&directory).unwrap();
+        for file in ["participants.toml", "pseudonym.key"] {
+            std::fs::copy(self.directory.join(file), directory.join(file)).unwrap();
+        }
+        Self {
+            directory,
+            more: self.more.clone(),
+            processor: self.processor,
+        }
+    }
+
     /// Starts the service over Redis, or on the embedded index, and waits until it is ready.
     pub fn start(&self, issuer: &Issuer, redis: Option<&Redis>) -> Service {
         let (address, management) = (free_address(), free_address());

@@ -1,4 +1,4 @@
-//! A bare handler, webdis, and the service over Redis and on the embedded index, sent the same requests in turn.
+//! A bare handler, one that only asks Redis, webdis, and the service over Redis and on the embedded index, sent the same requests in turn.
 
 use super::bare::Bare;
 use super::deployment::{Deployment, World, scratch, start_issuer, tokens};
@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 const CONNECTIONS: [usize; 2] = [64, 256];
-const SERVERS: [&str; 4] = ["bare actix", "webdis", "over Redis", "embedded"];
+const SERVERS: [&str; 5] = ["bare actix", "bare HGETALL", "webdis", "over Redis", "embedded"];
 /// A customer has about three banks.
 const RELATIONSHIPS_PER_CUSTOMER: u64 = 9;
 
-/// Everything that the four servers need, loaded.
+/// Everything that the servers need, loaded.
 pub struct SideBySide {
     pub issuer: Issuer,
     pub world: World,
@@ -100,9 +100,10 @@ pub fn measure() {
     }
     print_table(&rounds);
     for of in rounds.chunks(SERVERS.len()) {
-        let [bare, webdis, over_redis, embedded] = of else {
+        let [bare, hgetall, webdis, over_redis, embedded] = of else {
             unreachable!()
         };
+        print_ratio("goal 0.75", over_redis, hgetall);
         print_ratio("goal 1.2", over_redis, webdis);
         print_ratio("goal 0.65", embedded, bare);
     }
@@ -119,11 +120,17 @@ impl SideBySide {
                 measure(&self.target(&bare.address, &self.for_service, &[&bare.process]));
             }
             1 => {
+                let role = ["hgetall", &self.redis_of_webdis.address];
+                let bare = Bare::start(&role, workers, None, &log);
+                let processes = [&bare.process, &self.redis_of_webdis.process];
+                measure(&self.target(&bare.address, &self.for_service, &processes));
+            }
+            2 => {
                 let webdis = Webdis::start(&self.redis_of_webdis, self.scratch());
                 let processes = [&webdis.process, &self.redis_of_webdis.process];
                 measure(&self.target(&webdis.address, &self.for_webdis, &processes));
             }
-            2 => {
+            3 => {
                 let service = self.deployment.start(&self.issuer, Some(&self.redis));
                 let processes = [&service.process, &self.redis.process];
                 measure(&self.target(&service.address, &self.for_service, &processes));

@@ -4,6 +4,7 @@ mod bare;
 mod deployment;
 mod figures;
 mod growth;
+mod instances;
 mod lookups;
 mod open_loop;
 mod overload;
@@ -15,7 +16,8 @@ mod tokens;
 mod webdis;
 mod wrk;
 
-const USAGE: &str = "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | all]";
+const USAGE: &str =
+    "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | instances | all]";
 
 fn main() {
     // `cargo bench` adds `--bench`; without a mode, as when all benches are run, there is nothing to do here.
@@ -31,6 +33,7 @@ fn main() {
         ["overload"] => overload::measure(),
         ["growth"] => growth::measure_size(),
         ["answers"] => growth::measure_answers(),
+        ["instances"] => instances::measure(),
         ["all"] => {
             lookups::measure();
             tokens::measure();
@@ -38,9 +41,11 @@ fn main() {
             overload::measure();
             growth::measure_size();
             growth::measure_answers();
+            instances::measure();
         }
         // The parts that are processes of their own.
         ["bare", address, workers] => bare::serve_fixed(address, workers),
+        ["hgetall", address, workers, redis] => bare::serve_hgetall(address, workers, redis),
         ["verifying", address, workers, key] => bare::serve_verifying(address, workers, key),
         ["open-loop", rest @ ..] => open_loop::run(rest),
         _ => println!("usage: {USAGE}"),

@@ -18,6 +18,7 @@ use crate::domain::relationship::{Relationship, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey, Sought};
 use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Row, RowWrite, SetState, Side};
 use owner::Owner;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 /// Why the index gave no answer. Never an empty list instead.
@@ -235,6 +236,14 @@ impl Index {
         match self {
             Self::Embedded(_) => {}
             Self::Redis(engine) => engine.settle().await,
+        }
+    }
+
+    /// Notices for as long as it is polled where the store has gone to, so that nothing waits for where it was.
+    pub async fn watch(&self) -> Infallible {
+        match self {
+            Self::Embedded(_) => std::future::pending().await,
+            Self::Redis(engine) => engine.watch().await,
         }
     }
 

@@ -37,6 +37,7 @@ use redis::RedisError;
 use rows::{PIPELINE_ROWS, customer_key, scanned_row, write_accounts, write_customers};
 use scan::{Scan, parse};
 use secrecy::SecretString;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use target::Target;
@@ -146,9 +147,14 @@ impl Redis {
 
     /// Looks whether the primaries are still the ones, and reads the state from Redis.
     pub async fn refresh(&self) -> Result<Arc<IndexState>, IndexError> {
-        let lineup = self.topology.lineup().await?;
-        self.topology.survey(&lineup, STATE_AGE_BOUND / 2).await;
+        // What cannot be found tells by itself; the state may still be there.
+        let _ = self.topology.survey().await;
         self.read_state().await
+    }
+
+    /// Looks for the primaries for as long as it is polled.
+    pub async fn watch(&self) -> Infallible {
+        self.topology.watch().await
     }
 
     async fn read_state(&self) -> Result<Arc<IndexState>, IndexError> {

@@ -30,7 +30,7 @@ pub use vouching::Checkpointed;
 /// find it fresh.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Pause after a failed look, so that a store that is down is not hammered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 /// Beyond the longest lookup, rows of a replaced generation stay this long: lookups that began before the
 /// switch have ended then.
 pub(super) const RETIRE_SLACK: Duration = Duration::from_secs(2);
@@ -106,6 +106,7 @@ impl Keeper {
         loop {
             let looked = tokio::select! {
                 looked = self.look() => looked,
+                never = self.index.watch() => match never {},
                 () = shutdown.cancelled() => return,
             };
             let problem = looked.as_ref().err().map(ToString::to_string);
@@ -130,9 +131,14 @@ impl Keeper {
 
     /// Looks once, and mends what differs.
     pub async fn look(&self) -> Result<(), ReplayError> {
-        if let Err(cause) = self.check_fitness().await {
-            self.gate.set(false);
-            return Err(cause.into());
+        match self.check_fitness().await {
+            Ok(()) => {}
+            // A part that cannot be reached keeps out the customers that it has, and no others.
+            Err(IndexError::Unavailable(_) | IndexError::TimedOut) if self.gate.is_open() => {}
+            Err(cause) => {
+                self.gate.set(false);
+                return Err(cause.into());
+            }
         }
         let state = match self.index.refresh().await {
             Ok(state) => state,

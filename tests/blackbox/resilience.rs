@@ -11,6 +11,7 @@ mod redis;
 mod refusals;
 mod restart;
 mod secured;
+mod slots;
 mod stopping;
 
 use crate::harness::identifiers::people;

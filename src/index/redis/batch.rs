@@ -62,7 +62,7 @@ impl Batch {
             let sent = join_all(
                 parts
                     .into_values()
-                    .map(|(session, part)| send_part(session, part)),
+                    .map(|(session, part)| send_while_in_use(topology, &lineup, session, part)),
             )
             .await;
             waiting = Vec::new();
@@ -225,6 +225,18 @@ impl Part {
 enum Outcome {
     Done(usize, Value),
     Again(Waiting),
+}
+
+async fn send_while_in_use(
+    topology: &Topology,
+    lineup: &Arc<Lineup>,
+    session: Arc<Session>,
+    part: Part,
+) -> Result<Vec<Outcome>, IndexError> {
+    tokio::select! {
+        sent = send_part(Arc::clone(&session), part) => sent,
+        () = topology.is_replaced(lineup, &session) => Err(replaced()),
+    }
 }
 
 async fn send_part(session: Arc<Session>, part: Part) -> Result<Vec<Outcome>, IndexError> {

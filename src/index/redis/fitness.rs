@@ -16,7 +16,8 @@ const FOREIGN_SAMPLE: usize = 100;
 impl Redis {
     /// Checks that every primary keeps what it is given, and that the database is free for an index.
     pub async fn check_fitness(&self) -> Result<(), IndexError> {
-        let lineup = self.topology.lineup().await?;
+        // Nobody else may be looking for the primaries: lookups do not, while the service is not ready.
+        let lineup = self.topology.survey().await?;
         for session in &lineup.sessions {
             let mut connection = session.writer().await?;
             self.check_server(session, &mut connection).await?;

@@ -84,11 +84,16 @@ impl Service {
 
     /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
     pub async fn beside(&self, configuration: &str) -> Self {
+        self.beside_on(&self.redis.as_ref().unwrap().url(), configuration)
+            .await
+    }
+
+    /// The same over an index that is started elsewhere.
+    pub async fn beside_on(&self, index: &str, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let key = "pseudonym.key";
         std::fs::copy(self.directory.path().join(key), directory.path().join(key)).unwrap();
-        let index = self.redis.as_ref().unwrap().url();
-        let service = Self::launch_in(directory, &index, None, Arc::clone(&self.issuer), configuration);
+        let service = Self::launch_in(directory, index, None, Arc::clone(&self.issuer), configuration);
         service.wait_until_ready().await;
         service
     }

@@ -1,26 +1,15 @@
 //! A Redis that has lost what it took last: nothing is answered until every instance has said what it has.
 
 use super::{BLABAERLIA, GRANSKAUEN, QUICK, customers, first_instance, set_of};
-use crate::harness::{Service, world};
+use crate::harness::Service;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// `None`: it is not answered.
 async fn answered(service: &Service, customer: &str) -> Option<bool> {
-    let today = world::today().to_string();
-    let request = service.relationships(customer, &today, &today);
-    let response = request
-        .query(&[("onlyPrimaryOwner", "false")])
-        .send()
-        .await
-        .unwrap();
-    if response.status() == 503 {
-        return None;
-    }
-    assert_eq!(response.status(), 200);
-    let body = response.json::<Value>().await.unwrap();
-    Some(body["banks"] != json!([]))
+    let found = service.find_listed(customer).await;
+    found.map(|banks| banks != json!([]))
 }
 
 /// No instance ever answers otherwise, and in the end all answer.
@@ -116,4 +105,57 @@ async fn nobody_answers_before_the_one_that_took_a_bank_over_has_told_so() {
     // It is in two journals, so that it is built together.
     let truths = [(registered[0].as_str(), true), (registered[1].as_str(), true)];
     assert_told_rightly(&[&first, &second], &truths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_knows_nothing_yet_does_not_answer_by_what_redis_kept() {
+    let mut first = first_instance().await;
+    let mut answering = first.beside("[journal]\ndirectory = \"\"").await;
+    let registered = customers(220, 2);
+    register(&first, &registered[0]).await;
+    let snapshot = Snapshot::of(&first);
+    register(&first, &registered[1]).await;
+    // The one that has it in its journal cannot tell, and the other has forgotten how far Redis was.
+    first.signal("-STOP");
+    answering.kill();
+    snapshot.put_back(&mut first);
+    answering.start_again();
+    answering.wait_until_alive().await;
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(1) {
+        assert_eq!(answered(&answering, &registered[1]).await, None);
+    }
+    first.signal("-CONT");
+    let truths = [(registered[0].as_str(), true), (registered[1].as_str(), true)];
+    assert_told_rightly(&[&first, &answering], &truths).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_journalled_but_not_written_is_not_taken_for_written() {
+    let mut first = first_instance().await;
+    let registered = customers(230, 2);
+    register(&first, &registered[0]).await;
+    // Customers' rows are refused; what tells how far they go is not.
+    let redis = first.redis.as_ref().unwrap();
+    let may = [
+        "ACL",
+        "SETUSER",
+        "default",
+        "resetkeys",
+        "~{kf}*",
+        "~{*}[mp]",
+        "%R~*",
+    ];
+    assert_eq!(redis.command(&may).trim(), "OK");
+    let refused = first.kfr(Method::POST, GRANSKAUEN, &registered[1]).send().await;
+    assert_eq!(refused.unwrap().status(), 503);
+    // Longer than the pause between two checkpoints.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let snapshot = Snapshot::of(&first);
+    snapshot.put_back(&mut first);
+    first.wait_until_ready().await;
+    let started = Instant::now();
+    while answered(&first, &registered[1]).await != Some(true) {
+        assert!(started.elapsed() < Duration::from_secs(5), "{}", first.log());
+    }
 }

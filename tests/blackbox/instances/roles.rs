@@ -3,10 +3,11 @@
 use super::{
     BLABAERLIA, GRANSKAUEN, assert_listed, customers, first_instance, newest_receipt, put_once_taken, set_of,
 };
-use crate::harness::Service;
 use crate::harness::ask::Ask;
 use crate::harness::calls::{code_of, streamed};
+use crate::harness::{Engine, Service};
 use reqwest::Method;
+use std::time::{Duration, Instant};
 
 async fn refused_with(response: reqwest::Response, says: &str) {
     assert!(response.headers().contains_key("Retry-After"));
@@ -102,9 +103,36 @@ async fn a_holder_that_slept_beyond_its_lease_shows_nothing_of_what_it_took() {
     pieces.send(Ok(set_of(&late[1..]))).await.unwrap();
     drop(pieces);
     refused_with(put.await.unwrap().unwrap(), "another instance").await;
+    // That it ended is filed beside the refusal.
+    let refused = Instant::now();
+    while running().await {
+        assert!(refused.elapsed() < Duration::from_secs(5), "{}", first.log());
+    }
     let receipt = newest_receipt(&first, BLABAERLIA).await;
     assert_eq!(receipt["state"], "abandoned", "{receipt}");
     first.wait_until_ready().await;
+    for service in [&first, &second] {
+        assert_listed(service, &taken, true).await;
+        assert_listed(service, &late, false).await;
+        assert_listed(service, &standing, false).await;
+    }
+}
+
+#[tokio::test]
+async fn a_holder_that_does_not_know_yet_that_its_lease_is_gone_shows_nothing_of_what_it_took() {
+    let first = Service::start_with(Engine::Redis, "[index]\nlease_seconds = 60\n").await;
+    let second = first.beside(super::QUICK).await;
+    let (standing, taken, late) = (customers(50, 2), customers(52, 2), customers(54, 2));
+    let put = first.put_set(BLABAERLIA, "KAR", set_of(&standing)).await;
+    assert_eq!(put.status(), 200);
+    // By its own clock the first holds it for a minute.
+    let lease = format!("{{kf}}lease{BLABAERLIA}");
+    let deleted = first.redis.as_ref().unwrap().command(&["DEL", &lease]);
+    assert_eq!(deleted.trim(), "1");
+    let put = second.put_set(BLABAERLIA, "KAR", set_of(&taken)).await;
+    assert_eq!(put.status(), 200);
+    let put = first.put_set(BLABAERLIA, "KAR", set_of(&late)).await;
+    refused_with(put, "another instance").await;
     for service in [&first, &second] {
         assert_listed(service, &taken, true).await;
         assert_listed(service, &late, false).await;

@@ -1,4 +1,4 @@
-//! A Cluster of which one primary hangs, is emptied, or gives slots away, under lookups and calls.
+//! A Cluster of which one primary hangs or is emptied, under lookups and calls.
 
 use super::{BLABAERLIA, GRANSKAUEN, Told, assert_index_agrees_with_journal, is_listed, large_set, told};
 use crate::harness::Service;
@@ -21,13 +21,14 @@ const STEP: usize = 7;
 /// A lookup is answered or refused within 2 s, whatever hangs; and some more where other tests run beside it.
 const TOLD_WITHIN: Duration = Duration::from_secs(4);
 /// From the end of a fault until all is right again.
-const BACK_WITHIN: Duration = Duration::from_secs(2);
-/// Slots that are held half-way between two primaries.
-const SLOTS_BETWEEN: usize = 12;
+pub const BACK_WITHIN: Duration = Duration::from_secs(2);
+/// From the node timeout until a primary that hangs was replaced and all is right again.
+const REPLACED_WITHIN: Duration = Duration::from_secs(5);
 
-struct Bench {
+/// An instance over the Cluster, and what is rightly told of some customers of each slot group.
+pub struct Bench {
     service: Service,
-    servers: MutexGuard<'static, Servers>,
+    pub servers: MutexGuard<'static, Servers>,
     truths: Vec<(String, Value)>,
     next: AtomicUsize,
     acknowledged: std::sync::Mutex<Vec<String>>,
@@ -35,14 +36,13 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         tokio::task::block_in_place(|| LazyLock::force(&CLUSTER));
         let servers = CLUSTER.lock().await;
         for port in servers.masters() {
             assert_eq!(servers.command(port, &["FLUSHALL"]).trim(), "OK");
         }
-        let short = "[index]\nwrite_timeout_milliseconds = 2000\n";
-        let service = Service::start_on(servers.url(), short).await;
+        let service = Service::start_on(servers.url(), "").await;
         service.deliver_world().await;
         let set = service.put_set(BLABAERLIA, "KAR", large_set(CUSTOMERS)).await;
         assert_eq!(set.status(), 200);
@@ -63,7 +63,7 @@ impl Bench {
     }
 
     /// Lookups and calls as long as the faults go on. Gives how many lookups were right and how many refused.
-    async fn under_load(&self, faults: impl Future<Output = ()>) -> (usize, usize) {
+    pub async fn under_load(&self, faults: impl Future<Output = ()>) -> (usize, usize) {
         self.over.store(false, Ordering::SeqCst);
         let faults = async {
             faults.await;
@@ -113,7 +113,7 @@ impl Bench {
     }
 
     /// Until a hundred lookups one after the other, of as many slot groups, were right.
-    async fn back_within(&self, bound: Duration) {
+    pub async fn back_within(&self, bound: Duration) {
         let (begun, mut right) = (Instant::now(), 0);
         let mut last = Duration::ZERO;
         for (customer, truth) in self.truths.iter().cycle() {
@@ -129,7 +129,7 @@ impl Bench {
         }
     }
 
-    async fn all_hold(mut self) {
+    pub async fn all_hold(mut self) {
         self.service.wait_until_ready().await;
         let acknowledged = self.acknowledged.lock().unwrap().clone();
         for customer in &acknowledged {
@@ -140,11 +140,11 @@ impl Bench {
         assert_index_agrees_with_journal(&self.service);
     }
 
-    fn told_by(&self, port: u16, arguments: &[&str]) -> String {
+    pub fn told_by(&self, port: u16, arguments: &[&str]) -> String {
         self.servers.command(port, arguments).trim().to_owned()
     }
 
-    fn expect_ok(&self, port: u16, arguments: &[&str]) {
+    pub fn expect_ok(&self, port: u16, arguments: &[&str]) {
         let told = self.told_by(port, arguments);
         assert!(matches!(told.as_str(), "OK" | "NOKEY"), "{arguments:?}: {told}");
     }
@@ -158,8 +158,8 @@ async fn a_primary_that_hangs_is_replaced_and_lookups_wait_for_nothing() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         bench.servers.signal(victim, "-STOP");
         tokio::time::sleep(NODE_TIMEOUT).await;
-        // Five seconds on a quiet machine. The write timeout comes on top: a delivery that hangs is waited for.
-        bench.back_within(Duration::from_secs(12 + 2)).await;
+        // However long a write may wait: it is given up once the primary is replaced.
+        bench.back_within(REPLACED_WITHIN).await;
         bench.servers.signal(victim, "-CONT");
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
@@ -186,84 +186,4 @@ async fn a_shard_that_is_emptied_is_built_again_and_never_answered_from() {
         bench.back_within(Duration::from_secs(4)).await;
     }
     bench.all_hold().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn slots_that_move_are_followed() {
-    let bench = Bench::start().await;
-    let masters = bench.servers.masters();
-    let (from, to) = (masters[0], masters[1]);
-    let slots: Vec<String> = (0..=255)
-        .map(|group| bench.told_by(from, &["CLUSTER", "KEYSLOT", &format!("{{{group:02x}}}")]))
-        .filter(|slot| {
-            bench
-                .told_by(from, &["CLUSTER", "COUNTKEYSINSLOT", slot])
-                .parse::<u32>()
-                .unwrap()
-                > 5
-        })
-        .take(SLOTS_BETWEEN)
-        .collect();
-    assert_eq!(slots.len(), SLOTS_BETWEEN);
-    for (from, to) in [(from, to), (to, from)] {
-        let moved = async {
-            for slot in &slots {
-                bench.move_half(slot, from, to);
-            }
-            // Lookups and calls meet keys here and there.
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
-            for slot in &slots {
-                bench.move_rest(slot, from, to);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let (right, refused) = bench.under_load(moved).await;
-        println!("{right} right, {refused} refused");
-        assert!(right > 10 * refused, "{right} right, {refused} refused");
-        bench.back_within(BACK_WITHIN).await;
-    }
-    bench.all_hold().await;
-}
-
-impl Bench {
-    fn id(&self, port: u16) -> String {
-        self.told_by(port, &["CLUSTER", "MYID"])
-    }
-
-    fn move_half(&self, slot: &str, from: u16, to: u16) {
-        self.expect_ok(to, &["CLUSTER", "SETSLOT", slot, "IMPORTING", &self.id(from)]);
-        self.expect_ok(from, &["CLUSTER", "SETSLOT", slot, "MIGRATING", &self.id(to)]);
-        let count = self.told_by(from, &["CLUSTER", "COUNTKEYSINSLOT", slot]);
-        migrate(slot, from, to, count.parse::<usize>().unwrap() / 2);
-    }
-
-    fn move_rest(&self, slot: &str, from: u16, to: u16) {
-        while migrate(slot, from, to, 1_000) > 0 {}
-        let id = self.id(to);
-        for port in [to, from] {
-            self.expect_ok(port, &["CLUSTER", "SETSLOT", slot, "NODE", &id]);
-        }
-    }
-}
-
-/// Moves so many keys of a slot, and gives how many there were to move.
-fn migrate(slot: &str, from: u16, to: u16, count: usize) -> usize {
-    let client = ::redis::Client::open(format!("redis://127.0.0.1:{from}")).unwrap();
-    let mut connection = client.get_connection().unwrap();
-    let mut ask = ::redis::cmd("CLUSTER");
-    ask.arg("GETKEYSINSLOT").arg(slot).arg(count);
-    let keys: Vec<Vec<u8>> = ask.query(&mut connection).unwrap();
-    if !keys.is_empty() {
-        let mut migrate = ::redis::cmd("MIGRATE");
-        migrate
-            .arg("127.0.0.1")
-            .arg(to)
-            .arg("")
-            .arg(0)
-            .arg(2_000)
-            .arg("KEYS")
-            .arg(&keys);
-        migrate.exec(&mut connection).unwrap();
-    }
-    keys.len()
 }

@@ -7,16 +7,17 @@ mod cluster;
 mod informants;
 mod sentinel;
 
-use super::RedisOptions;
 use super::fence::Fences;
-use super::session::Session;
+use super::session::{Identity, Session};
 use super::target::{Access, Address, Arrangement, Target};
+use super::{RedisOptions, STATE_AGE_BOUND};
 use crate::index::IndexError;
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
 use informants::Informants;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,10 @@ impl Group {
 
 /// The shortest pause between two looks for the primaries, however many want one.
 const PAUSE: Duration = Duration::from_millis(50);
+/// A primary in use that does not say within this that it is still the one is connected to anew.
+const PROBE: Duration = Duration::from_millis(300);
+/// A look at the primaries asks only those that have not told for so long.
+const SURVEY_AGE: Duration = Duration::from_millis(STATE_AGE_BOUND.as_millis() as u64 / 2);
 /// How often a Cluster is asked where its slots are though nothing seems wrong.
 const SURVEY_EVERY: Duration = Duration::from_secs(1);
 
@@ -80,6 +85,10 @@ impl Lineup {
         &self.sessions[self.place(group)]
     }
 
+    fn has(&self, identity: &Identity) -> bool {
+        self.sessions.iter().any(|session| *session.identity == *identity)
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         let same = |(a, b): (&Arc<Session>, &Arc<Session>)| Arc::ptr_eq(a, b);
         self.of_group == other.of_group
@@ -88,7 +97,22 @@ impl Lineup {
     }
 }
 
+async fn is_good(session: &Session, age: Duration) -> bool {
+    let confirmed = tokio::time::timeout(PROBE, session.confirm(age)).await;
+    matches!(confirmed, Ok(Ok(())))
+}
+
+/// The sessions that are still good.
+async fn confirm_all(lineup: Option<&Arc<Lineup>>) -> Vec<Arc<Session>> {
+    let sessions = lineup.map_or(&[][..], |lineup| &lineup.sessions);
+    let good = sessions
+        .iter()
+        .map(async |session| (is_good(session, Duration::ZERO).await).then(|| Arc::clone(session)));
+    join_all(good).await.into_iter().flatten().collect()
+}
+
 /// The addresses of the primaries, and which of them has which group.
+#[derive(PartialEq, Eq)]
 struct Places {
     primaries: Vec<Address>,
     of_group: [usize; GROUPS],
@@ -100,6 +124,8 @@ pub(super) struct Topology {
     access: Access,
     options: RedisOptions,
     current: ArcSwapOption<Lineup>,
+    /// Rings when another lineup takes the place of the current one.
+    replaced: tokio::sync::watch::Sender<()>,
     renewing: tokio::sync::Mutex<Option<Attempt>>,
     informants: Informants,
     fences: Fences,
@@ -124,6 +150,7 @@ impl Topology {
             access: target.access,
             options: options.clone(),
             current: ArcSwapOption::empty(),
+            replaced: tokio::sync::watch::Sender::default(),
             renewing: tokio::sync::Mutex::new(None),
             fences: Fences::default(),
             importing: Mutex::default(),
@@ -168,12 +195,15 @@ impl Topology {
     }
 
     async fn form(&self, former: Option<&Arc<Lineup>>) -> Result<Arc<Lineup>, IndexError> {
-        let places = self.find(former).await?;
-        let sessions = places
-            .primaries
-            .iter()
-            .map(|address| self.session(address, former));
-        let sessions: Result<Vec<_>, _> = join_all(sessions).await.into_iter().collect();
+        let (mut places, good) = tokio::join!(self.find(former), confirm_all(former));
+        let (places, sessions) = loop {
+            let named = places?;
+            tokio::select! {
+                sessions = self.sessions(&named, &good) => break (named, sessions),
+                // A primary that hangs is named until it is replaced, and not waited for longer.
+                others = self.others_than(&named, former) => places = Ok(others),
+            }
+        };
         let lineup = Lineup::new(sessions?, places.of_group);
         if let Some(former) = former.filter(|former| former.is_like(&lineup)) {
             return Ok(Arc::clone(former));
@@ -184,30 +214,61 @@ impl Topology {
         );
         let lineup = Arc::new(lineup);
         self.current.store(Some(Arc::clone(&lineup)));
+        self.replaced.send_replace(());
         Ok(lineup)
     }
 
-    /// The session of the former lineup if it is still good, or another.
-    async fn session(
+    /// For each primary the session that is still good, or another.
+    async fn sessions(
         &self,
-        address: &Address,
-        former: Option<&Arc<Lineup>>,
-    ) -> Result<Arc<Session>, IndexError> {
-        let sessions = former.map_or(&[][..], |lineup| &lineup.sessions);
-        if let Some(session) = sessions.iter().find(|session| session.address == *address)
-            && session.confirm(Duration::ZERO).await.is_ok()
-        {
-            return Ok(Arc::clone(session));
+        places: &Places,
+        good: &[Arc<Session>],
+    ) -> Result<Vec<Arc<Session>>, IndexError> {
+        let sessions = places.primaries.iter().map(async |address| {
+            match good.iter().find(|session| session.address == *address) {
+                Some(session) => Ok(Arc::clone(session)),
+                None => self.open(address).await,
+            }
+        });
+        join_all(sessions).await.into_iter().collect()
+    }
+
+    /// Waits until the primaries are found to be others.
+    async fn others_than(&self, places: &Places, former: Option<&Arc<Lineup>>) -> Places {
+        loop {
+            tokio::time::sleep(SURVEY_AGE).await;
+            match self.find(former).await {
+                Ok(found) if found != *places => return found,
+                Ok(_) | Err(_) => {}
+            }
         }
-        self.open(address).await
+    }
+
+    /// Waits until a primary that was taken from this lineup is one no more, so that nobody waits longer for one that
+    /// hangs and was replaced.
+    pub(super) async fn is_replaced(&self, taken_from: &Arc<Lineup>, session: &Session) {
+        let mut replaced = self.replaced.subscribe();
+        loop {
+            let current = self.current();
+            let gone =
+                |lineup: &Arc<Lineup>| !Arc::ptr_eq(lineup, taken_from) && !lineup.has(&session.identity);
+            // The sender lives as long as this.
+            if current.as_ref().is_some_and(gone) || replaced.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     async fn open(&self, address: &Address) -> Result<Arc<Session>, IndexError> {
-        let opened = Session::open(address.clone(), &self.access, &self.options, &self.fences).await;
-        opened.map(Arc::new).map_err(|cause| match cause {
-            IndexError::Unavailable(cause) => IndexError::Unavailable(format!("{address}: {cause}")),
-            cause => cause,
-        })
+        let opened = Session::open(address.clone(), &self.access, &self.options, &self.fences);
+        let opened = tokio::time::timeout(self.options.connect_timeout, opened).await;
+        match opened.unwrap_or(Err(IndexError::TimedOut)) {
+            Ok(session) => Ok(Arc::new(session)),
+            Err(IndexError::Unavailable(cause)) => {
+                Err(IndexError::Unavailable(format!("{address}: {cause}")))
+            }
+            Err(cause) => Err(cause),
+        }
     }
 
     async fn find(&self, former: Option<&Arc<Lineup>>) -> Result<Places, IndexError> {
@@ -245,15 +306,27 @@ impl Topology {
         Err(super::session::replaced())
     }
 
-    /// Asks each primary whether it is still the one, and from time to time where the slots are.
-    pub(super) async fn survey(&self, lineup: &Arc<Lineup>, age: Duration) {
-        let confirmed = join_all(lineup.sessions.iter().map(|session| session.confirm(age))).await;
+    /// Asks each primary whether it is still the one, and from time to time where the slots are. An error: a primary
+    /// cannot be found; what the others have can still be read.
+    pub(super) async fn survey(&self) -> Result<Arc<Lineup>, IndexError> {
+        let lineup = self.lineup().await?;
+        let confirmed = lineup.sessions.iter().map(|session| is_good(session, SURVEY_AGE));
+        let confirmed = join_all(confirmed).await;
         let surveyed_at = self.renewing.lock().await.as_ref().map(|attempt| attempt.at);
         let is_due = matches!(self.arrangement, Arrangement::Cluster { .. })
             && surveyed_at.is_none_or(|at| at.elapsed() > SURVEY_EVERY);
-        if is_due || confirmed.iter().any(Result::is_err) {
+        if is_due || confirmed.contains(&false) {
+            return self.renew(Some(&lineup)).await;
+        }
+        Ok(lineup)
+    }
+
+    /// Surveys for as long as it is polled, so that a primary that is gone is missed whoever waits for it.
+    pub(super) async fn watch(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(SURVEY_AGE).await;
             // Where this fails, lookups and writes tell.
-            let _ = self.renew(Some(lineup)).await;
+            let _ = self.survey().await;
         }
     }
 
@@ -269,7 +342,7 @@ impl Topology {
         let importing = || self.importing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = importing().get(address).cloned();
         if let Some(session) = known
-            && session.confirm(super::STATE_AGE_BOUND).await.is_ok()
+            && session.confirm(STATE_AGE_BOUND).await.is_ok()
         {
             return Ok(session);
         }
