@@ -117,6 +117,8 @@ impl Service {
 
     pub async fn wait_until(&self, condition: impl Fn() -> bool) {
         let started = Instant::now();
+        // The connections of this process, too, go on only while something is awaited.
+        tokio::time::sleep(Duration::from_millis(20)).await;
         while !condition() {
             assert!(
                 started.elapsed() < Duration::from_secs(20),

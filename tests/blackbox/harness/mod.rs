@@ -179,7 +179,7 @@ impl Service {
         let length = || std::fs::metadata(&path).map_or(0, |file| file.len());
         let mut before = length();
         for _ in 0..10 {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(50));
             if std::mem::replace(&mut before, length()) == before {
                 break;
             }

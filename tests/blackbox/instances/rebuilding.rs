@@ -51,9 +51,9 @@ async fn an_emptied_redis_is_built_from_all_journals() {
         assert_listed(service, &all, true).await;
     }
     let known = coverage(&first).await;
-    first.redis.as_ref().unwrap().command(&["FLUSHALL"]);
     let built = |service: &Service| service.log().matches("was built from the journal").count();
     let before = built(&first) + built(&second);
+    first.redis.as_ref().unwrap().command(&["FLUSHALL"]);
     first.wait_until(|| built(&first) + built(&second) > before).await;
     for service in [&first, &second] {
         service.wait_until_ready().await;
