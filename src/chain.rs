@@ -181,6 +181,8 @@ pub struct Options {
     pub append_timeout: Duration,
     /// Longest wait for what is queued when closing.
     pub close_timeout: Duration,
+    /// From one flush to the next, at least, where several wait at a time.
+    pub flush_every: Duration,
 }
 
 impl Default for Options {
@@ -191,6 +193,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             append_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),
+            flush_every: Duration::from_millis(1),
         }
     }
 }
@@ -231,7 +234,7 @@ impl Chain {
             closed: watch::Sender::new(tail.last_closed()),
             flushes: AtomicU64::default(),
         });
-        let writer = Writer::new(tail, commands, progress.clone(), options.segment_bytes);
+        let writer = Writer::new(tail, commands, progress.clone(), &options);
         let spawned = std::thread::Builder::new()
             .name("chain".into())
             .spawn(|| writer.run());

@@ -2,7 +2,7 @@
 //! then answers all.
 
 use super::{
-    Appended, Fault, Head, Locator,
+    Appended, Fault, Head, Locator, Options,
     answer::{Answer, Bench},
     format::{HASH_BYTES, push_entry},
     tail::Tail,
@@ -17,8 +17,6 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Where several wait at a time, no flush begins sooner after another.
-const FLUSH_EVERY: Duration = Duration::from_millis(1);
 /// One flush takes no further entry once it has this many bytes.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
@@ -45,6 +43,7 @@ pub struct Writer {
     tail: Tail,
     progress: Arc<Progress>,
     max_group_bytes: usize,
+    pace: Pace,
     group: Group,
 }
 
@@ -53,9 +52,9 @@ impl Writer {
         tail: Tail,
         queue: mpsc::Receiver<Command>,
         progress: Arc<Progress>,
-        segment_bytes: u64,
+        options: &Options,
     ) -> Self {
-        let segment_bytes = usize::try_from(segment_bytes).unwrap_or(MAX_GROUP_BYTES);
+        let segment_bytes = usize::try_from(options.segment_bytes).unwrap_or(MAX_GROUP_BYTES);
         let group = Group {
             head: tail.head(),
             frames: Vec::new(),
@@ -66,6 +65,10 @@ impl Writer {
             tail,
             progress,
             max_group_bytes: MAX_GROUP_BYTES.min(segment_bytes),
+            pace: Pace {
+                flush_every: options.flush_every,
+                crowded: None,
+            },
             group,
         }
     }
@@ -73,14 +76,13 @@ impl Writer {
     /// Runs until the chain is closed or its handle is gone.
     pub fn run(mut self) {
         let mut closing = None;
-        let mut pace = Pace::default();
         while closing.is_none() {
             let Some(command) = self.queue.blocking_recv() else {
                 break;
             };
-            pace.keep();
+            self.pace.keep();
             closing = self.gather(command);
-            pace.begin(self.group.waiting.len());
+            self.pace.begin(self.group.waiting.len());
             self.flush();
         }
         drop(self.queue);
@@ -144,8 +146,8 @@ impl Writer {
 
 /// How soon one flush follows another. A sync costs about as much as ten answers: where many wait at a time, more of
 /// them share one. Who is alone never waits for others.
-#[derive(Default)]
 struct Pace {
+    flush_every: Duration,
     /// When the last flush began, if it was of many.
     crowded: Option<Instant>,
 }
@@ -157,7 +159,7 @@ impl Pace {
 
     fn keep(&self) {
         let since = self.crowded.map(|began| began.elapsed());
-        let rest = since.and_then(|since| FLUSH_EVERY.checked_sub(since));
+        let rest = since.and_then(|since| self.flush_every.checked_sub(since));
         rest.into_iter().for_each(sleep);
     }
 }

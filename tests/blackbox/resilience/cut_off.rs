@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// All that are in KFR.
 const BANKS: [&str; 4] = [GRANSKAUEN, "210110100", "210132120", "210143130"];
 /// So that each has customers of its own.
-const CUSTOMERS: usize = 8_000;
+const CUSTOMERS: usize = 40_000;
 /// Customers of a batch.
 const BATCH: usize = 3;
 /// A lookup is answered or refused within 2 s, whatever hangs; and some more where other tests run beside it.
@@ -74,7 +74,7 @@ async fn replies_that_are_cut_off_leave_each_change_done_once_or_not_at_all() {
 /// What is journalled though it was not acknowledged is brought into the index once it can be.
 async fn wait_until_level(service: &Service) {
     for bank in BANKS {
-        let customer = people().nth(7_999).unwrap();
+        let customer = people().nth(CUSTOMERS - 1).unwrap();
         let started = Instant::now();
         while !service
             .kfr(Method::POST, bank, &customer)
