@@ -3,11 +3,12 @@
 
 /// Person numbers of the series with 80 added to the month.
 pub fn people() -> impl Iterator<Item = String> {
-    (50..100u32).flat_map(|year| (0..1000u32).filter_map(move |serial| person(year, serial)))
+    let of_year = |day, year| (0..1000u32).filter_map(move |serial| person(day, year, serial));
+    (17..=28u32).flat_map(move |day| (50..100u32).flat_map(move |year| of_year(day, year)))
 }
 
-fn person(year: u32, serial: u32) -> Option<String> {
-    let nine = format!("1791{year:02}{serial:03}");
+fn person(day: u32, year: u32, serial: u32) -> Option<String> {
+    let nine = format!("{day:02}91{year:02}{serial:03}");
     let ten = format!("{nine}{}", check_digit(&nine, &[3, 7, 6, 1, 8, 9, 4, 5, 2])?);
     let last = check_digit(&ten, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2])?;
     Some(format!("{ten}{last}"))
