@@ -51,6 +51,8 @@ enum State {
     Over(Outcome),
     /// The writer ended without an outcome.
     GivenUp,
+    /// Nobody waits any longer.
+    Forgotten,
 }
 
 /// The writer's side.
@@ -71,7 +73,7 @@ pub fn answer() -> (Answer, Answered) {
 impl Answer {
     /// Whether nobody waits any longer.
     pub fn is_closed(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        matches!(*hold(&self.0.state), State::Forgotten)
     }
 
     /// Tells what became of the entry. Returns the bench on which somebody is to be woken, if nobody was to be yet.
@@ -109,7 +111,7 @@ impl Future for Answered {
                 Poll::Pending
             }
             State::Over(outcome) => Poll::Ready(outcome.clone()),
-            State::GivenUp => Poll::Ready(Err(AppendError::Closed)),
+            State::GivenUp | State::Forgotten => Poll::Ready(Err(AppendError::Closed)),
         }
     }
 }
@@ -117,6 +119,7 @@ impl Future for Answered {
 /// Whoever was woken is done with it, be it that it no longer cares.
 impl Drop for Answered {
     fn drop(&mut self) {
+        *hold(&self.0.state) = State::Forgotten;
         self.0.bench.wake_all();
     }
 }
