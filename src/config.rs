@@ -70,6 +70,16 @@ pub struct ServerSettings {
     pub management_tls: TlsSettings,
 }
 
+impl ServerSettings {
+    /// Threads that answer: as many as there are cores where none is set.
+    pub fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {

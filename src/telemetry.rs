@@ -183,7 +183,7 @@ fn begin_at_zero() {
     ] {
         metrics::counter!("kundeforhold_refusals_total", "reason" => reason).absolute(0);
     }
-    for file in ["participants", "terms", "tls"] {
+    for file in ["participants", "terms", "tls", "management_tls"] {
         metrics::gauge!("kundeforhold_file_refused", "file" => file).set(0.0);
     }
     metrics::counter!("kundeforhold_audit_failures_total").absolute(0);

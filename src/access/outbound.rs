@@ -77,6 +77,9 @@ fn causes(error: &reqwest::Error) -> String {
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
+/// How long a peer may take no byte of a large body: it is busy. One that is gone is noticed by then.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// A client that follows no redirect, heeds no proxy settings of the environment, and lets a call take
 /// `timeout` at most, its answer included.
 ///
@@ -88,8 +91,7 @@ pub fn client(timeout: Duration) -> Result<Client, OutboundError> {
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(timeout)
-        // Who takes no more of a large body for a while is busy, not gone.
-        .tcp_user_timeout(timeout)
+        .tcp_user_timeout(BUSY_TIMEOUT)
         .user_agent(concat!("kundeforhold/", env!("CARGO_PKG_VERSION")))
         .build()?)
 }

@@ -82,8 +82,9 @@ impl Answer {
     }
 
     fn end(&self, state: State) -> Option<Arc<Bench>> {
-        let before = std::mem::replace(&mut *hold(&self.0.state), state);
-        let State::Waiting(Some(waker)) = before else {
+        // Held until the waker is seated: who stops waiting meanwhile is then found on the bench, and wakes the others.
+        let mut held = hold(&self.0.state);
+        let State::Waiting(Some(waker)) = std::mem::replace(&mut *held, state) else {
             return None;
         };
         let is_first = self.0.bench.seat(waker);

@@ -65,13 +65,9 @@ pub(super) fn bind_public(
             .wrap(from_fn(middleware::wrap))
             .configure(routes::configure)
     };
-    let workers = match settings.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
     let address = settings.server.listen;
     let server = HttpServer::new(factory)
-        .workers(workers)
+        .workers(settings.server.workers())
         .client_request_timeout(Duration::from_secs(settings.server.request_head_seconds))
         .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
         .disable_signals();

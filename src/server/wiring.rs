@@ -224,7 +224,10 @@ async fn open_index(settings: &Settings) -> Result<Index, StartError> {
                 user: None,
                 password: index.password()?,
                 ca_certificate: index.ca_certificate()?,
-                lookup_connections: index.lookup_connections,
+                lookup_connections: match index.lookup_connections {
+                    0 => settings.server.workers(),
+                    connections => connections,
+                },
                 pool_connections: index.pool_connections,
                 connect_timeout: Duration::from_millis(index.connect_timeout_milliseconds),
                 lookup_timeout: index.timeout()?,

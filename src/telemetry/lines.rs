@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// How long lines are gathered after some were written. A process that is killed loses no more than these.
+/// How long lines are gathered after some were written. A process that is killed loses these, and those that wait.
 const GATHERING: Duration = Duration::from_millis(10);
 /// Lines that may wait. Where the output takes no more, whoever has another one waits for it; none is dropped.
 const WAITING_LINES: usize = 16_384;
