@@ -40,7 +40,7 @@ pub async fn is_listed(service: &Service, customer: &str) -> bool {
 pub fn run(service: &Service, arguments: &[&str]) -> Output {
     let mut command = Command::new("timeout");
     command
-        .args(["20", PROGRAM])
+        .args(["300", PROGRAM])
         .args(arguments)
         .arg("--config")
         .arg(service.configuration());
