@@ -17,8 +17,8 @@ const BANKS: [&str; 4] = [GRANSKAUEN, "210110100", "210132120", "210143130"];
 const CUSTOMERS: usize = 40_000;
 /// Customers of a batch.
 const BATCH: usize = 3;
-/// A lookup is answered or refused within 2 s, whatever hangs; and some more where other tests run beside it.
-const TOLD_WITHIN: Duration = Duration::from_secs(4);
+/// A lookup is answered or refused within this, whatever hangs.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 /// Longest wait of a delivery for Redis, so that the test need not wait long.
 const WRITE_TIMEOUT: &str = "[index]\nwrite_timeout_milliseconds = 1500\n";
 
