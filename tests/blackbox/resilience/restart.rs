@@ -2,6 +2,7 @@
 
 use super::{BLABAERLIA, GRANSKAUEN, assert_index_agrees_with_journal, is_listed, large_set, lose_the_index};
 use crate::harness::identifiers::people;
+use crate::harness::redis::RedisServer;
 use crate::harness::{ENGINES, Service};
 use reqwest::Method;
 use std::time::{Duration, Instant};
@@ -150,4 +151,16 @@ async fn an_index_that_is_lost_is_rebuilt_at_start() {
         service.terminate();
         assert_index_agrees_with_journal(&service);
     }
+}
+
+#[tokio::test]
+async fn a_service_that_is_started_before_its_redis_waits_for_it() {
+    let mut redis = RedisServer::start();
+    redis.kill();
+    let service = Service::launch_on(&redis.url(), "").await;
+    service
+        .wait_until(|| service.log().contains("Redis is not there yet"))
+        .await;
+    redis.start_again();
+    service.wait_until_ready().await;
 }
