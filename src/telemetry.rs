@@ -1,11 +1,13 @@
 //! Logs, traces and metrics of the process.
 
+mod json;
 mod lines;
 mod traces;
 
 pub use traces::{Traces, TracesError};
 
 use crate::config::{LogLevel, TraceSettings, wants_colors};
+use json::JsonLines;
 use lines::gathered;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
@@ -79,7 +81,7 @@ fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) -> LogLine
         LogTarget::Stdout => {
             let (out, writing) = gathered();
             guard = Some(writing);
-            let lines = lines.json().flatten_event(true).with_span_list(false);
+            let lines = lines.event_format(JsonLines).fmt_fields(JsonLines);
             lines.with_writer(out).boxed()
         }
         LogTarget::Stderr => lines

@@ -7,6 +7,7 @@ use super::keys::KeyRing;
 use super::log::LogFault;
 use crate::chain::{AppendError, Chain, Head, OpenError, Options, Purpose};
 use crate::domain::identifiers::OrganizationNumber;
+use metrics::Histogram;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -74,6 +75,7 @@ pub(super) struct Inner {
     writable: AtomicBool,
     waiting: AtomicU64,
     last_append_micros: AtomicU64,
+    append_seconds: Histogram,
 }
 
 /// How far the log is behind those who wait for it.
@@ -128,6 +130,7 @@ impl Recorder {
             writable: AtomicBool::new(true),
             waiting: AtomicU64::new(0),
             last_append_micros: AtomicU64::new(0),
+            append_seconds: metrics::histogram!("kundeforhold_audit_append_seconds"),
         })))
     }
 
@@ -151,7 +154,7 @@ impl Recorder {
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         self.0.last_append_micros.store(micros, Ordering::Relaxed);
-        metrics::histogram!("kundeforhold_audit_append_seconds").record(elapsed);
+        self.0.append_seconds.record(elapsed);
         match appended {
             Ok(_) => Ok(()),
             Err(cause) => {

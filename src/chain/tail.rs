@@ -9,7 +9,6 @@ use super::{
     scan::{Scan, Step},
     stub::Stub,
 };
-use rustix::fs::{FallocateFlags, fallocate};
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -18,8 +17,12 @@ use std::{
     sync::Arc,
 };
 
-/// Segments grow by this much ahead of what is written, so that a flush seldom changes the file's size.
-const PREALLOCATE_BYTES: u64 = 1 << 20;
+/// Zeros that are made ready behind what is written: four times as many as there is, within these bounds. More are made
+/// once three quarters are used up.
+const LEAST_AHEAD_BYTES: u64 = 1 << 20;
+const MOST_AHEAD_BYTES: u64 = 32 << 20;
+/// Zeros that are written after a flush, at most.
+static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 
 /// Where a group of frames was written.
 pub struct Place {
@@ -103,6 +106,13 @@ impl Tail {
         }
     }
 
+    /// Writes zeros ahead, so that what comes next overwrites: its sync then is a matter of its own bytes, whereas the
+    /// first write to a block makes the file system commit its log, and wait for all that others are writing. To be
+    /// called when nobody waits.
+    pub fn prepare(&mut self) {
+        self.segment.prepare(self.segment_bytes);
+    }
+
     fn try_commit(&mut self, frames: &[u8], seal: Hash) -> Result<u64, Fault> {
         self.repair()?;
         if !self.segment.closed && self.segment.is_full_for(frames.len() as u64, self.segment_bytes) {
@@ -113,7 +123,6 @@ impl Tail {
         if self.segment.closed {
             self.segment = Segment::create(&self.directory, &self.sealer, &self.head)?;
         }
-        self.segment.preallocate(frames.len() as u64, self.segment_bytes);
         self.segment.write(frames, seal)
     }
 
@@ -186,8 +195,10 @@ struct Segment {
     end: u64,
     /// The last hash before `end`.
     seal: Hash,
-    /// Up to where the file is allocated.
-    allocated: u64,
+    /// Up to where the file was written, if only with zeros.
+    prepared: u64,
+    /// Up to where zeros are to be written.
+    target: u64,
     /// Whether it ends in its closing frame.
     closed: bool,
     /// Whether the file may differ from what is known of it.
@@ -221,7 +232,8 @@ impl Segment {
             first,
             end,
             seal,
-            allocated: end,
+            prepared: end,
+            target: end,
             closed,
             suspect: false,
         };
@@ -234,19 +246,17 @@ impl Segment {
         has_entries && self.end + bytes + FRAME_OVERHEAD_BYTES as u64 > segment_bytes
     }
 
-    /// Where it cannot, the write itself allocates, or says why not.
-    fn preallocate(&mut self, bytes: u64, segment_bytes: u64) {
-        let needed = self.end + bytes;
-        if needed <= self.allocated {
-            return;
+    /// Goes on writing zeros, once few are left, until there are enough again.
+    fn prepare(&mut self, segment_bytes: u64) {
+        let wanted = (self.end * 4).clamp(LEAST_AHEAD_BYTES, MOST_AHEAD_BYTES);
+        if self.prepared < self.end + wanted / 4 && self.prepared >= self.target {
+            self.target = (self.end + wanted).min(segment_bytes);
         }
-        let target = needed
-            .next_multiple_of(PREALLOCATE_BYTES)
-            .min(segment_bytes)
-            .max(needed);
-        let added = target - self.allocated;
-        if fallocate(&self.file, FallocateFlags::empty(), self.allocated, added).is_ok() {
-            self.allocated = target;
+        if self.prepared < self.target && !self.closed && !self.suspect {
+            let piece = (self.target - self.prepared).min(ZEROS.len() as u64);
+            let written = self.file.write_all_at(&ZEROS[..piece as usize], self.prepared);
+            // Where there is no room, what is written next says so.
+            self.prepared += if written.is_ok() { piece } else { 0 };
         }
     }
 
@@ -258,14 +268,14 @@ impl Segment {
         self.sync()?;
         self.end += bytes.len() as u64;
         self.seal = seal;
-        self.allocated = self.allocated.max(self.end);
+        self.prepared = self.prepared.max(self.end);
         Ok(offset)
     }
 
     fn close(&mut self, frame: &[u8; FRAME_OVERHEAD_BYTES]) -> Result<(), Fault> {
         let cut = self.file.set_len(self.end);
         cut.map_err(Fault::on("cut the segment", &self.path))?;
-        self.allocated = self.end;
+        self.prepared = self.end;
         let seal = array(frame, FRAME_OVERHEAD_BYTES - HASH_BYTES).unwrap_or_default();
         self.write(frame, seal)?;
         self.closed = true;
@@ -275,7 +285,7 @@ impl Segment {
     fn cut(&mut self) -> Result<(), Fault> {
         let cut = self.file.set_len(self.end);
         cut.map_err(Fault::on("cut the segment", &self.path))?;
-        self.allocated = self.end;
+        self.prepared = self.end;
         self.sync()
     }
 

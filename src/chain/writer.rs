@@ -84,6 +84,7 @@ impl Writer {
             closing = self.gather(command);
             self.pace.begin(self.group.waiting.len());
             self.flush();
+            self.tail.prepare();
         }
         drop(self.queue);
         let finished = self.tail.finish();

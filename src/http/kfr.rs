@@ -103,7 +103,7 @@ pub async fn add_list(
     body: Payload,
 ) -> Answer {
     let mut reader = Reader::new(bank.request(), &[]);
-    reader.uuid("CorrelationID", false);
+    reader.correlation(false);
     let outcome = match takes_part(&bank).and(faults_of(reader.into_faults())) {
         Err(refusal) => Err(refusal),
         Ok(()) => add_batch(&bank, &delivery, &limits, body).await,
@@ -257,7 +257,7 @@ async fn own_banks(
 /// `CustomerID` and `CorrelationID`.
 fn read_customer(reader: &mut Reader<'_>) -> Option<CustomerId> {
     let customer = reader.customer();
-    reader.uuid("CorrelationID", false);
+    reader.correlation(false);
     customer
 }
 

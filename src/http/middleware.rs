@@ -4,15 +4,18 @@
 use super::answer::respond_to;
 use super::caller::{Admitted, NotedConsumer};
 use super::error::Problem;
+use super::headers::CORRELATION_ID;
 use super::meters::RequestMeters;
+use super::overload;
 use super::request::correlation_of;
+use super::routes::is_lookup;
 use super::trace::{Trace, caller_trace, continue_trace};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::register::lookup::Arrival;
 use crate::register::statistics::{Outcome, Statistics};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -36,7 +39,6 @@ pub struct HeaderLimit(pub usize);
 #[derive(Debug, Clone)]
 pub struct Draining(pub Arc<AtomicBool>);
 
-const CORRELATION_ID: HeaderName = HeaderName::from_static("correlationid");
 /// Only the documentation page loads anything, and only from this service.
 const DOCS_POLICY: &str =
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
@@ -50,7 +52,11 @@ pub async fn wrap(
     let started = Instant::now();
     let sent = correlation_of(request.headers());
     let arrival = Arrival::new(Utc::now(), sent.unwrap_or_else(Uuid::new_v4));
-    let echoed = sent.and_then(|_| request.headers().get(&CORRELATION_ID).cloned());
+    let echoed = sent.and_then(|_| request.headers().get(&CORRELATION_ID.name).cloned());
+    let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
+    let Ok(_place) = overload::admit(&request) else {
+        return Ok(shed(request, &arrival, correlation, started).map_into_right_body());
+    };
     request.extensions_mut().insert(arrival);
     let limit = request
         .app_data::<HeaderLimit>()
@@ -68,7 +74,6 @@ pub async fn wrap(
     );
     let trace = continue_trace(&span, caller_trace(request.headers()));
 
-    let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
     let mut response = if head_bytes(&request) > limit {
         let refusal = respond_to(request.request(), Problem::HEADERS_TOO_LARGE);
         request.into_response(refusal).map_into_right_body()
@@ -87,14 +92,35 @@ pub async fn wrap(
         correlation,
         if is_docs { DOCS_POLICY } else { POLICY },
     );
-    if draining.is_some_and(|draining| draining.0.load(Ordering::Relaxed)) {
-        response
-            .response_mut()
-            .head_mut()
-            .set_connection_type(ConnectionType::Close);
-    }
+    close_if(draining, &mut response);
     tell(&response, &arrival, started, &span, &trace);
     Ok(response)
+}
+
+/// The answer to a lookup for which there is no room. It is counted, and has no log line of its own.
+fn shed(
+    request: ServiceRequest,
+    arrival: &Arrival,
+    correlation: Option<HeaderValue>,
+    started: Instant,
+) -> ServiceResponse {
+    let refusal = Problem::UNAVAILABLE.respond(arrival.correlation, false);
+    let draining = request.app_data::<Draining>().cloned();
+    let mut response = request.into_response(refusal);
+    add_headers(response.headers_mut(), correlation, POLICY);
+    close_if(draining, &mut response);
+    let (request, elapsed) = (response.request(), started.elapsed());
+    let (route, status) = (request.match_info().as_str(), response.status().as_u16());
+    count(request, route, status, None, elapsed);
+    count_lookup(request, route, status, elapsed);
+    response
+}
+
+fn close_if<B>(draining: Option<Draining>, response: &mut ServiceResponse<B>) {
+    if draining.is_some_and(|draining| draining.0.load(Ordering::Relaxed)) {
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
 }
 
 /// A handler panicked: a defect, answered as one.
@@ -146,7 +172,7 @@ fn head_bytes(request: &ServiceRequest) -> usize {
 
 fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy: &'static str) {
     if let Some(correlation) = correlation {
-        headers.insert(CORRELATION_ID, correlation);
+        headers.insert(CORRELATION_ID.name.clone(), correlation);
     }
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -171,8 +197,9 @@ fn method_name(method: &Method) -> &str {
 
 /// For the operators' console.
 fn count_lookup(request: &HttpRequest, route: &str, status: u16, took: Duration) {
-    let is_lookup = route.ends_with("/customerRelationships") || route.ends_with("/accountServicingProvider");
-    if is_lookup && let Some(statistics) = request.app_data::<Data<Statistics>>() {
+    if is_lookup(route)
+        && let Some(statistics) = request.app_data::<Data<Statistics>>()
+    {
         statistics.count(Outcome::of_status(status), took);
     }
 }

@@ -11,6 +11,7 @@ pub mod console;
 pub mod deliveries;
 pub mod docs;
 pub mod error;
+pub mod headers;
 pub mod kfr;
 pub mod management;
 pub mod meters;

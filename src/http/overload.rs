@@ -1,20 +1,31 @@
 //! Lookups beyond what a worker can have under way are refused at once, so that those it took are answered in time.
 
-use super::answer::respond_to;
-use super::error::Problem;
-use actix_web::Error;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::middleware::Next;
+use super::routes::is_lookup;
+use actix_web::dev::ServiceRequest;
+use metrics::Counter;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Shed lookups are told of in one log line in this time.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// The lookups that one worker has under way. Each worker has its own, so nothing is shared between threads.
 #[derive(Clone)]
 pub struct LookupRoom {
     most: usize,
     taken: Rc<Cell<usize>>,
+    shed: Rc<Shed>,
 }
+
+struct Shed {
+    all: Counter,
+    untold: Cell<u64>,
+    told: Cell<Option<Instant>>,
+}
+
+/// There is no room for a lookup.
+pub struct Full;
 
 impl LookupRoom {
     /// Room for so many lookups at a time.
@@ -22,20 +33,41 @@ impl LookupRoom {
         Self {
             most,
             taken: Rc::default(),
+            shed: Rc::new(Shed {
+                all: metrics::counter!("kundeforhold_shed_total"),
+                untold: Cell::new(0),
+                told: Cell::new(None),
+            }),
         }
     }
 
-    fn take(&self) -> Option<Place> {
+    fn take(&self) -> Result<Place, Full> {
         let taken = self.taken.get();
-        (taken < self.most).then(|| {
+        if taken < self.most {
             self.taken.set(taken + 1);
-            Place(Rc::clone(&self.taken))
-        })
+            return Ok(Place(Rc::clone(&self.taken)));
+        }
+        self.shed.count();
+        Err(Full)
+    }
+}
+
+impl Shed {
+    /// A log line for each would cost as much as a good part of an answer, when there is least to spare.
+    fn count(&self) {
+        self.all.increment(1);
+        let untold = self.untold.get() + 1;
+        self.untold.set(untold);
+        if self.told.get().is_none_or(|told| told.elapsed() >= TELLING) {
+            tracing::warn!(lookups = untold, "lookups were refused: too many are under way");
+            self.untold.set(0);
+            self.told.set(Some(Instant::now()));
+        }
     }
 }
 
 /// Free again once dropped: also where the caller has gone away.
-struct Place(Rc<Cell<usize>>);
+pub struct Place(Rc<Cell<usize>>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -43,19 +75,14 @@ impl Drop for Place {
     }
 }
 
-/// Wraps a lookup's resource. Stands before authentication, since looking at the token is most of what could be
-/// saved; so a shed call is counted and logged, and not recorded.
-pub async fn bound(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let place = request.app_data::<LookupRoom>().and_then(LookupRoom::take);
-    if place.is_none() {
-        metrics::counter!("kundeforhold_shed_total").increment(1);
-        let refusal = respond_to(request.request(), Problem::UNAVAILABLE);
-        return Ok(request.into_response(refusal).map_into_right_body());
+/// Lets a request in; a lookup only if there is room for it. Stands before everything that costs, authentication and
+/// routing included, since that is what shedding saves; so a shed call is counted, and not recorded.
+pub fn admit(request: &ServiceRequest) -> Result<Option<Place>, Full> {
+    if !is_lookup(request.match_info().as_str()) {
+        return Ok(None);
     }
-    Ok(next.call(request).await?.map_into_left_body())
+    let room = request.app_data::<LookupRoom>();
+    room.map(LookupRoom::take).transpose()
 }
 
 #[cfg(test)]
@@ -66,8 +93,8 @@ mod tests {
     fn a_place_is_free_again_once_it_is_dropped() {
         let room = LookupRoom::new(2);
         let places = (room.take(), room.take());
-        assert!(places.0.is_some() && places.1.is_some() && room.take().is_none());
+        assert!(places.0.is_ok() && places.1.is_ok() && room.take().is_err());
         drop(places.0);
-        assert!(room.take().is_some());
+        assert!(room.take().is_ok());
     }
 }

@@ -104,7 +104,7 @@ pub async fn list(
     lookup: Data<Lookup>,
 ) -> Answer {
     let mut reader = Reader::new(&request, &[]);
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     let asked = Asked {
         arrival: arrival_of(&request),
         context: LegalContext::default(),

@@ -1,5 +1,8 @@
 //! Reading requests: headers and parameters into typed questions, all faults at once.
 
+use super::headers::{
+    ACCOUNT_ID, ACCOUNT_INFO_REQUEST_ID, CORRELATION_ID, CUSTOMER_ID, Header, LEGAL_MANDATE,
+};
 use crate::domain::calendar::{Period, parse_day};
 use crate::domain::identifiers::{AccountNumber, CustomerId, IdentifierRules};
 use crate::register::lookup::{Arrival, Fault, FaultKind, LegalContext, Refusal};
@@ -47,7 +50,7 @@ pub fn arrival_of(request: &HttpRequest) -> Arrival {
 
 /// `CorrelationID`, if there is one and it is a UUID.
 pub fn correlation_of(headers: &HeaderMap) -> Option<Uuid> {
-    let mut values = headers.get_all("CorrelationID");
+    let mut values = headers.get_all(&CORRELATION_ID.name);
     match (values.next(), values.next()) {
         (Some(value), None) => parse_uuid(value.to_str().ok()?),
         _ => None,
@@ -109,17 +112,17 @@ impl<'r> Reader<'r> {
     }
 
     /// The bytes of a header; `None` when it is absent, or sent twice, which is a fault.
-    fn header(&mut self, name: &'static str) -> Option<&'r [u8]> {
-        self.header_or(name, |_| {})
+    fn header(&mut self, header: &'static Header) -> Option<&'r [u8]> {
+        self.header_or(header, |_| {})
     }
 
     /// A header that must be there.
-    fn required(&mut self, name: &'static str, kind: FaultKind) -> Option<&'r [u8]> {
-        self.header_or(name, |reader| reader.fault(kind, name, "is missing"))
+    fn required(&mut self, header: &'static Header, kind: FaultKind) -> Option<&'r [u8]> {
+        self.header_or(header, |reader| reader.fault(kind, header.written, "is missing"))
     }
 
-    fn header_or(&mut self, name: &'static str, absent: impl FnOnce(&mut Self)) -> Option<&'r [u8]> {
-        let mut values = self.request.headers().get_all(name);
+    fn header_or(&mut self, header: &'static Header, absent: impl FnOnce(&mut Self)) -> Option<&'r [u8]> {
+        let mut values = self.request.headers().get_all(&header.name);
         match (values.next(), values.next()) {
             (None, _) => {
                 absent(self);
@@ -127,7 +130,7 @@ impl<'r> Reader<'r> {
             }
             (Some(value), None) => Some(value.as_bytes()),
             (Some(_), Some(_)) => {
-                self.fault(FaultKind::Request, name, "is sent more than once");
+                self.fault(FaultKind::Request, header.written, "is sent more than once");
                 None
             }
         }
@@ -148,11 +151,11 @@ impl<'r> Reader<'r> {
 
     /// `CustomerID`.
     pub fn customer(&mut self) -> Option<CustomerId> {
-        let value = self.required("CustomerID", FaultKind::CustomerId)?;
+        let value = self.required(&CUSTOMER_ID, FaultKind::CustomerId)?;
         match CustomerId::parse(std::str::from_utf8(value).unwrap_or_default(), &self.rules) {
             Ok(customer) => Some(customer),
             Err(cause) => {
-                self.fault(FaultKind::CustomerId, "CustomerID", cause.to_string());
+                self.fault(FaultKind::CustomerId, CUSTOMER_ID.written, cause.to_string());
                 None
             }
         }
@@ -160,46 +163,50 @@ impl<'r> Reader<'r> {
 
     /// `AccountID`.
     pub fn account(&mut self) -> Option<AccountNumber> {
-        let value = self.required("AccountID", FaultKind::AccountId)?;
+        let value = self.required(&ACCOUNT_ID, FaultKind::AccountId)?;
         match AccountNumber::parse_lookup_key(std::str::from_utf8(value).unwrap_or_default()) {
             Ok(account) => Some(account),
             Err(cause) => {
-                self.fault(FaultKind::AccountId, "AccountID", cause.to_string());
+                self.fault(FaultKind::AccountId, ACCOUNT_ID.written, cause.to_string());
                 None
             }
         }
     }
 
     /// A header that must be a UUID, and under the older path may be absent.
-    pub fn uuid(&mut self, name: &'static str, optional: bool) -> Option<Uuid> {
+    fn uuid(&mut self, header: &'static Header, optional: bool) -> Option<Uuid> {
         let value = if optional {
-            self.header(name)
+            self.header(header)
         } else {
-            self.required(name, FaultKind::Request)
+            self.required(header, FaultKind::Request)
         }?;
         let uuid = parse_uuid(std::str::from_utf8(value).unwrap_or_default());
         if uuid.is_none() {
-            self.fault(FaultKind::Request, name, "must be a UUID");
+            self.fault(FaultKind::Request, header.written, "must be a UUID");
         }
         uuid
+    }
+
+    /// `CorrelationID`, which must be a UUID where it is sent.
+    pub fn correlation(&mut self, optional: bool) {
+        self.uuid(&CORRELATION_ID, optional);
     }
 
     /// Why the agency asks, and the correlation id, which must be a UUID if the mount demands one.
     pub fn legal_context(&mut self) -> LegalContext {
         let forgiving = self.mount == Mount::KarWs;
-        self.uuid("CorrelationID", forgiving);
+        self.correlation(forgiving);
         LegalContext {
-            case: self.uuid("AccountInfoRequestID", forgiving),
+            case: self.uuid(&ACCOUNT_INFO_REQUEST_ID, forgiving),
             legal_mandate: self.legal_mandate(forgiving),
         }
     }
 
     fn legal_mandate(&mut self, optional: bool) -> Option<String> {
-        const NAME: &str = "Legal-Mandate";
         let value = if optional {
-            self.header(NAME)
+            self.header(&LEGAL_MANDATE)
         } else {
-            self.required(NAME, FaultKind::Request)
+            self.required(&LEGAL_MANDATE, FaultKind::Request)
         }?;
         let mandate = percent_decode(value)
             .decode_utf8()
@@ -208,7 +215,7 @@ impl<'r> Reader<'r> {
         if mandate.is_none() {
             self.fault(
                 FaultKind::Request,
-                NAME,
+                LEGAL_MANDATE.written,
                 "must be percent-encoded UTF-8 and not empty",
             );
         }

@@ -3,12 +3,23 @@
 use super::answer::{Answer, respond_to};
 use super::error::Problem;
 use super::request::Mount;
-use super::{account, deliveries, docs, kfr, overload, participants, relationships, services};
+use super::{account, deliveries, docs, kfr, participants, relationships, services};
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, Scope, guard};
+
+const V2: &str = "/v2";
+const KAR_WS: &str = "/kar-ws/api/v1";
+const RELATIONSHIPS: &str = "/customers/customerRelationships";
+const ACCOUNT: &str = "/customers/accountServicingProvider";
+
+/// Whether a path, decoded, is that of one of the two lookups.
+pub fn is_lookup(path: &str) -> bool {
+    let below = |mount| path.strip_prefix(mount);
+    let lookup = below(V2).or_else(|| below(KAR_WS));
+    lookup.is_some_and(|lookup| [RELATIONSHIPS, ACCOUNT].contains(&lookup))
+}
 
 /// All routes of the public port.
 pub fn configure(config: &mut ServiceConfig) {
@@ -20,18 +31,10 @@ pub fn configure(config: &mut ServiceConfig) {
 }
 
 fn current() -> impl HttpServiceFactory {
-    let lookups = web::scope("/v2")
+    let lookups = web::scope(V2)
         .app_data(Mount::V2)
-        .service(bounded(resource(
-            "/customers/customerRelationships",
-            "GET",
-            [get(relationships::get)],
-        )))
-        .service(bounded(resource(
-            "/customers/accountServicingProvider",
-            "GET",
-            [get(account::get)],
-        )))
+        .service(resource(RELATIONSHIPS, "GET", [get(relationships::get)]))
+        .service(resource(ACCOUNT, "GET", [get(account::get)]))
         .service(resource("/participants", "GET", [get(participants::list)]))
         .service(resource("/services", "GET", [get(services::list)]));
     deliveries_of_banks(lookups).default_service(web::to(unknown_resource))
@@ -75,18 +78,14 @@ fn deliveries_of_banks(scope: Scope) -> Scope {
 }
 
 fn published() -> impl HttpServiceFactory {
-    web::scope("/kar-ws/api/v1")
+    web::scope(KAR_WS)
         .app_data(Mount::KarWs)
-        .service(bounded(resource(
-            "/customers/customerRelationships",
+        .service(resource(
+            RELATIONSHIPS,
             "GET",
             [get(relationships::get_published)],
-        )))
-        .service(bounded(resource(
-            "/customers/accountServicingProvider",
-            "GET",
-            [get(account::get_published)],
-        )))
+        ))
+        .service(resource(ACCOUNT, "GET", [get(account::get_published)]))
         .service(resource(
             "/customers/financialInstitutions/{institution}/relationshipType/{type}",
             "POST, DELETE",
@@ -108,11 +107,6 @@ fn published() -> impl HttpServiceFactory {
             [get(kfr::read)],
         ))
         .default_service(web::to(unknown_resource))
-}
-
-/// One of the two lookups, of which so many are taken at a time.
-fn bounded(lookup: Resource) -> impl HttpServiceFactory {
-    lookup.wrap(from_fn(overload::bound))
 }
 
 fn resource<const N: usize>(path: &str, allow: &'static str, routes: [Route; N]) -> Resource {

@@ -180,7 +180,7 @@ impl DatesBody {
 )]
 pub async fn list(caller: LookupCaller<ListServices>, request: HttpRequest, lookup: Data<Lookup>) -> Answer {
     let mut reader = Reader::new(&request, &[]);
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     let asked = Asked {
         arrival: arrival_of(&request),
         context: LegalContext::default(),

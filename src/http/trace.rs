@@ -1,5 +1,6 @@
 //! W3C trace context: a caller's `traceparent` is continued. `tracestate` is not: it is the caller's own text.
 
+use super::headers::TRACEPARENT;
 use actix_web::http::header::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
@@ -11,7 +12,7 @@ const PARTS: [usize; 4] = [2, 32, 16, 2];
 
 /// The trace that the caller's request belongs to, if it says so in the form of the recommendation.
 pub fn caller_trace(headers: &HeaderMap) -> Option<SpanContext> {
-    let mut sent = headers.get_all("traceparent");
+    let mut sent = headers.get_all(&TRACEPARENT.name);
     let (Some(value), None) = (sent.next(), sent.next()) else {
         return None;
     };

@@ -27,7 +27,7 @@ use crate::register::delivery::{
 };
 use crate::register::index_use::IndexUse;
 use crate::register::keeper::{Checkpointed, Keeper, LevelGate};
-use crate::register::lookup::{KnownFreshness, Lookup};
+use crate::register::lookup::{IndexMeters, KnownFreshness, Lookup};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
@@ -273,7 +273,7 @@ impl Parts {
             limits: Arc::new(limits(settings)),
             terms,
             retention_closed_years: settings.retention.closed_years,
-            index_timeout: settings.index.timeout()?,
+            meters: IndexMeters::find(),
             gate: keeper.gate.clone(),
             freshness: KnownFreshness::default(),
         };

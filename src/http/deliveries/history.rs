@@ -49,7 +49,7 @@ pub struct DeliveriesBody {
 )]
 pub async fn list(bank: AdmittedBank<ListDeliveries>, delivery: Data<Delivery>) -> Answer {
     let mut reader = Reader::new(bank.request(), &["limit", "before"]);
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     let mut faults = Vec::new();
     let limit = match reader.parameter("limit").map(|text| text.parse::<usize>()) {
         None => PAGE,
@@ -149,7 +149,7 @@ pub async fn rejects(bank: AdmittedBank<ReadRejects>, delivery: Data<Delivery>) 
 )]
 pub async fn roll_back(bank: AdmittedBank<RollBack>, delivery: Data<Delivery>) -> Answer {
     let mut reader = Reader::new(bank.request(), &["discardLaterChanges"]);
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     let mut faults = Vec::new();
     let discard_later = flag(&mut reader, "discardLaterChanges", &mut faults);
     let outcome = match faults_of(reader, faults).and_then(|()| delivery_id(&bank)) {
@@ -168,7 +168,7 @@ fn read_receipt<O: BankOperation>(
     delivery: &Delivery,
 ) -> Result<Receipt, BankRefusal> {
     let mut reader = Reader::new(bank.request(), &[]);
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     faults_of(reader, Vec::new())?;
     let receipt = delivery.find_receipt(bank.bank(), delivery_id(bank)?)?;
     receipt.ok_or(BankRefusal::NoSuchDelivery)
@@ -235,7 +235,7 @@ impl OwnRecordBody {
 pub async fn own_records(bank: AdmittedBank<ReadOwnRecords>, delivery: Data<Delivery>) -> Answer {
     let mut reader = Reader::new(bank.request(), &[]);
     let customer = reader.customer();
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     let outcome = match (faults_of(reader, Vec::new()), customer) {
         (Err(refusal), _) => Err(refusal),
         (Ok(()), None) => Err(BankRefusal::InvalidCustomer(Vec::new())),

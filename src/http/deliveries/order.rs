@@ -5,6 +5,7 @@ use crate::http::bank_calls::BankRefusal;
 use crate::http::bank_request::{AdmittedBank, BankOperation};
 use crate::http::body::Encoding;
 use crate::http::error::Detail;
+use crate::http::headers::{DELIVERY_SEQUENCE, IDEMPOTENCY_KEY};
 use crate::http::request::Reader;
 use crate::journal::Operation;
 use crate::register::delivery::Order;
@@ -29,7 +30,7 @@ pub fn read_order<O: BankOperation>(
         Operation::Changes | Operation::Rollback => &["register", "maxRejects"],
     };
     let mut reader = Reader::new(bank.request(), known);
-    reader.uuid("CorrelationID", true);
+    reader.correlation(true);
     let mut faults = Vec::new();
     let set = read_set(bank, &mut reader, &mut faults);
     let max_rejects = match reader.parameter("maxRejects").as_deref().map(str::parse) {
@@ -104,23 +105,27 @@ pub fn flag(reader: &mut Reader<'_>, name: &'static str, faults: &mut Vec<Detail
 }
 
 fn read_key(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<[u8; 32]> {
-    let mut keys = headers.get_all("Idempotency-Key");
+    let mut keys = headers.get_all(&IDEMPOTENCY_KEY.name);
     let key = keys.next()?.as_bytes();
     let printable = key.iter().all(|byte| (0x20..0x7f).contains(byte));
     if keys.next().is_some() || key.is_empty() || key.len() > MAX_KEY_BYTES || !printable {
         let reason = "must be 1 to 200 printable ASCII characters, once";
-        return fault(faults, "Idempotency-Key", reason);
+        return fault(faults, IDEMPOTENCY_KEY.written, reason);
     }
     Some(Sha256::digest(key).into())
 }
 
 fn read_sequence(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Option<u64> {
-    let mut sequences = headers.get_all("Delivery-Sequence");
+    let mut sequences = headers.get_all(&DELIVERY_SEQUENCE.name);
     let number = sequences.next()?.to_str().ok().and_then(|text| text.parse().ok());
     let fits = |number: &u64| (1..=GREATEST_SEQUENCE).contains(number);
     match number.filter(|number| fits(number) && sequences.next().is_none()) {
         Some(number) => Some(number),
-        None => fault(faults, "Delivery-Sequence", "must be a number from 1 on, once"),
+        None => fault(
+            faults,
+            DELIVERY_SEQUENCE.written,
+            "must be a number from 1 on, once",
+        ),
     }
 }
 

@@ -26,7 +26,8 @@ pub async fn measure(records: u64, engine: Engine, rate: u64) {
     let idle = megabytes(&service, "VmRSS");
     let redis_idle = redis_bytes(&service);
     let lookups = Lookups::start(&service, &population, rate);
-    let took = load(&service, &population, directory.path());
+    // Whoever asks is not to wait for the threads that wait for the banks.
+    let took = tokio::task::block_in_place(|| load(&service, &population, directory.path()));
     let mut asked = lookups.stop().await;
     let grown = megabytes(&service, "VmHWM") - idle;
     println!(
