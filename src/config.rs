@@ -66,6 +66,7 @@ pub struct ServerSettings {
     pub max_header_bytes: usize,
     pub request_head_seconds: u64,
     pub max_lookups_per_worker: usize,
+    pub max_worker_lag_milliseconds: u64,
     pub tls: TlsSettings,
     pub management_tls: TlsSettings,
 }

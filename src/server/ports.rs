@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::meters::RequestMeters;
 use crate::http::middleware::{self, Draining, HeaderLimit};
-use crate::http::overload::LookupRoom;
+use crate::http::overload::{LookupRoom, RoomBounds};
 use crate::http::routes;
 use crate::http::{console, management};
 use crate::register::rekey::RekeyProgress;
@@ -42,7 +42,10 @@ pub(super) fn bind_public(
         },
     });
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
-    let most_lookups = settings.server.max_lookups_per_worker;
+    let room = RoomBounds {
+        most: settings.server.max_lookups_per_worker,
+        lag: Duration::from_millis(settings.server.max_worker_lag_milliseconds),
+    };
     let parts = parts.clone();
     let draining = Draining(Arc::clone(&parts.readiness.draining));
     let (lookup, delivery) = (Data::new(parts.lookup), Data::new(parts.delivery));
@@ -51,7 +54,7 @@ pub(super) fn bind_public(
         App::new()
             .app_data(parts.rules)
             .app_data(header_limit)
-            .app_data(LookupRoom::new(most_lookups))
+            .app_data(LookupRoom::new(room))
             .app_data(RequestMeters::default())
             .app_data(draining.clone())
             .app_data(PayloadConfig::new(usize::MAX))

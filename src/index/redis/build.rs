@@ -51,8 +51,11 @@ impl Redis {
         groups.send(&self.topology).await?;
         self.read_state().await?;
         let mut scan = Scan::start(self).await?;
-        while let Some(keys) = scan.next().await? {
-            self.unlink(keys).await?;
+        let mut found = scan.next().await?;
+        while let Some(keys) = found {
+            let (unlinked, next) = tokio::join!(self.unlink(keys), scan.next());
+            unlinked?;
+            found = next?;
         }
         Ok(())
     }

@@ -106,6 +106,14 @@ impl Leases {
         held.insert(claim, Lease { fence, over_at, kept });
     }
 
+    /// One that was given up meanwhile stays so.
+    fn extend(&self, claim: Claim, fence: Fence, over_at: Instant) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lease) = held.get_mut(&claim).filter(|lease| lease.fence == fence) {
+            lease.over_at = over_at;
+        }
+    }
+
     /// The fence of a lease that from now on is kept, if it is held.
     pub(in crate::index) fn keep(&self, claim: Claim) -> Option<Fence> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +203,7 @@ impl Redis {
             .collect();
         for ((claim, fence), renewed) in known.into_iter().zip(renewed) {
             match renewed {
-                1 => self.leases.note(claim, fence, asked_at + *time),
+                1 => self.leases.extend(claim, fence, asked_at + *time),
                 _ => {
                     tracing::warn!(
                         ?claim,

@@ -7,6 +7,8 @@ use crate::index::layout::{IndexState, SetState, encode_set};
 use crate::index::lease::{Part, Posting};
 use crate::journal::{Elsewhere, Journal, Run, overtaken_from};
 use crate::register::replay::{self, AtGap, ReplayError};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::collections::{HashMap, HashSet};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
@@ -14,6 +16,9 @@ use uuid::Uuid;
 
 /// Another journal's position is noted again when it has grown by this.
 const NOTED_EVERY: u64 = 1_000;
+
+/// Banks whose sets are brought in at a time: while one is read, others are written.
+const BANKS_AT_ONCE: usize = 3;
 
 /// What the other journals of the register have told.
 #[derive(Default)]
@@ -153,14 +158,41 @@ impl Keeper {
         self.build_if_lacking().await
     }
 
-    /// Brings in what the index lacks of this journal, bank by bank, as far as no other instance is at it.
+    /// Brings in what the index lacks of this journal, some banks at a time, as far as no other instance is at it.
     pub(super) async fn bring_in(
         &self,
         journal: &Journal,
         others: &Others,
         at_gap: AtGap,
     ) -> Result<(), ReplayError> {
-        for set in journal.sets() {
+        let mut sets = journal.sets();
+        sets.sort_unstable();
+        // The lease is the bank's: its sets are brought in one after the other.
+        let mut banks = sets.chunk_by(|one, next| one.bank == next.bank);
+        let (mut bringing, mut brought) = (FuturesUnordered::new(), Ok(()));
+        loop {
+            // After one that failed no further one is begun, and what is under way is not dropped amid its writes.
+            while brought.is_ok()
+                && bringing.len() < BANKS_AT_ONCE
+                && let Some(sets) = banks.next()
+            {
+                bringing.push(self.bring_in_bank(journal, others, sets, at_gap));
+            }
+            match bringing.next().await {
+                Some(done) => brought = brought.and(done),
+                None => return brought,
+            }
+        }
+    }
+
+    async fn bring_in_bank(
+        &self,
+        journal: &Journal,
+        others: &Others,
+        sets: &[SetId],
+        at_gap: AtGap,
+    ) -> Result<(), ReplayError> {
+        for set in sets.iter().copied() {
             if !is_lacking(&self.index.state(), journal, set) {
                 continue;
             }

@@ -8,6 +8,7 @@ use crate::harness::faults::NODE_TIMEOUT;
 use crate::harness::identifiers::people;
 use crate::harness::servers::Servers;
 use crate::harness::{Service, world};
+use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -22,6 +23,8 @@ const BETWEEN: Duration = Duration::from_millis(12_500);
 const QUIET: Duration = Duration::from_secs(2);
 /// One that is not clean by then does not come back.
 const GIVEN_UP: Duration = Duration::from_secs(30);
+/// Acknowledged customers that are asked about at a time.
+const CHECKED_AT_ONCE: usize = 16;
 const ANSWERS_ONLY: &str = "[journal]\ndirectory = \"\"\n";
 /// Calls of a round, each with a customer of its own.
 const CALLS: usize = 100;
@@ -110,11 +113,23 @@ impl Instances {
     }
 
     /// What one has acknowledged, all answer with, as soon as they answer.
-    async fn assert_all_list(&self, customer: &str) {
-        for service in self.asked() {
-            let found = service.find_listed(customer).await;
-            assert_ne!(found, Some(json!([])), "an acknowledged delivery is missing");
-        }
+    async fn assert_all_list(&self, customers: &[String]) {
+        let checked = stream::iter(customers).for_each_concurrent(CHECKED_AT_ONCE, async |customer| {
+            for service in self.asked() {
+                let found = service.find_listed(customer).await;
+                assert_ne!(found, Some(json!([])), "an acknowledged delivery is missing");
+            }
+        });
+        checked.await;
+    }
+
+    /// The one that took them answers, and has not lost one.
+    async fn assert_second_lists(&self, customers: &[String]) {
+        let checked = stream::iter(customers).for_each_concurrent(CHECKED_AT_ONCE, async |customer| {
+            let listed = is_listed(&self.second, customer).await;
+            assert!(listed, "an acknowledged delivery is missing");
+        });
+        checked.await;
     }
 
     async fn end(mut self) {
@@ -164,17 +179,10 @@ async fn lose_primaries(kind: &str, fault: Fault, rounds: usize) {
             assert!(took < clean_within, "{took:?}\n{}", service.log());
         }
         acknowledged.extend(called);
-        for customer in &acknowledged {
-            assert!(
-                is_listed(&instances.second, customer).await,
-                "an acknowledged delivery is missing"
-            );
-            instances.assert_all_list(customer).await;
-        }
+        instances.assert_second_lists(&acknowledged).await;
+        instances.assert_all_list(&acknowledged).await;
         fault.end(&servers, victim);
-        for customer in acknowledged.iter().rev() {
-            instances.assert_all_list(customer).await;
-        }
+        instances.assert_all_list(&acknowledged).await;
         tokio::task::block_in_place(|| servers.wait_until_whole());
     }
     instances.end().await;
@@ -283,7 +291,7 @@ async fn call_on(instances: &Instances, round: usize, over: &AtomicBool) -> Vec<
         let call = instances.second.kfr(Method::POST, GRANSKAUEN, customer).send();
         match call.await.unwrap().status().as_u16() {
             200 | 201 => {
-                instances.assert_all_list(customer).await;
+                instances.assert_all_list(std::slice::from_ref(customer)).await;
                 acknowledged.extend(customers.next());
             }
             status => assert!(matches!(status, 503 | 504), "{status}"),
