@@ -23,7 +23,7 @@ DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
 echo "== 50 restarts of two instances behind a proxy, 100,000 lookups, none fails"
 ROLLING_RESTARTS=50 ROLLING_REQUESTS=100000 cargo test --locked --release --test blackbox rolling -- --nocapture
 echo "== Redis: 200 primaries killed under lookups and deliveries, Sentinel and Cluster"
-FAILOVERS=200 CLEAN_SECONDS=5 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=1
+FAILOVERS=100 CLEAN_SECONDS=5 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=2
 
 echo "== Redis: 10,000 replies cut off after the command was sent, 0 double effects"
 CUT_REPLIES=10000 cargo test --locked --release --test blackbox resilience::cut_off -- --nocapture --test-threads=1
