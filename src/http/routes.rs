@@ -9,16 +9,17 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, Scope, guard};
 
-const V2: &str = "/v2";
-const KAR_WS: &str = "/kar-ws/api/v1";
-const RELATIONSHIPS: &str = "/customers/customerRelationships";
-const ACCOUNT: &str = "/customers/accountServicingProvider";
+/// The two lookups, at both mounts.
+const LOOKUPS: [&str; 4] = [
+    "/v2/customers/customerRelationships",
+    "/v2/customers/accountServicingProvider",
+    "/kar-ws/api/v1/customers/customerRelationships",
+    "/kar-ws/api/v1/customers/accountServicingProvider",
+];
 
 /// Whether a path, decoded, is that of one of the two lookups.
 pub fn is_lookup(path: &str) -> bool {
-    let below = |mount| path.strip_prefix(mount);
-    let lookup = below(V2).or_else(|| below(KAR_WS));
-    lookup.is_some_and(|lookup| [RELATIONSHIPS, ACCOUNT].contains(&lookup))
+    LOOKUPS.contains(&path)
 }
 
 /// All routes of the public port.
@@ -31,10 +32,18 @@ pub fn configure(config: &mut ServiceConfig) {
 }
 
 fn current() -> impl HttpServiceFactory {
-    let lookups = web::scope(V2)
+    let lookups = web::scope("/v2")
         .app_data(Mount::V2)
-        .service(resource(RELATIONSHIPS, "GET", [get(relationships::get)]))
-        .service(resource(ACCOUNT, "GET", [get(account::get)]))
+        .service(resource(
+            "/customers/customerRelationships",
+            "GET",
+            [get(relationships::get)],
+        ))
+        .service(resource(
+            "/customers/accountServicingProvider",
+            "GET",
+            [get(account::get)],
+        ))
         .service(resource("/participants", "GET", [get(participants::list)]))
         .service(resource("/services", "GET", [get(services::list)]));
     deliveries_of_banks(lookups).default_service(web::to(unknown_resource))
@@ -78,14 +87,18 @@ fn deliveries_of_banks(scope: Scope) -> Scope {
 }
 
 fn published() -> impl HttpServiceFactory {
-    web::scope(KAR_WS)
+    web::scope("/kar-ws/api/v1")
         .app_data(Mount::KarWs)
         .service(resource(
-            RELATIONSHIPS,
+            "/customers/customerRelationships",
             "GET",
             [get(relationships::get_published)],
         ))
-        .service(resource(ACCOUNT, "GET", [get(account::get_published)]))
+        .service(resource(
+            "/customers/accountServicingProvider",
+            "GET",
+            [get(account::get_published)],
+        ))
         .service(resource(
             "/customers/financialInstitutions/{institution}/relationshipType/{type}",
             "POST, DELETE",

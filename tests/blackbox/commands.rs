@@ -8,6 +8,7 @@ mod index;
 mod push;
 
 use crate::harness::PROGRAM;
+use kundeforhold::http::routes::is_lookup;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -210,6 +211,8 @@ fn the_openapi_document_has_every_route_with_its_methods() {
         })
         .collect();
     assert_eq!(told, routes());
+    let lookups = told.iter().filter(|(path, _)| is_lookup(path));
+    assert_eq!(lookups.count(), 4, "those that are shed under load");
 }
 
 /// The routes as the table of contents of the API has them.
