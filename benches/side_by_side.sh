@@ -3,7 +3,7 @@
 #   benches/side_by_side.sh lookups    beside bare actix handlers and webdis (the default; about 10 minutes)
 #   benches/side_by_side.sh tokens     each request with a token never seen before, beside a handler that only verifies it
 #   benches/side_by_side.sh steady     time to answer at half of webdis's maximum rate, open loop
-#   benches/side_by_side.sh overload   twice the load that it can take, open loop
+#   benches/side_by_side.sh overload   twice the load that it can take, open loop (SIDE_BY_SIDE_OVERLOAD_PERCENT, 200)
 #   benches/side_by_side.sh growth     more relationships, more banks
 #   benches/side_by_side.sh answers    more relationships a customer
 #   benches/side_by_side.sh instances  two instances over one Redis, beside one

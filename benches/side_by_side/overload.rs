@@ -1,4 +1,4 @@
-//! Twice what the service can take. Service and load generator have a processor each, so that asking more does not
+//! More than the service can take. Service and load generator have a processor each, so that asking more does not
 //! leave it less to answer with.
 
 use super::figures::{median, print_heading};
@@ -12,7 +12,8 @@ const OF_LOAD: usize = 1;
 const CONNECTIONS: usize = 1_000;
 
 pub fn measure() {
-    print_heading("Twice the load that it can take");
+    let percent = settings::overload_percent();
+    print_heading(&format!("{percent} % of the load that it can take"));
     let mut all = SideBySide::prepare();
     all.deployment.processor = Some(OF_SERVICE);
     let mut rounds = Vec::new();
@@ -27,7 +28,7 @@ pub fn measure() {
         let found = OpenLoop {
             address: &service.address,
             requests: &all.for_service,
-            per_second: 2.0 * most.per_second,
+            per_second: percent as f64 / 100.0 * most.per_second,
             connections: CONNECTIONS,
             length: settings::seconds(),
             processor: Some(OF_LOAD),

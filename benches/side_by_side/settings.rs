@@ -44,3 +44,8 @@ pub fn relationships() -> u64 {
 pub fn grown_relationships() -> u64 {
     number("GROWN_RELATIONSHIPS", 2_000_000)
 }
+
+/// What is offered to a service that is overloaded, in hundredths of what it can take.
+pub fn overload_percent() -> u64 {
+    number("OVERLOAD_PERCENT", 200)
+}

@@ -155,6 +155,7 @@ pub fn admit(request: &ServiceRequest) -> Result<Option<Place>, Full> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::test::TestRequest;
 
     const LAG: Duration = Duration::from_millis(20);
 
@@ -188,5 +189,17 @@ mod tests {
             room.0.adapt(LAG, began + PATIENCE);
         }
         assert_eq!(room.0.room.get(), 100);
+    }
+
+    #[actix_web::test]
+    async fn a_lookup_is_known_by_its_path_as_it_is_routed_and_other_calls_need_no_room() {
+        let admit = |path: &str| {
+            let request = TestRequest::with_uri(path).app_data(room(0));
+            admit(&request.to_srv_request()).is_ok()
+        };
+        assert!(!admit("/v2/customers/customerRelationships?fromDate=2026-01-01"));
+        assert!(!admit("/v2/customers/customer%52elationships"));
+        assert!(!admit("/kar-ws/api/v1/customers/accountServicingProvider"));
+        assert!(admit("/v2/participants"));
     }
 }

@@ -378,3 +378,23 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, IndexError>
         _ => Err(IndexError::Format("notice version")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_was_given_up_while_it_was_renewed_is_not_held() {
+        let (leases, later) = (Leases::default(), Instant::now() + Duration::from_secs(60));
+        leases.note(Claim::Build, 7, later);
+        assert_eq!(leases.fence(Claim::Build), Some(7));
+        leases.let_go(&[Claim::Build], false);
+        leases.extend(Claim::Build, 7, later);
+        assert_eq!(leases.fence(Claim::Build), None);
+        leases.note(Claim::Build, 8, Instant::now());
+        leases.extend(Claim::Build, 7, later);
+        assert_eq!(leases.fence(Claim::Build), None);
+        leases.extend(Claim::Build, 8, later);
+        assert_eq!(leases.fence(Claim::Build), Some(8));
+    }
+}
