@@ -9,8 +9,9 @@ use crate::register::verify::{Comparison, Expected};
 use crate::server::Stores;
 use crate::telemetry::{LogTarget, log_to};
 use chrono::Utc;
+use serde_json::json;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often progress is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -44,10 +45,7 @@ pub struct IndexArguments {
 impl IndexCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         log_to(LogTarget::Stderr, LogLevel::Warn);
-        let (arguments, rebuild) = match self {
-            Self::Rebuild(arguments) => (arguments, true),
-            Self::Verify(arguments) => (arguments, false),
-        };
+        let (Self::Rebuild(arguments) | Self::Verify(arguments)) = &self;
         let settings = Settings::load(arguments.config.as_deref())?;
         let stores = Stores::open(&settings).await?;
         let journal = stores
@@ -55,22 +53,59 @@ impl IndexCommand {
             .clone()
             .ok_or(Failure("this instance has no journal".to_owned()))?
             .load();
-        let keeper = stores.keeper_with(&settings, &arguments.journals).await?;
-        let sets = journal.sets().len();
-        if rebuild {
-            let building = build(&keeper, sets, "building the index");
-            for gap in stores.under_leases(&settings, building).await? {
-                let (set, first, last) = (gap.set, gap.first, gap.last);
-                eprintln!(
-                    "{set}: positions {first} to {last} are in no journal given; let the bank deliver a whole set"
-                );
-            }
-        }
-        stores.index.refresh().await?;
-        let outcome = compare(&keeper, sets, settings.retention.closed_years).await;
+        let upkeep = Upkeep {
+            keeper: stores.keeper_with(&settings, &arguments.journals).await?,
+            sets: journal.sets().len(),
+            settings,
+            stores,
+        };
+        let done = match self {
+            Self::Rebuild(_) => upkeep.rebuild(arguments.json).await,
+            Self::Verify(_) => upkeep.verify(arguments.json).await,
+        };
         journal.close().await;
-        let outcome = outcome?;
-        if arguments.json {
+        done
+    }
+}
+
+/// An index and the journal it is a cache of; no service has them.
+struct Upkeep {
+    settings: Settings,
+    stores: Stores,
+    keeper: Keeper,
+    /// Those that the journal has.
+    sets: usize,
+}
+
+impl Upkeep {
+    async fn rebuild(&self, json: bool) -> Result<(), Failure> {
+        let began = Instant::now();
+        let building = build(&self.keeper, self.sets, "building the index");
+        let gaps = self.stores.under_leases(&self.settings, building).await?;
+        for gap in &gaps {
+            let (set, first, last) = (gap.set, gap.first, gap.last);
+            eprintln!(
+                "{set}: positions {first} to {last} are in no journal given; let the bank deliver a whole set"
+            );
+        }
+        let sets = self.keeper.index.state().sets.len();
+        let seconds = began.elapsed().as_secs_f64();
+        if json {
+            println!(
+                "{}",
+                json!({"sets": sets, "gaps": gaps.len(), "seconds": seconds})
+            );
+        } else {
+            println!("{sets} sets were built from the journal in {seconds:.1} s");
+        }
+        Ok(())
+    }
+
+    /// Fails if the index lacks what the journal says, or has what it does not say.
+    async fn verify(&self, json: bool) -> Result<(), Failure> {
+        self.stores.index.refresh().await?;
+        let outcome = self.compare().await?;
+        if json {
             println!("{}", serde_json::to_string(&outcome)?);
         } else {
             println!(
@@ -86,15 +121,15 @@ impl IndexCommand {
             ))
         }
     }
-}
 
-/// Holds the index against one that is built for it.
-async fn compare(keeper: &Keeper, sets: usize, closed_years: u32) -> Result<Comparison, Failure> {
-    let expected = Expected::beside(keeper)?;
-    build(&expected.keeper, sets, "building one to compare with").await?;
-    let kept_from = years_before(oslo_day(Utc::now()), closed_years);
-    let comparing = expected.compare(&keeper.index, kept_from);
-    Ok(progress::while_waiting("comparing", comparing).await??)
+    /// Holds the index against one that is built for it.
+    async fn compare(&self) -> Result<Comparison, Failure> {
+        let expected = Expected::beside(&self.keeper)?;
+        build(&expected.keeper, self.sets, "building one to compare with").await?;
+        let kept_from = years_before(oslo_day(Utc::now()), self.settings.retention.closed_years);
+        let comparing = expected.compare(&self.keeper.index, kept_from);
+        Ok(progress::while_waiting("comparing", comparing).await??)
+    }
 }
 
 /// Builds the index of a keeper anew, and tells how many sets it has.
