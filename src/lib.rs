@@ -15,3 +15,4 @@ pub mod sandbox;
 pub mod server;
 pub mod spill;
 pub mod telemetry;
+pub mod workers;

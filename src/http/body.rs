@@ -2,7 +2,8 @@
 
 use super::bank_calls::BankRefusal;
 use super::error::Detail;
-use crate::register::delivery::{DeliveryError, Workers};
+use crate::register::delivery::DeliveryError;
+use crate::workers::Workers;
 use actix_web::web::{Bytes, Payload};
 use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt};

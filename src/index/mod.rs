@@ -16,6 +16,7 @@ pub use checkpoint::{CHECKPOINT_BYTES, Checkpoint, Checkpoints};
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::{Relationship, SetId};
 use crate::pseudonym::{AccountKey, AgreementKey, CustomerKey, Sought};
+use crate::workers::{Panicked, Workers};
 use layout::{FoundAccount, FoundRow, Generation, IndexState, Marker, Row, RowWrite, SetState, Side};
 use owner::Owner;
 use std::convert::Infallible;
@@ -36,6 +37,20 @@ pub enum IndexError {
     Unfit(String),
     #[error("the lease to write to the index is over")]
     Overtaken,
+}
+
+impl From<Panicked> for IndexError {
+    fn from(cause: Panicked) -> Self {
+        Self::Unavailable(cause.to_string())
+    }
+}
+
+/// Pieces of loads that are made ready or written at once.
+const LOADING_THREADS: usize = 2;
+
+fn workers() -> Result<Workers, IndexError> {
+    Workers::start("index", LOADING_THREADS)
+        .map_err(|cause| IndexError::Unfit(format!("its threads do not start: {cause}")))
 }
 
 /// One customer's rows in one set, as the rules of deliveries need them.
@@ -154,6 +169,14 @@ impl Index {
                 set,
                 generation,
             ))),
+        }
+    }
+
+    /// For the heavy work of loads.
+    pub fn workers(&self) -> &Workers {
+        match self {
+            Self::Embedded(engine) => &engine.workers,
+            Self::Redis(engine) => &engine.workers,
         }
     }
 

@@ -27,6 +27,7 @@ use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::CustomerKey;
+use crate::workers::Workers;
 use arc_swap::ArcSwapOption;
 pub use load::Load;
 
@@ -102,6 +103,8 @@ pub struct Redis {
     building: Mutex<Building>,
     owner: OnceLock<Owner>,
     pub(super) leases: Leases,
+    /// What is loaded is made ready on them.
+    pub(super) workers: Workers,
 }
 
 impl From<RedisError> for IndexError {
@@ -125,6 +128,7 @@ impl Redis {
             building: Mutex::default(),
             owner: OnceLock::new(),
             leases: Leases::default(),
+            workers: super::workers()?,
         })
     }
 

@@ -22,6 +22,7 @@ use std::collections::BTreeSet;
 
 /// Changes that are resolved and written together.
 const CHUNK_CHANGES: usize = 20_000;
+const READER_PANICKED: JournalError = JournalError::Corrupt("body: its reader panicked");
 
 /// Why the index could not follow the journal.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,7 @@ async fn load(
         remove_what_is_changed(index, set, generation, changes_at(journal, set, *at)?).await?;
     }
     match &whole {
-        Some(whole) => load_records(load, journal.changes(whole.publication())?).await?,
+        Some(whole) => load_records(index, load, journal.changes(whole.publication())?).await?,
         None => load.finish().await?,
     }
     for at in &later {
@@ -134,23 +135,29 @@ async fn begin_load(
 }
 
 /// Loads the records of a whole set; while some are written, the next are read.
-async fn load_records(mut load: Load, records: Changes) -> Result<(), ReplayError> {
-    let (mut rows, mut rest) = next_rows(records).await?;
+async fn load_records(index: &Index, mut load: Load, records: Changes) -> Result<(), ReplayError> {
+    let (mut rows, mut rest) = next_rows(index, records).await?;
     while !rows.is_empty() {
-        let (written, next) = tokio::join!(load.write(rows), next_rows(rest));
+        let (written, next) = tokio::join!(load.write(rows), next_rows(index, rest));
         load = written?;
         (rows, rest) = next?;
     }
     Ok(load.finish().await?)
 }
 
-/// Reads on in a whole set off the async threads.
-async fn next_rows(changes: Changes) -> Result<(Vec<Row>, Changes), ReplayError> {
+/// Reads on in a whole set, where lookups do not wait for it.
+async fn next_rows(index: &Index, mut changes: Changes) -> Result<(Vec<Row>, Changes), ReplayError> {
     let row = |change: &SetChange| match change {
         SetChange::Put(record) => Ok(row(record)),
         _ => Err(JournalError::Corrupt("whole set")),
     };
-    read_on(changes, move |chunk| chunk.iter().map(row).collect()).await
+    let read = move || {
+        let chunk = changes.next_chunk(CHUNK_CHANGES)?;
+        let rows = chunk.iter().map(row).collect::<Result<_, _>>()?;
+        Ok::<_, JournalError>((rows, changes))
+    };
+    let read = index.workers().run(read).await;
+    Ok(read.map_err(|_| READER_PANICKED)??)
 }
 
 /// What a set is made of at a position: a whole set, and the positions of what changed it, oldest first. KFR calls
@@ -383,20 +390,13 @@ async fn resolve_all(
 }
 
 /// Reads on off the async threads.
-pub(super) async fn next_chunk(changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
-    read_on(changes, Ok).await
-}
-
-async fn read_on<T: Send + 'static>(
-    mut changes: Changes,
-    convert: impl FnOnce(Vec<SetChange>) -> Result<T, JournalError> + Send + 'static,
-) -> Result<(T, Changes), ReplayError> {
+pub(super) async fn next_chunk(mut changes: Changes) -> Result<(Vec<SetChange>, Changes), ReplayError> {
     let read = move || {
-        let chunk = convert(changes.next_chunk(CHUNK_CHANGES)?)?;
+        let chunk = changes.next_chunk(CHUNK_CHANGES)?;
         Ok::<_, JournalError>((chunk, changes))
     };
     let read = tokio::task::spawn_blocking(read).await;
-    Ok(read.map_err(|_| JournalError::Corrupt("body: its reader panicked"))??)
+    Ok(read.map_err(|_| READER_PANICKED)??)
 }
 
 /// Resolves changes against the rows that stand.

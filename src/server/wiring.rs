@@ -22,15 +22,14 @@ use crate::index::redis::{Redis, RedisOptions};
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalInForce, JournalKey, JournalPlace, Register};
 use crate::pseudonym::PseudonymRing;
-use crate::register::delivery::{
-    Delivery, DeliveryBounds, RunningDeliveries, SetLocks, TurnBounds, Turns, Workers,
-};
+use crate::register::delivery::{Delivery, DeliveryBounds, RunningDeliveries, SetLocks, TurnBounds, Turns};
 use crate::register::index_use::IndexUse;
 use crate::register::keeper::{Checkpointed, Keeper, LevelGate};
 use crate::register::lookup::{IndexMeters, KnownFreshness, Lookup};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
+use crate::workers::Workers;
 use actix_web::web::Data;
 use secrecy::ExposeSecret;
 use std::path::PathBuf;
@@ -290,7 +289,8 @@ impl Parts {
             runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
             running: RunningDeliveries::default(),
-            workers: Workers::start(turns.at_once + 1).map_err(StartError::Threads)?,
+            // Whoever has a turn never waits for a thread; one more for the upkeep.
+            workers: Workers::start("delivery", turns.at_once + 1).map_err(StartError::Threads)?,
             turns: Turns::new(turns),
             bounds: delivery_bounds(&settings.delivery, settings.retention.closed_years),
         };

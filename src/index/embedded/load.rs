@@ -7,7 +7,7 @@ use super::tables::{
     ACCOUNT_ROW_KEY_BYTES, AccountRowKey, AccountRowValue, Names, RowKey, RowValue, Stored, account_row_key,
     row_key,
 };
-use super::{Embedded, Step, blocking, failed};
+use super::{Embedded, Step, failed};
 use crate::domain::relationship::SetId;
 use crate::index::layout::{
     ACCOUNT_VALUE_BYTES, Generation, Row, SetState, Side, encode_account_value, encode_value,
@@ -20,9 +20,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 /// Rows in one transaction: short enough that others wait little for their turn.
-const TRANSACTION_ROWS: usize = 50_000;
+const TRANSACTION_ROWS: usize = 25_000;
 /// Every so many transactions of rows one is durable, so that none has much to wait for.
-const DURABLE_EVERY: u64 = 8;
+const DURABLE_EVERY: u64 = 4;
 /// Of the sorter of account rows.
 const SORTER_BYTES: usize = 32 << 20;
 /// Room in a filter beyond what is expected: for what changes later.
@@ -65,7 +65,7 @@ impl Load {
                 Ok(())
             })
         };
-        blocking(begin).await?;
+        engine.workers.run(begin).await??;
         let room = |keys: u64| Filter::for_keys(keys + keys / SPARE);
         Ok(Self {
             account_rows: Sorter::new(&engine.directory, SORTER_BYTES),
@@ -85,12 +85,14 @@ impl Load {
         if self.pending.len() < TRANSACTION_ROWS {
             return Ok(self);
         }
-        blocking(move || self.append_rows().map(|()| self)).await
+        let workers = self.engine.workers.clone();
+        workers.run(move || self.append_rows().map(|()| self)).await?
     }
 
     /// Ends the load: all is durable, and the generation may be switched to.
     pub async fn finish(mut self) -> Result<(), IndexError> {
-        blocking(move || {
+        let workers = self.engine.workers.clone();
+        let finish = move || {
             self.append_rows()?;
             let sorter = std::mem::replace(&mut self.account_rows, Sorter::new(&self.engine.directory, 0));
             let mut merged = sorter.finish().map_err(spill_failed)?;
@@ -99,8 +101,8 @@ impl Load {
                 rows = self.append_accounts(&rows, &mut merged)?;
             }
             self.end(&rows)
-        })
-        .await
+        };
+        workers.run(finish).await?
     }
 
     /// Appends account rows; while they are written, the next are merged.

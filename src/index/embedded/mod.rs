@@ -18,6 +18,7 @@ use super::owner::Owner;
 use super::{CustomerRows, IndexError, ScannedRow};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{AccountKey, CustomerKey, Sought};
+use crate::workers::Workers;
 use arc_swap::ArcSwap;
 use generations::{Filters, Generations};
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
@@ -38,6 +39,8 @@ pub struct Embedded {
     /// which is a moment too early.
     writing: Mutex<Generations>,
     owner: OnceLock<Owner>,
+    /// Loads go on them.
+    pub(super) workers: Workers,
 }
 
 impl From<redb::Error> for IndexError {
@@ -90,6 +93,7 @@ impl Embedded {
             directory: directory.to_owned(),
             writing: Mutex::new(generations),
             owner: OnceLock::new(),
+            workers: super::workers()?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! A whole set on its way into Redis.
 
 use super::Redis;
+use super::batch::Batch;
 use super::rows::{PIPELINE_ROWS, put_rows};
 use crate::domain::relationship::SetId;
 use crate::index::IndexError;
@@ -36,8 +37,12 @@ impl Load {
         }
         let (engine, set, generation) = (Arc::clone(&self.engine), self.set, self.generation);
         self.writing.spawn(async move {
-            for rows in rows.chunks(PIPELINE_ROWS) {
-                put_rows(set, generation, rows).send(&engine.topology).await?;
+            let batches = move || -> Vec<Batch> {
+                let pipelines = rows.chunks(PIPELINE_ROWS);
+                pipelines.map(|rows| put_rows(set, generation, rows)).collect()
+            };
+            for batch in engine.workers.run(batches).await? {
+                batch.send(&engine.topology).await?;
             }
             Ok(())
         });

@@ -15,7 +15,6 @@ mod running;
 mod space;
 mod turns;
 mod whole_set;
-mod workers;
 
 pub use incoming::{Incoming, Order, Repeat, Taking};
 pub use intake::{Block, Identity, Line};
@@ -23,7 +22,6 @@ pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
 pub use running::{Progress, Running, RunningDeliveries};
 pub use turns::{Busy, Turn, TurnBounds, Turns};
-pub use workers::Workers;
 
 use super::index_use::IndexUse;
 use super::participants::{ParticipantsInForce, sets_with_records};
@@ -34,6 +32,7 @@ use crate::index::owner::Floor;
 use crate::index::{Index, IndexError};
 use crate::journal::{Journal, JournalError, JournalInForce, Receipt, Summary};
 use crate::pseudonym::{PseudonymRing, Pseudonyms};
+use crate::workers::Workers;
 use chrono::NaiveDate;
 use space::Space;
 use std::collections::{BTreeSet, HashMap};

@@ -4,6 +4,7 @@ use super::super::replay::ReplayError;
 use super::turns::Busy;
 use crate::index::IndexError;
 use crate::journal::{JournalError, Receipt};
+use crate::workers::Panicked;
 use uuid::Uuid;
 
 /// Why a delivery failed. It left no trace in answers, or is completed as a whole when the fault has passed.
@@ -29,6 +30,12 @@ pub enum DeliveryError {
     TimedOut,
     #[error("publishing ended in a defect")]
     Panicked,
+}
+
+impl From<Panicked> for DeliveryError {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
 }
 
 /// What a delivery is at odds with.

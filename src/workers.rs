@@ -1,11 +1,15 @@
-//! Threads for the heavy work of deliveries, at a lower priority than those that lookups wait for.
+//! Threads for heavy work, of deliveries and of the index, at a lower priority than those that lookups wait for.
 
-use super::DeliveryError;
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
 /// Added to the niceness of the threads: lookups go first.
 const NICENESS: i32 = 10;
+
+/// The work ended in a defect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("heavy work ended in a defect")]
+pub struct Panicked;
 
 /// A pool of threads of its own.
 #[derive(Clone)]
@@ -14,13 +18,12 @@ pub struct Workers(Arc<Pool>);
 struct Pool(Option<Runtime>);
 
 impl Workers {
-    /// `threads` is the number of [turns](super::Turns), so that whoever has one never waits for a thread, and one
-    /// more for the upkeep.
-    pub fn start(threads: usize) -> std::io::Result<Self> {
+    /// `threads`: pieces of work that are done at once; more wait for them.
+    pub fn start(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(threads)
-            .thread_name("delivery")
+            .thread_name(name)
             .on_thread_start(|| {
                 // Refused by the system, they work at the usual priority.
                 let _ = rustix::process::nice(NICENESS);
@@ -33,10 +36,10 @@ impl Workers {
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, DeliveryError> {
-        let runtime = self.0.0.as_ref().ok_or(DeliveryError::Panicked)?;
+    ) -> Result<T, Panicked> {
+        let runtime = self.0.0.as_ref().ok_or(Panicked)?;
         let done = runtime.spawn_blocking(work).await;
-        done.map_err(|_| DeliveryError::Panicked)
+        done.map_err(|_| Panicked)
     }
 }
 
