@@ -42,6 +42,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use target::Target;
+use tokio::sync::Semaphore;
 use topology::{Group, Lineup, Topology};
 
 const STATE_KEY: &[u8] = b"{kf}sets";
@@ -103,6 +104,8 @@ pub struct Redis {
     building: Mutex<Building>,
     owner: OnceLock<Owner>,
     pub(super) leases: Leases,
+    /// For pipelines of loads.
+    load_turns: Semaphore,
     /// What is loaded is made ready on them.
     pub(super) workers: Workers,
 }
@@ -128,6 +131,7 @@ impl Redis {
             building: Mutex::default(),
             owner: OnceLock::new(),
             leases: Leases::default(),
+            load_turns: Semaphore::new(load::PIPELINES_AT_ONCE),
             workers: super::workers()?,
         })
     }

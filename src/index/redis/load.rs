@@ -9,8 +9,11 @@ use crate::index::layout::{Generation, Row};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// Pieces written at a time: while Redis takes one, the next is made ready.
+/// Pieces of a set in hand: while Redis takes one, the next is made ready.
 const PIECES_AT_ONCE: usize = 3;
+/// Pipelines of all loads that Redis has at a time. It takes from each connection in turn, so a lookup waits for a
+/// part of every one; with fewer than two it would wait for us.
+pub(super) const PIPELINES_AT_ONCE: usize = 2;
 
 /// Writes the pieces of a set side by side: no two hold the same row, and none answers yet. Dropped unfinished, it
 /// leaves rows that never answer.
@@ -42,6 +45,7 @@ impl Load {
                 pipelines.map(|rows| put_rows(set, generation, rows)).collect()
             };
             for batch in engine.workers.run(batches).await? {
+                let _turn = engine.load_turns.acquire().await;
                 batch.send(&engine.topology).await?;
             }
             Ok(())
