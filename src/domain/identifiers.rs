@@ -207,7 +207,12 @@ impl OrganizationNumber {
 
     /// Reads back what [`as_u32`](Self::as_u32) gave; `None` for what no organisation number gives.
     pub fn from_u32(value: u32) -> Option<Self> {
-        Self::parse(&format!("{value:09}")).ok()
+        let (mut digits, mut rest) = ([0; 9], value);
+        for digit in digits.iter_mut().rev() {
+            (*digit, rest) = ((rest % 10) as u8, rest / 10);
+        }
+        let known = rest == 0 && check_organization_number(&digits).is_ok();
+        known.then_some(Self(value))
     }
 }
 

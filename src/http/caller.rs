@@ -129,7 +129,7 @@ where
             count_refusal("scope");
             let refused =
                 lookup.refuse::<O::Answer>(O::ENDPOINT, &caller, arrival_of(&request), Refusal::MissingScope);
-            let refused = refused.await;
+            let refused = Box::pin(refused).await;
             Err(Rejection::recorded(
                 refused,
                 &request,

@@ -176,3 +176,13 @@ fn sensitive_types_do_not_show_digits() {
     let shown = format!("{id:?}{account:?}");
     assert!(!shown.contains(|c: char| c.is_ascii_digit()), "{shown}");
 }
+
+#[test]
+fn an_organization_number_is_read_back_from_its_number_and_no_other_is() {
+    let number = OrganizationNumber::parse("988077917").unwrap();
+    assert_eq!(OrganizationNumber::from_u32(number.as_u32()), Some(number));
+    for value in [0, 988_077_917, 988_077_918, 98_807_791, 1_988_077_917, u32::MAX] {
+        let written = OrganizationNumber::parse(&format!("{value:09}")).ok();
+        assert_eq!(OrganizationNumber::from_u32(value), written, "{value}");
+    }
+}

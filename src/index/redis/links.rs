@@ -89,6 +89,10 @@ impl Links {
         if let Some(connection) = link.connection.load_full() {
             return Ok(connection);
         }
+        Box::pin(self.connect(link)).await
+    }
+
+    async fn connect(&self, link: &Link) -> Result<Arc<MultiplexedConnection>, IndexError> {
         let _one_at_a_time = link.connecting.lock().await;
         if let Some(connection) = link.connection.load_full() {
             return Ok(connection);

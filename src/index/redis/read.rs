@@ -1,4 +1,6 @@
 //! What lookups read: the state, and a hash together with the state it belongs to.
+//!
+//! What few lookups need is boxed: the future of each lookup is moved, and has room for all that it may wait for.
 
 use super::rows::{account_bucket, customer_key, group_key};
 use super::session::{AskError, Session};
@@ -37,7 +39,7 @@ impl Redis {
         let _one_at_a_time = self.reading_state.lock().await;
         match current() {
             Some(known) => Ok(known),
-            None => self.read_known().await,
+            None => Box::pin(self.read_known()).await,
         }
     }
 
@@ -106,10 +108,10 @@ impl Redis {
                 }
                 Ok(_) => {
                     failed = IndexError::NotBuilt;
-                    self.read_state().await?;
+                    Box::pin(self.read_state()).await?;
                 }
                 Err(cause) => {
-                    let renewed = self.topology.renew(Some(&known.lineup)).await;
+                    let renewed = Box::pin(self.topology.renew(Some(&known.lineup))).await;
                     if matches!(renewed, Ok(renewed) if Arc::ptr_eq(&renewed, &known.lineup)) {
                         tokio::time::sleep(PAUSE).await;
                     }
@@ -129,7 +131,7 @@ impl Redis {
     ) -> Result<(Hash, Option<Vec<u8>>), IndexError> {
         let session = lineup.primary(Group::Rows(group));
         if !session.is_confirmed_within(STATE_AGE_BOUND) {
-            session.confirm(STATE_AGE_BOUND).await?;
+            Box::pin(session.confirm(STATE_AGE_BOUND)).await?;
         }
         let stamp = group_key(group, b'm', &[]);
         let mut pipeline = Pipeline::with_capacity(2);
@@ -138,11 +140,9 @@ impl Redis {
             Ok(answer) => Ok(answer),
             Err(AskError::Index(cause)) => Err(cause),
             Err(AskError::Elsewhere) => {
-                let rows = self.read_following(lineup, session, Cmd::hgetall(key)).await?;
-                Ok((
-                    rows,
-                    self.read_following(lineup, session, Cmd::get(&stamp)).await?,
-                ))
+                let rows = Box::pin(self.read_following(lineup, session, Cmd::hgetall(key))).await?;
+                let stamp = Box::pin(self.read_following(lineup, session, Cmd::get(&stamp))).await?;
+                Ok((rows, stamp))
             }
         }
     }
