@@ -21,6 +21,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "sandbox",
             "config",
             "telemetry",
+            "workers",
             "pseudonym",
             "domain",
         ],
@@ -41,7 +42,10 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "domain",
         ],
     ),
-    ("http", &["register", "journal", "audit", "access", "domain"]),
+    (
+        "http",
+        &["register", "journal", "audit", "access", "workers", "domain"],
+    ),
     (
         "register",
         &[
@@ -50,12 +54,13 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "audit",
             "access",
             "spill",
+            "workers",
             "pseudonym",
             "domain",
         ],
     ),
     ("sandbox", &["register", "access", "domain"]),
-    ("index", &["spill", "pseudonym", "domain"]),
+    ("index", &["spill", "workers", "pseudonym", "domain"]),
     ("journal", &["chain", "spill", "pseudonym", "domain"]),
     ("audit", &["chain", "pseudonym", "domain"]),
     ("access", &["domain"]),
@@ -64,6 +69,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("pseudonym", &["domain"]),
     ("chain", &[]),
     ("spill", &[]),
+    ("workers", &[]),
     ("domain", &[]),
 ];
 
