@@ -18,7 +18,8 @@ pub struct Workers(Arc<Pool>);
 struct Pool(Option<Runtime>);
 
 impl Workers {
-    /// `threads`: pieces of work that are done at once; more wait for them.
+    /// `threads`: pieces of work that are done at once; more wait for them. Deliveries have one for each
+    /// turn and one for the upkeep, so that whoever has a turn never waits.
     pub fn start(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)

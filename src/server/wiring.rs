@@ -289,7 +289,6 @@ impl Parts {
             runtime: tokio::runtime::Handle::current(),
             publish_timeout: Duration::from_secs(settings.delivery.publish_timeout_seconds),
             running: RunningDeliveries::default(),
-            // Whoever has a turn never waits for a thread; one more for the upkeep.
             workers: Workers::start("delivery", turns.at_once + 1).map_err(StartError::Threads)?,
             turns: Turns::new(turns),
             bounds: delivery_bounds(&settings.delivery, settings.retention.closed_years),
