@@ -52,3 +52,26 @@ impl Drop for Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::getpriority_process;
+
+    /// Of the thread that asks, as Linux has it.
+    fn niceness() -> i32 {
+        getpriority_process(None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn lookups_go_before_heavy_work_and_work_that_panics_is_told() {
+        let workers = Workers::start("test", 1).unwrap();
+        let of_lookups = niceness();
+        let expected = (of_lookups + NICENESS).min(19);
+        assert_eq!(workers.run(niceness).await, Ok(expected));
+        assert_eq!(niceness(), of_lookups);
+        let defect: Result<(), Panicked> = workers.run(|| panic!("a defect")).await;
+        assert_eq!(defect, Err(Panicked));
+        assert_eq!(workers.run(niceness).await, Ok(expected));
+    }
+}
