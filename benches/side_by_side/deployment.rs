@@ -1,6 +1,6 @@
 //! The service with a population in it, started and stopped at will.
 
-use super::process::{Process, command, free_address, wait_for};
+use super::process::{Process, command_under, free_address, wait_for};
 use super::requests;
 use super::webdis::Redis;
 use kundeforhold::domain::identifiers::OrganizationNumber;
@@ -96,7 +96,8 @@ pub struct Deployment {
     directory: PathBuf,
     /// More configuration, sections of TOML.
     pub more: String,
-    pub processor: Option<usize>,
+    /// The command that runs it, if it is not run by itself.
+    pub under: Vec<String>,
 }
 
 /// A ready service.
@@ -120,7 +121,7 @@ impl Deployment {
         Self {
             directory,
             more: String::new(),
-            processor: None,
+            under: Vec::new(),
         }
     }
 
@@ -133,7 +134,7 @@ impl Deployment {
         Self {
             directory,
             more: self.more.clone(),
-            processor: self.processor,
+            under: self.under.clone(),
         }
     }
 
@@ -147,7 +148,7 @@ impl Deployment {
         let configuration = self.directory.join("kundeforhold.toml");
         let text = self.configuration(&address, &management, &index, issuer);
         std::fs::write(&configuration, text + &self.more).unwrap();
-        let mut started = command(PROGRAM, self.processor);
+        let mut started = command_under(&self.under, PROGRAM);
         started.arg("serve").arg("--config").arg(&configuration);
         let mut process = Process::start(&mut started, &self.directory.join("log.jsonl"));
         wait_for(&management, &mut process);

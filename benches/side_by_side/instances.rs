@@ -42,6 +42,7 @@ fn measure_together(first: &Target, second: &Target) -> Measured {
         (of(&first) * first.per_second + of(&second) * second.per_second) / per_second
     };
     Measured {
+        requests: first.requests + second.requests,
         per_second,
         p50_ms: mean(|one| one.p50_ms),
         p99_ms: first.p99_ms.max(second.p99_ms),

@@ -5,6 +5,7 @@ mod deployment;
 mod figures;
 mod growth;
 mod instances;
+mod instructions;
 mod lookups;
 mod open_loop;
 mod overload;
@@ -16,8 +17,7 @@ mod tokens;
 mod webdis;
 mod wrk;
 
-const USAGE: &str =
-    "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | instances | all]";
+const USAGE: &str = "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | instances | instructions | all]";
 
 fn main() {
     // `cargo bench` adds `--bench`; without a mode, as when all benches are run, there is nothing to do here.
@@ -34,6 +34,7 @@ fn main() {
         ["growth"] => growth::measure_size(),
         ["answers"] => growth::measure_answers(),
         ["instances"] => instances::measure(),
+        ["instructions"] => instructions::measure(),
         ["all"] => {
             lookups::measure();
             tokens::measure();
@@ -42,6 +43,7 @@ fn main() {
             growth::measure_size();
             growth::measure_answers();
             instances::measure();
+            instructions::measure();
         }
         // The parts that are processes of their own.
         ["bare", address, workers] => bare::serve_fixed(address, workers),

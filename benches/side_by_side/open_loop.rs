@@ -1,7 +1,8 @@
 //! An open loop: requests leave at a constant rate, whatever the answers take, and time counts from the moment a
 //! request was due. A timer fires every millisecond and sends what has become due, so half a millisecond is its own.
 
-use super::process::{command, this_program};
+use super::process::{command, cpu_seconds_of, this_program};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub struct Found {
     /// Neither 200 nor 503 with `Retry-After`, or lost.
     pub failed: u64,
     pub seconds: f64,
+    /// Processor time that asking took. If it is all there was, times are its own and not the server's.
+    pub cpu_seconds: f64,
 }
 
 /// Milliseconds of answers, in order.
@@ -112,7 +115,7 @@ async fn ask(
         let (requests, waiting, found) = (Rc::clone(&requests), Rc::clone(&waiting), Rc::clone(&found));
         asking.push(tokio::task::spawn_local(connection.run(requests, waiting, found)));
     }
-    let began = Instant::now();
+    let (began, cpu_before) = (Instant::now(), cpu_seconds_of("self"));
     let (mut tick, mut sent) = (tokio::time::interval(Duration::from_millis(1)), 0_usize);
     while began.elapsed() < length {
         tick.tick().await;
@@ -124,6 +127,7 @@ async fn ask(
         sent = by_now;
     }
     found.borrow_mut().seconds = began.elapsed().as_secs_f64();
+    found.borrow_mut().cpu_seconds = cpu_seconds_of("self") - cpu_before;
     drop(due);
     for asking in asking {
         asking.await.unwrap();
@@ -181,19 +185,21 @@ impl Connection {
             if self.stream.read_buf(&mut self.answer).await.ok()? == 0 {
                 return None;
             }
-            let Some(end) = self.answer.windows(4).position(|four| four == b"\r\n\r\n") else {
+            let Some(end) = memmem::find(&self.answer, b"\r\n\r\n") else {
                 continue;
             };
-            let head = std::str::from_utf8(&self.answer[..end])
-                .ok()?
-                .to_ascii_lowercase();
-            let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name));
-            let length: usize = header("content-length: ")?.trim().parse().ok()?;
+            let head = std::str::from_utf8(&self.answer[..end]).ok()?;
+            // As the server writes them, in small letters.
+            let header = |name: &str| {
+                let (_, value) = head.split_at(memmem::find(head.as_bytes(), name.as_bytes())? + name.len());
+                value.lines().next()
+            };
+            let length: usize = header("\r\ncontent-length: ")?.parse().ok()?;
             if self.answer.len() < end + 4 + length {
                 continue;
             }
             let status: u16 = head.split(' ').nth(1)?.parse().ok()?;
-            return (status != 503 || header("retry-after: ").is_some()).then_some(status);
+            return (status != 503 || header("\r\nretry-after: ").is_some()).then_some(status);
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::figures::{median, print_heading};
 use super::lookups::SideBySide;
 use super::open_loop::{Found, OpenLoop};
+use super::process::on_processor;
 use super::settings;
 use super::wrk::Target;
 
@@ -15,7 +16,7 @@ pub fn measure() {
     let percent = settings::overload_percent();
     print_heading(&format!("{percent} % of the load that it can take"));
     let mut all = SideBySide::prepare();
-    all.deployment.processor = Some(OF_SERVICE);
+    all.deployment.under = on_processor(OF_SERVICE);
     let mut rounds = Vec::new();
     for _ in 0..settings::rounds() {
         let service = all.deployment.start(&all.issuer, None);
@@ -65,6 +66,10 @@ pub fn measure() {
         of(|found| found.shed.count() as f64 / found.seconds),
         of(|found| found.shed.percentile(50.0)),
         of(|found| found.shed.percentile(99.0))
+    );
+    println!(
+        "| the load generator's processor | {:.0} % busy |",
+        of(|found| found.cpu_seconds / found.seconds * 100.0)
     );
     println!("| failed otherwise | {:.0} |", of(|found| found.failed as f64));
 }

@@ -29,13 +29,13 @@ impl Process {
         Self(started.unwrap_or_else(|cause| panic!("{command:?}: {cause}")))
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Seconds of processor time so far, of all its threads.
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let after_name = stat.rsplit_once(") ").unwrap().1;
-        let fields: Vec<&str> = after_name.split(' ').collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-        (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+        cpu_seconds_of(&self.0.id().to_string())
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -60,14 +60,33 @@ impl Drop for Process {
     }
 }
 
+/// Seconds of processor time of a process, all its threads, by its name in `/proc`.
+pub fn cpu_seconds_of(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
+}
+
+/// What keeps a command on one processor.
+pub fn on_processor(processor: usize) -> Vec<String> {
+    vec!["taskset".to_owned(), "-c".to_owned(), processor.to_string()]
+}
+
 /// A command on one processor, or on any.
 pub fn command(program: impl AsRef<Path>, processor: Option<usize>) -> Command {
-    match processor {
-        None => Command::new(program.as_ref()),
-        Some(processor) => {
-            let mut pinned = Command::new("taskset");
-            pinned.args(["-c", &processor.to_string()]).arg(program.as_ref());
-            pinned
+    command_under(&processor.map(on_processor).unwrap_or_default(), program)
+}
+
+/// A command that another one runs.
+pub fn command_under(under: &[String], program: impl AsRef<Path>) -> Command {
+    match under {
+        [] => Command::new(program.as_ref()),
+        [first, rest @ ..] => {
+            let mut run = Command::new(first);
+            run.args(rest).arg(program.as_ref());
+            run
         }
     }
 }

@@ -10,6 +10,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/side_by_side/
 /// What one measurement found.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured {
+    pub requests: f64,
     pub per_second: f64,
     pub p50_ms: f64,
     pub p99_ms: f64,
@@ -71,6 +72,7 @@ impl Target<'_> {
             self.address
         );
         Measured {
+            requests,
             per_second: requests / microseconds * 1e6,
             p50_ms: p50 / 1e3,
             p99_ms: p99 / 1e3,
