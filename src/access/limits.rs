@@ -4,8 +4,9 @@ mod usage;
 
 pub use usage::{ConsumerDay, DayCounts, Dimension, History, Volume};
 
+use crate::domain::calendar::until_next_day;
 use crate::domain::identifiers::OrganizationNumber;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
@@ -62,9 +63,9 @@ pub struct Asking {
     /// Tells customers apart without naming them: the first bytes of a pseudonym.
     pub customer: Option<u64>,
     pub case: Option<Uuid>,
+    pub at: DateTime<Utc>,
+    /// The day in Oslo at that moment.
     pub today: NaiveDate,
-    /// Until the next day in Oslo.
-    pub day_ends_in: Duration,
 }
 
 /// Counts what consumers ask, in memory, by this instance.
@@ -110,7 +111,7 @@ impl Limits {
         usage.asked(admitted);
         if !admitted {
             return Err(OverLimit::DailyCustomers {
-                retry_after: asking.day_ends_in,
+                retry_after: until_next_day(asking.at).to_std().unwrap_or_default(),
             });
         }
         let unusual = usage.count(asking.customer, asking.case, &self.settings);

@@ -17,6 +17,9 @@ const FORMAT_VERSION: u8 = 1;
 /// Since then there are acts of operators.
 const FORMAT_VERSION_OF_ACTS: u8 = 2;
 
+/// Bytes that most entries fit in.
+const USUAL_ENTRY_BYTES: usize = 512;
+
 /// The operations that are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -267,8 +270,9 @@ fn to_bytes(entry: &StoredEntry) -> Vec<u8> {
         StoredEvent::Call(_) | StoredEvent::Probe => FORMAT_VERSION,
         StoredEvent::Act(_) => FORMAT_VERSION_OF_ACTS,
     };
-    postcard::to_extend(entry, vec![version])
-        .expect("a vector grows as needed, and every field has a known length")
+    let mut bytes = Vec::with_capacity(USUAL_ENTRY_BYTES);
+    bytes.push(version);
+    postcard::to_extend(entry, bytes).expect("a vector grows as needed, and every field has a known length")
 }
 
 /// A mandate is the caller's own text. Should somebody write an identifier into it, it is not kept.

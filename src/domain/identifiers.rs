@@ -207,18 +207,26 @@ impl OrganizationNumber {
 
     /// Reads back what [`as_u32`](Self::as_u32) gave; `None` for what no organisation number gives.
     pub fn from_u32(value: u32) -> Option<Self> {
-        let (mut digits, mut rest) = ([0; 9], value);
-        for digit in digits.iter_mut().rev() {
-            (*digit, rest) = ((rest % 10) as u8, rest / 10);
-        }
+        let (digits, rest) = last_digits(value);
         let known = rest == 0 && check_organization_number(&digits).is_ok();
         known.then_some(Self(value))
     }
 }
 
+/// The last nine digits of a number, and what stands before them.
+fn last_digits(value: u32) -> ([u8; 9], u32) {
+    let (mut digits, mut rest) = ([0; 9], value);
+    for digit in digits.iter_mut().rev() {
+        (*digit, rest) = ((rest % 10) as u8, rest / 10);
+    }
+    (digits, rest)
+}
+
 impl fmt::Display for OrganizationNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:09}", self.0)
+        let (digits, _) = last_digits(self.0);
+        let text = digits.map(|digit| b'0' + digit);
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -124,14 +124,15 @@ pub fn overview<'a>(
     days: &Days,
 ) -> Result<Overview<'a>, UnregisteredBank> {
     let mut by_bank: BTreeMap<OrganizationNumber, (&Participant, Vec<Relationship>)> = BTreeMap::new();
-    for record in held {
+    for of_bank in held.chunk_by(|one, next| one.bank == next.bank) {
+        let bank = of_bank[0].bank;
         let institution = participants
-            .answering_for(record.bank, days.today)
-            .ok_or(UnregisteredBank(record.bank))?;
-        let entry = by_bank
+            .answering_for(bank, days.today)
+            .ok_or(UnregisteredBank(bank))?;
+        let (_, records) = by_bank
             .entry(institution.organization)
-            .or_insert((institution, Vec::new()));
-        entry.1.push(record.relationship);
+            .or_insert_with(|| (institution, Vec::with_capacity(of_bank.len())));
+        records.extend(of_bank.iter().map(|record| record.relationship));
     }
     let mut unknown_ownership = 0;
     let mut banks = Vec::with_capacity(by_bank.len());

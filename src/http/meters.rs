@@ -3,15 +3,15 @@
 use crate::domain::identifiers::OrganizationNumber;
 use metrics::{Counter, Histogram, Label};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The handles of one worker; nothing is shared between threads.
 #[derive(Clone, Default)]
-pub struct RequestMeters(Rc<RefCell<HashMap<String, OfEndpoint>>>);
+pub struct RequestMeters(Rc<RefCell<BTreeMap<String, OfEndpoint>>>);
 
-type OfEndpoint = HashMap<(u16, Option<OrganizationNumber>), Meter>;
+type OfEndpoint = BTreeMap<(u16, Option<OrganizationNumber>), Meter>;
 
 struct Meter {
     requests: Counter,

@@ -8,7 +8,7 @@ use super::headers::CORRELATION_ID;
 use super::meters::RequestMeters;
 use super::overload;
 use super::request::correlation_of;
-use super::routes::is_lookup;
+use super::routes::{lookup_route, pattern_of};
 use super::trace::{Trace, caller_trace, continue_trace};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::register::lookup::Arrival;
@@ -51,12 +51,13 @@ pub async fn wrap(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let sent = correlation_of(request.headers());
-    let arrival = Arrival::new(Utc::now(), sent.unwrap_or_else(Uuid::new_v4));
+    let id = sent.unwrap_or_else(Uuid::new_v4);
     let echoed = sent.and_then(|_| request.headers().get(&CORRELATION_ID.name).cloned());
-    let correlation = echoed.or_else(|| HeaderValue::from_str(&arrival.correlation.to_string()).ok());
+    let correlation = echoed.or_else(|| HeaderValue::from_str(&id.to_string()).ok());
     let Ok(_place) = overload::admit(&request) else {
-        return Ok(shed(request, &arrival, correlation, started).map_into_right_body());
+        return Ok(shed(request, id, correlation, started).map_into_right_body());
     };
+    let arrival = Arrival::new(Utc::now(), id);
     request.extensions_mut().insert(arrival);
     let limit = request
         .app_data::<HeaderLimit>()
@@ -100,11 +101,11 @@ pub async fn wrap(
 /// The answer to a lookup for which there is no room. It is counted, and has no log line of its own.
 fn shed(
     request: ServiceRequest,
-    arrival: &Arrival,
+    id: Uuid,
     correlation: Option<HeaderValue>,
     started: Instant,
 ) -> ServiceResponse {
-    let refusal = Problem::UNAVAILABLE.respond(arrival.correlation, false);
+    let refusal = Problem::UNAVAILABLE.respond(id, false);
     let draining = request.app_data::<Draining>().cloned();
     let mut response = request.into_response(refusal);
     add_headers(response.headers_mut(), correlation, POLICY);
@@ -197,7 +198,7 @@ fn method_name(method: &Method) -> &str {
 
 /// For the operators' console.
 fn count_lookup(request: &HttpRequest, route: &str, status: u16, took: Duration) {
-    if is_lookup(route)
+    if lookup_route(route).is_some()
         && let Some(statistics) = request.app_data::<Data<Statistics>>()
     {
         statistics.count(Outcome::of_status(status), took);
@@ -215,7 +216,7 @@ fn tell(
 ) {
     let status = response.status().as_u16();
     let request = response.request();
-    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let route = pattern_of(request);
     let method = method_name(request.method());
     let consumer = consumer_of(request);
     let elapsed = started.elapsed();
@@ -225,7 +226,7 @@ fn tell(
     // The log lines of a span parse and write all its fields anew for each that is added.
     if trace.is_exported {
         span.record("http.request.method", method)
-            .record("http.route", &route)
+            .record("http.route", &*route)
             .record("http.response.status_code", status)
             .record("consumer", &consumer);
     }
@@ -233,7 +234,7 @@ fn tell(
         correlation = %arrival.correlation,
         trace = trace.id.map(tracing::field::display),
         method,
-        route,
+        route = &*route,
         status,
         consumer,
         milliseconds = elapsed.as_secs_f64() * 1e3,

@@ -3,7 +3,7 @@
 //! How many it can have is found out: once the worker takes too long to get round to all that is ready, and goes on to,
 //! there are to be fewer, and else more, up to a bound. So those that are refused are told soon, however many come.
 
-use super::routes::is_lookup;
+use super::routes::lookup_route;
 use actix_web::dev::ServiceRequest;
 use metrics::Counter;
 use std::cell::Cell;
@@ -142,7 +142,7 @@ impl Drop for Place {
 /// Lets a request in; a lookup only if there is room for it. Stands before everything that costs, authentication and
 /// routing included, since that is what shedding saves; so a shed call is counted, and not recorded.
 pub fn admit(request: &ServiceRequest) -> Result<Option<Place>, Full> {
-    if !is_lookup(request.match_info().as_str()) {
+    if lookup_route(request.match_info().as_str()).is_none() {
         return Ok(None);
     }
     let Some(room) = request.app_data::<LookupRoom>() else {

@@ -5,11 +5,12 @@ use super::caller::{CustomerRelationships, LookupCaller};
 use super::docs::LookupErrors;
 use super::request::{Mount, Reader, arrival_of};
 use crate::audit::Subject;
+use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::overview::OwnershipType;
 use crate::register::lookup::{Asked, ListedBank, Lookup, RelationshipsAnswer, RelationshipsQuestion};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// DSOP customerRelationships V2.0, the answer.
@@ -24,9 +25,9 @@ pub struct CustomerRelationshipsBody {
 #[serde(rename_all = "camelCase")]
 struct BankBody {
     /// Organisation number of the financial institution.
-    #[serde(rename = "organizationID")]
-    #[schema(example = "210011013", pattern = "^[0-9]{9}$")]
-    organization_id: String,
+    #[serde(rename = "organizationID", serialize_with = "as_text")]
+    #[schema(value_type = String, example = "210011013", pattern = "^[0-9]{9}$")]
+    organization_id: OrganizationNumber,
     #[schema(example = "Blåbærlia Sparebank")]
     bank_name: String,
     /// The customer owns an account that can be credited through NICS, and `toDate` is today.
@@ -46,6 +47,10 @@ enum OwnershipTypeName {
     Unknown,
 }
 
+fn as_text<S: Serializer>(number: &OrganizationNumber, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
 impl BankBody {
     fn new(bank: ListedBank, tells_ownership: bool) -> Self {
         let ownership = match bank.standing.ownership {
@@ -54,7 +59,7 @@ impl BankBody {
             OwnershipType::Unknown => OwnershipTypeName::Unknown,
         };
         Self {
-            organization_id: bank.organization.to_string(),
+            organization_id: bank.organization,
             bank_name: bank.name,
             active_account: bank.standing.active_account,
             ownership_type: tells_ownership.then_some(ownership),

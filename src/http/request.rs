@@ -297,13 +297,12 @@ fn parse_query(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
 }
 
 fn decode(text: &str) -> Cow<'_, str> {
-    match text.contains('+') {
-        true => percent_decode(text.replace('+', " ").as_bytes())
-            .decode_utf8_lossy()
-            .into_owned()
-            .into(),
-        false => percent_decode(text.as_bytes()).decode_utf8_lossy(),
+    if memchr::memchr2(b'+', b'%', text.as_bytes()).is_none() {
+        return text.into();
     }
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode(spaced.as_bytes()).decode_utf8_lossy();
+    decoded.into_owned().into()
 }
 
 /// Whether `Accept` is absent or admits JSON.

@@ -8,6 +8,7 @@ use actix_web::dev::HttpServiceFactory;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Route, Scope, guard};
+use std::borrow::Cow;
 
 /// The two lookups, at both mounts.
 const LOOKUPS: [&str; 4] = [
@@ -17,9 +18,18 @@ const LOOKUPS: [&str; 4] = [
     "/kar-ws/api/v1/customers/accountServicingProvider",
 ];
 
-/// Whether a path, decoded, is that of one of the two lookups.
-pub fn is_lookup(path: &str) -> bool {
-    LOOKUPS.contains(&path)
+/// The route of one of the two lookups, if a path, decoded, is that of one.
+pub fn lookup_route(path: &str) -> Option<&'static str> {
+    LOOKUPS.into_iter().find(|route| *route == path)
+}
+
+/// The pattern of a request's route, which tells nothing of what its path may hold.
+pub fn pattern_of(request: &HttpRequest) -> Cow<'static, str> {
+    // A lookup's is its path, and need not be looked for.
+    match lookup_route(request.match_info().as_str()) {
+        Some(lookup) => lookup.into(),
+        None => request.match_pattern().map_or("unknown".into(), Cow::Owned),
+    }
 }
 
 /// All routes of the public port.

@@ -21,7 +21,7 @@ fn asking(customer: u64, today: &str) -> Asking {
         customer: Some(customer),
         case: Some(Uuid::from_u128(customer.into())),
         today: day(today),
-        day_ends_in: Duration::from_secs(3600),
+        at: day(today).and_hms_opt(22, 0, 0).unwrap().and_utc(),
     }
 }
 

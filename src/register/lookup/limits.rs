@@ -3,7 +3,6 @@
 use super::{Arrival, Lookup, Refusal};
 use crate::access::limits::{Asking, OverLimit, Unusual};
 use crate::audit::Call;
-use crate::domain::calendar::until_next_day;
 use crate::pseudonym::CustomerKey;
 
 impl Lookup {
@@ -22,7 +21,7 @@ impl Lookup {
             customer: customer.map(distinct),
             case: call.case,
             today: arrival.today,
-            day_ends_in: until_next_day(arrival.at).to_std().unwrap_or_default(),
+            at: arrival.at,
         };
         match self.limits.admit(&asking) {
             Ok(unusual) => {
