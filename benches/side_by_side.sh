@@ -7,13 +7,17 @@
 #   benches/side_by_side.sh growth     more relationships, more banks
 #   benches/side_by_side.sh answers    more relationships a customer
 #   benches/side_by_side.sh instances  two instances over one Redis, beside one
+#   benches/side_by_side.sh instructions  of a lookup, by part, counted by callgrind
 #   benches/side_by_side.sh all
 # SIDE_BY_SIDE_SECONDS (4) a measurement, SIDE_BY_SIDE_ROUNDS (5), SIDE_BY_SIDE_GROWN_RELATIONSHIPS (2000000) and
 # others: benches/side_by_side/settings.rs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 missing=()
-for program in wrk webdis redis-server; do
+mode=${1:-lookups}
+programs=(wrk webdis redis-server)
+case $mode in instructions | all) programs+=(valgrind) ;; esac
+for program in "${programs[@]}"; do
     command -v "$program" > /dev/null || missing+=("$program")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -21,4 +25,4 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
 fi
 ulimit -n "$(ulimit -Hn)"
-exec cargo bench --quiet --locked --bench side_by_side -- "${1:-lookups}"
+exec cargo bench --quiet --locked --bench side_by_side -- "$mode"

@@ -1,7 +1,7 @@
 //! Actix handlers that do next to nothing: one answers with a fixed document of three banks, one verifies the
 //! token's signature first, and one asks Redis for the customer's hash.
 
-use super::process::{Process, command, free_address, this_program, wait_for};
+use super::process::{Process, command_under, free_address, this_program, wait_for};
 use actix_web::http::header;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -98,10 +98,11 @@ pub struct Bare {
 }
 
 impl Bare {
-    pub fn start(role: &[&str], workers: usize, processor: Option<usize>, log: &Path) -> Self {
+    /// `under` is the command that runs it, if it is not run by itself.
+    pub fn start(role: &[&str], workers: usize, under: &[String], log: &Path) -> Self {
         let address = free_address();
         let (name, rest) = role.split_first().unwrap();
-        let mut started = command(this_program(), processor);
+        let mut started = command_under(under, this_program());
         started
             .args([name, address.as_str(), &workers.to_string()])
             .args(rest);

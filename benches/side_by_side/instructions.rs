@@ -2,9 +2,10 @@
 //!
 //! Callgrind hides the processor's own instructions for SHA-256, and counts each byte that `rep stosb` clears.
 
-use super::deployment::Service;
+use super::bare::Bare;
 use super::figures::print_heading;
 use super::lookups::SideBySide;
+use super::process::Process;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -48,15 +49,12 @@ const PARTS: [(&str, &[&str]); 11] = [
             "PipelineSink<T> as futures_sink::Sink<redis::aio::multiplexed_connection::PipelineMessage>>::poll_flush",
         ],
     ),
-    ("rules", &["domain::overview::overview"]),
+    ("rules: each bank judged", &["domain::overview::judge"]),
     (
         "record of use: made and handed over",
         &["Recorder::record::{{closure}}"],
     ),
-    (
-        "record of use: chained and written",
-        &["chain::writer::Writer::run"],
-    ),
+    ("record of use: the hash of its chain", &["_SHA256 ["]),
     ("answer as JSON", &["HttpResponseBuilder::json"]),
     (
         "log line and span",
@@ -73,12 +71,21 @@ const PARTS: [(&str, &[&str]); 11] = [
 pub fn measure() {
     print_heading("Instructions of a lookup");
     let mut all = SideBySide::prepare();
-    let counts = ["embedded", "redis"].map(|engine| {
-        let file = all.scratch().join(format!("{engine}.callgrind"));
-        all.deployment.under = callgrind(&file);
-        let redis = (engine == "redis").then_some(&all.redis);
-        let service = all.deployment.start(&all.issuer, redis);
-        let requests = count(&all, service);
+    let counts = ["bare", "embedded", "redis"].map(|server| {
+        let file = all.scratch().join(format!("{server}.callgrind"));
+        let requests = match server {
+            "bare" => {
+                let log = all.scratch().join("servers.log");
+                let bare = Bare::start(&["bare"], 1, &callgrind(&file), &log);
+                count(&all, &bare.address, &bare.process)
+            }
+            engine => {
+                all.deployment.under = callgrind(&file);
+                let redis = (engine == "redis").then_some(&all.redis);
+                let service = all.deployment.start(&all.issuer, redis);
+                count(&all, &service.address, &service.process)
+            }
+        };
         Counted::read(&file, requests)
     });
     print_parts(&counts);
@@ -91,18 +98,18 @@ fn callgrind(file: &Path) -> Vec<String> {
         .to_vec()
 }
 
-/// Asks while instructions are counted. Gives how often it was answered; what was counted is written as the service ends.
-fn count(all: &SideBySide, service: Service) -> f64 {
+/// Asks while instructions are counted. Gives how often it was answered; what was counted is written as the process ends.
+fn count(all: &SideBySide, address: &str, process: &Process) -> f64 {
     let switch = |on: &str| {
         let told = Command::new("callgrind_control")
-            .args(["-i", on, &service.process.id().to_string()])
+            .args(["-i", on, &process.id().to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
         assert!(told.unwrap().success(), "callgrind was not told: {on}");
     };
-    let processes = [&service.process];
-    let target = all.target(&service.address, &all.for_service, &processes);
+    let processes = [process];
+    let target = all.target(address, &all.for_service, &processes);
     target.ask(CONNECTIONS, WARM_UP);
     switch("on");
     let measured = target.ask(CONNECTIONS, COUNTED);
@@ -145,23 +152,28 @@ impl Counted {
     }
 }
 
-fn print_parts(counts: &[Counted; 2]) {
-    println!("| thousands of instructions a lookup | embedded | over Redis |\n|---|---|---|");
-    let of = |names: &[&str]| {
-        counts
-            .each_ref()
-            .map(|counted| names.iter().map(|name| counted.of(name)).sum())
-    };
-    let mut rest: [f64; 2] = of(&["PROGRAM TOTALS"]);
-    let all = rest;
-    for (part, functions) in PARTS {
-        let [embedded, redis]: [f64; 2] = of(functions);
-        println!("| {part} | {embedded:.1} | {redis:.1} |");
-        rest = [rest[0] - embedded, rest[1] - redis];
-    }
+fn print_parts(counts: &[Counted; 3]) {
     println!(
-        "| the rest: actix, tokio, metrics, what is inlined | {:.1} | {:.1} |",
-        rest[0], rest[1]
+        "| thousands of instructions a lookup | bare actix | embedded | over Redis |\n|---|---|---|---|"
     );
-    println!("| **all** | **{:.1}** | **{:.1}** |", all[0], all[1]);
+    let of = |names: &[&str]| {
+        let sum = |counted: &Counted| names.iter().map(|name| counted.of(name)).sum::<f64>();
+        counts.each_ref().map(sum)
+    };
+    let all = of(&["PROGRAM TOTALS"]);
+    let mut rest = all;
+    for (part, functions) in PARTS {
+        let found = of(functions);
+        assert!(found[1] > 0.0, "{part}: callgrind knows none of {functions:?}");
+        rest.iter_mut()
+            .zip(found)
+            .for_each(|(rest, found)| *rest -= found);
+        print_row(part, found);
+    }
+    print_row("the rest: actix, tokio, metrics, what is inlined", rest);
+    print_row("**all**", all);
+}
+
+fn print_row(part: &str, [bare, embedded, redis]: [f64; 3]) {
+    println!("| {part} | {bare:.1} | {embedded:.1} | {redis:.1} |");
 }

@@ -116,12 +116,12 @@ impl SideBySide {
         let log = self.scratch().join("servers.log");
         match server {
             0 => {
-                let bare = Bare::start(&["bare"], workers, None, &log);
+                let bare = Bare::start(&["bare"], workers, &[], &log);
                 measure(&self.target(&bare.address, &self.for_service, &[&bare.process]));
             }
             1 => {
                 let role = ["hgetall", &self.redis_of_webdis.address];
-                let bare = Bare::start(&role, workers, None, &log);
+                let bare = Bare::start(&role, workers, &[], &log);
                 let processes = [&bare.process, &self.redis_of_webdis.process];
                 measure(&self.target(&bare.address, &self.for_service, &processes));
             }

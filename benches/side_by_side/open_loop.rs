@@ -189,17 +189,17 @@ impl Connection {
                 continue;
             };
             let head = std::str::from_utf8(&self.answer[..end]).ok()?;
-            // As the server writes them, in small letters.
             let header = |name: &str| {
-                let (_, value) = head.split_at(memmem::find(head.as_bytes(), name.as_bytes())? + name.len());
-                value.lines().next()
+                let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+                let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
+                found.map(|(_, value)| value)
             };
-            let length: usize = header("\r\ncontent-length: ")?.parse().ok()?;
+            let length: usize = header("content-length")?.parse().ok()?;
             if self.answer.len() < end + 4 + length {
                 continue;
             }
             let status: u16 = head.split(' ').nth(1)?.parse().ok()?;
-            return (status != 503 || header("\r\nretry-after: ").is_some()).then_some(status);
+            return (status != 503 || header("retry-after").is_some()).then_some(status);
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn measure() {
         let bare = Bare::start(
             &["verifying", &key],
             workers,
-            None,
+            &[],
             &all.scratch().join("servers.log"),
         );
         let processes = [&bare.process];
