@@ -46,7 +46,6 @@ const PARTS: [(&str, &[&str]); 11] = [
             "embedded::view::View::relationships",
             "redis::read::<impl kundeforhold::index::redis::Redis>::read_group",
             "PipelineSink<T>::poll_read",
-            "PipelineSink<T> as futures_sink::Sink<redis::aio::multiplexed_connection::PipelineMessage>>::poll_flush",
         ],
     ),
     ("rules: each bank judged", &["domain::overview::judge"]),
@@ -130,6 +129,7 @@ impl Counted {
             .arg(file)
             .output()
             .unwrap();
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
         let told = String::from_utf8_lossy(&told.stdout);
         let functions = told.lines().filter_map(|line| {
             let (count, rest) = line.trim_start().split_once(' ')?;
@@ -161,10 +161,15 @@ fn print_parts(counts: &[Counted; 3]) {
         counts.each_ref().map(sum)
     };
     let all = of(&["PROGRAM TOTALS"]);
+    assert!(
+        all.iter().all(|all| *all > 0.0),
+        "callgrind counted nothing: {all:?}"
+    );
     let mut rest = all;
     for (part, functions) in PARTS {
         let found = of(functions);
-        assert!(found[1] > 0.0, "{part}: callgrind knows none of {functions:?}");
+        let known = found[1] > 0.0 && found[2] > 0.0;
+        assert!(known, "{part}: callgrind knows none of {functions:?}");
         rest.iter_mut()
             .zip(found)
             .for_each(|(rest, found)| *rest -= found);
