@@ -346,6 +346,20 @@ mod tests {
     }
 
     #[test]
+    fn query_values_are_decoded_whatever_they_hold() {
+        let query = "fromDate=2026-01-01&to%44ate=2026%2D01-31&&a+b=%2B+%C3%A6&broken=%FF%zz%&alone";
+        let read = parse_query(query);
+        let expected = [
+            ("fromDate", "2026-01-01"),
+            ("toDate", "2026-01-31"),
+            ("a b", "+ æ"),
+            ("broken", "\u{fffd}%zz%"),
+            ("alone", ""),
+        ];
+        assert_eq!(read, expected.map(|(name, value)| (name.into(), value.into())));
+    }
+
+    #[test]
     fn a_correlation_id_is_a_hyphenated_uuid() {
         assert!(parse_uuid("0d1f7a58-6e1a-4f7e-9d4b-000000000001").is_some());
         assert!(parse_uuid("0D1F7A58-6E1A-4F7E-9D4B-00000000000A").is_some());

@@ -177,3 +177,27 @@ fn method_not_allowed(request: &HttpRequest, allow: &'static str) -> HttpRespons
         .insert(header::ALLOW, HeaderValue::from_static(allow));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn a_pattern_tells_nothing_of_a_path_that_is_no_lookups() {
+        for (path, pattern) in [
+            (
+                "/v2/customers/customer%52elationships?fromDate=17912099997",
+                LOOKUPS[0],
+            ),
+            ("/kar-ws/api/v1/customers/accountServicingProvider", LOOKUPS[3]),
+            ("/v2/customers/customerRelationships/17912099997", "unknown"),
+            ("/17912099997", "unknown"),
+        ] {
+            assert_eq!(
+                pattern_of(&TestRequest::with_uri(path).to_http_request()),
+                pattern
+            );
+        }
+    }
+}
