@@ -219,8 +219,10 @@ fn the_openapi_document_has_every_route_with_its_methods() {
 fn routes() -> BTreeSet<(String, String)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/routes.rs");
     let source = std::fs::read_to_string(file).unwrap();
+    // Its own tests have paths that are no routes.
+    let (table, _tests) = source.split_once("#[cfg(test)]").unwrap();
     let mut routes = BTreeSet::new();
-    for scope in source.split("web::scope(\"").skip(1) {
+    for scope in table.split("web::scope(\"").skip(1) {
         let (mount, resources) = scope.split_once('"').unwrap();
         for resource in resources.split("resource(").skip(1) {
             let mut quoted = resource.split('"').skip(1).step_by(2);
