@@ -1,4 +1,4 @@
-//! The configuration: defaults, file, environment, in this order. The only reader of the environment.
+//! The configuration: defaults, file, environment, in this order. Nothing else reads settings from the environment.
 //!
 //! `config.default.toml` is the reference of all keys.
 

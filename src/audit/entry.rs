@@ -199,7 +199,7 @@ pub(super) fn encode(
     instance: &InstanceId,
     key: &AuditKey,
 ) -> Vec<u8> {
-    let legal_mandate = call.legal_mandate.as_deref().map(mask_long_numbers);
+    let legal_mandate = call.legal_mandate.as_deref().map(mask_identifiers);
     let pseudonym = call.subject.as_ref().map(|subject| key.pseudonym(subject));
     let subject = call.subject.as_ref().zip(pseudonym.as_ref());
     to_bytes(&StoredEntry {
@@ -275,27 +275,64 @@ fn to_bytes(entry: &StoredEntry) -> Vec<u8> {
     postcard::to_extend(entry, bytes).expect("a vector grows as needed, and every field has a known length")
 }
 
+/// Digits that are kept where they stand together.
+const MOST_DIGITS_KEPT: usize = 8;
+/// How identifiers are written with blanks or dots: persons, accounts, organisations.
+const GROUPS: [&[usize]; 3] = [&[6, 5], &[4, 2, 5], &[3, 3, 3]];
+const FEWEST_DIGITS_OF_A_GROUP: usize = 3;
+const BETWEEN_GROUPS: [&str; 4] = [" ", ".", "\u{a0}", "\u{202f}"];
+
 /// A mandate is the caller's own text. Should somebody write an identifier into it, it is not kept.
-fn mask_long_numbers(text: &str) -> Cow<'_, str> {
-    const LONGEST_KEPT: usize = 8;
-    let is_number = |run: &&[u8]| run[0].is_ascii_digit();
-    let runs = || {
-        let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
-        text.as_bytes().chunk_by(alike)
-    };
-    if !runs().filter(is_number).any(|run| run.len() > LONGEST_KEPT) {
+fn mask_identifiers(text: &str) -> Cow<'_, str> {
+    let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
+    let mut lengths = text.as_bytes().chunk_by(alike).map(<[u8]>::len);
+    if !text
+        .as_bytes()
+        .chunk_by(alike)
+        .any(|run| run[0].is_ascii_digit() && run.len() >= FEWEST_DIGITS_OF_A_GROUP)
+    {
         return text.into();
     }
+    let mut rest = text;
+    let runs: Vec<&str> = std::iter::from_fn(|| {
+        let (run, after) = rest.split_at(lengths.next()?);
+        rest = after;
+        Some(run)
+    })
+    .collect();
     let (mut masked, mut at) = (String::with_capacity(text.len()), 0);
-    for run in runs() {
-        let end = at + run.len();
-        masked.push_str(match is_number(&run) && run.len() > LONGEST_KEPT {
-            true => "(masked)",
-            false => &text[at..end],
-        });
-        at = end;
+    while let Some(run) = runs.get(at) {
+        let identifier = identifier_at(&runs[at..]);
+        masked.push_str(if identifier == 0 { run } else { "(masked)" });
+        at += identifier.max(1);
     }
     masked.into()
+}
+
+/// Of how many runs of digits and of others the identifier consists that the first of them begins; 0: it begins none.
+fn identifier_at(runs: &[&str]) -> usize {
+    let digits = |at: usize| {
+        let run = runs
+            .get(at)
+            .filter(|run| run.starts_with(|first: char| first.is_ascii_digit()));
+        run.map_or(0, |run| run.len())
+    };
+    if digits(0) > MOST_DIGITS_KEPT {
+        return 1;
+    }
+    let is_written = |groups: &&&[usize]| {
+        let joined = (1..groups.len())
+            .all(|group| BETWEEN_GROUPS.contains(&runs.get(2 * group - 1).copied().unwrap_or_default()));
+        joined
+            && groups
+                .iter()
+                .enumerate()
+                .all(|(group, length)| digits(2 * group) == *length)
+    };
+    GROUPS
+        .iter()
+        .find(is_written)
+        .map_or(0, |groups| 2 * groups.len() - 1)
 }
 
 #[cfg(test)]
@@ -328,10 +365,34 @@ mod tests {
     #[test]
     fn an_identifier_in_a_mandate_is_not_kept() {
         assert_eq!(
-            mask_long_numbers("§ 10-2 om 17912099997, æ"),
+            mask_identifiers("§ 10-2 om 17912099997, æ"),
             "§ 10-2 om (masked), æ"
         );
-        assert_eq!(mask_long_numbers("123456785"), "(masked)");
-        assert_eq!(mask_long_numbers("Lov 20240101"), "Lov 20240101");
+        assert_eq!(mask_identifiers("123456785"), "(masked)");
+        for written in [
+            "179120 99997",
+            "8601.11.17947",
+            "8601 11 17947",
+            "974 760 673",
+            "179120\u{a0}99997",
+        ] {
+            assert_eq!(
+                mask_identifiers(&format!("om {written}, § 2")),
+                "om (masked), § 2",
+                "{written}"
+            );
+        }
+        for kept in [
+            "LOV-2005-05-20-28",
+            "§ 10-2-1",
+            "15. juni 2018 nr. 38",
+            "01.01.2024",
+            "179120, 99997",
+            "§ 210 123456",
+            "æ",
+        ] {
+            assert_eq!(mask_identifiers(kept), kept);
+        }
+        assert_eq!(mask_identifiers("Lov 20240101"), "Lov 20240101");
     }
 }
