@@ -30,14 +30,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use next_key::NextKeyWatch;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tls::Tls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
+use upkeep::{SeenFiles, WatchedFiles, keep_usage, reload_files, upkeep};
 
 /// Longest wait at shutdown for requests and publications under way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -113,8 +113,11 @@ impl Server {
     /// Wires the parts and binds both ports. Nothing runs yet.
     pub async fn build(settings: &Settings) -> Result<Self, StartError> {
         let prometheus = crate::telemetry::collect_metrics()?;
+        let seen = ListsAtStart::look(settings)?;
         let tls = Tls::open(Port::Public, &settings.server)?;
         let management_tls = Tls::open(Port::Management, &settings.server)?;
+        let of_tls = [&tls, &management_tls].into_iter().flatten();
+        let of_tls: Vec<_> = of_tls.cloned().map(WatchedFiles::tls).collect();
         let parts = Parts::wire(settings).await?;
         let (public, address) = bind_public(settings, &parts, tls.as_ref())?;
         let next_key = watched_next_key(settings, &parts);
@@ -127,7 +130,7 @@ impl Server {
         )?;
         Ok(Self {
             next_key,
-            files: watched_files(settings, &parts, [tls, management_tls])?,
+            files: seen.watched(&parts).chain(of_tls).collect(),
             parts,
             address,
             management_address,
@@ -222,19 +225,30 @@ async fn wait_for_end(tasks: &TaskTracker, what: &str) {
     }
 }
 
-/// What is read again while serving. Terms that are built in do not change.
-fn watched_files(
-    settings: &Settings,
-    parts: &Parts,
-    tls: [Option<Tls>; 2],
-) -> Result<Vec<WatchedFiles>, ConfigError> {
-    let participants = WatchedFiles::participants(settings.participants_file()?, parts.delivery.clone());
-    let terms = settings
-        .access
-        .services_file()
-        .map(|path| WatchedFiles::terms(path, parts.lookup.terms.clone()));
-    let tls = tls.into_iter().flatten().map(WatchedFiles::tls);
-    Ok([participants].into_iter().chain(terms).chain(tls).collect())
+/// Participants and terms, as they stood before anything was read at start, which may take minutes. Terms that are
+/// built in do not change.
+struct ListsAtStart<'s> {
+    participants: (&'s Path, SeenFiles),
+    terms: Option<(&'s Path, SeenFiles)>,
+}
+
+impl<'s> ListsAtStart<'s> {
+    fn look(settings: &'s Settings) -> Result<Self, ConfigError> {
+        let look = |path: &'s Path| (path, SeenFiles::look(vec![path.to_owned()]));
+        Ok(Self {
+            participants: look(settings.participants_file()?),
+            terms: settings.access.services_file().map(look),
+        })
+    }
+
+    fn watched(self, parts: &Parts) -> impl Iterator<Item = WatchedFiles> {
+        let (path, seen) = self.participants;
+        let participants = WatchedFiles::participants(seen, path, parts.delivery.clone());
+        let terms = self
+            .terms
+            .map(|(path, seen)| WatchedFiles::terms(seen, path, parts.lookup.terms.clone()));
+        [participants].into_iter().chain(terms)
+    }
 }
 
 fn watched_next_key(settings: &Settings, parts: &Parts) -> NextKeyWatch {

@@ -21,11 +21,31 @@ const RELOAD_EVERY: Duration = Duration::from_secs(2);
 /// How often a record of use that could not be written is tried again, and histograms are folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Files that are put in force again, together, when one of them changes.
-pub(super) struct WatchedFiles {
+/// Files, and what stood in them when they were looked at last.
+pub(super) struct SeenFiles {
     paths: Vec<PathBuf>,
     /// A digest of each file's content: one of them may be a private key.
-    last_read: Vec<Option<[u8; 32]>>,
+    contents: Vec<Option<[u8; 32]>>,
+}
+
+impl SeenFiles {
+    /// To be looked at before they are put in force: what changes from then on is noticed.
+    pub(super) fn look(paths: Vec<PathBuf>) -> Self {
+        Self {
+            contents: contents(&paths),
+            paths,
+        }
+    }
+
+    fn has_changed(&mut self) -> bool {
+        let contents = contents(&self.paths);
+        std::mem::replace(&mut self.contents, contents) != self.contents
+    }
+}
+
+/// Files that are put in force again, together, when one of them changes.
+pub(super) struct WatchedFiles {
+    seen: SeenFiles,
     governs: Governed,
 }
 
@@ -37,42 +57,38 @@ enum Governed {
 }
 
 impl WatchedFiles {
-    pub(super) fn participants(path: &Path, delivery: Delivery) -> Self {
-        Self::new(
-            vec![path.to_owned()],
-            Governed::Participants(path.to_owned(), Box::new(delivery)),
-        )
+    pub(super) fn participants(seen: SeenFiles, path: &Path, delivery: Delivery) -> Self {
+        let governs = Governed::Participants(path.to_owned(), Box::new(delivery));
+        Self { seen, governs }
     }
 
-    pub(super) fn terms(path: &Path, terms: TermsInForce) -> Self {
-        Self::new(vec![path.to_owned()], Governed::Terms(path.to_owned(), terms))
+    pub(super) fn terms(seen: SeenFiles, path: &Path, terms: TermsInForce) -> Self {
+        let governs = Governed::Terms(path.to_owned(), terms);
+        Self { seen, governs }
     }
 
     pub(super) fn tls(tls: Tls) -> Self {
-        Self::new(tls.paths(), Governed::Tls(tls))
-    }
-
-    /// The files were put in force at start.
-    fn new(paths: Vec<PathBuf>, governs: Governed) -> Self {
         Self {
-            last_read: contents(&paths),
-            paths,
-            governs,
+            seen: SeenFiles::look(tls.paths()),
+            governs: Governed::Tls(tls),
         }
     }
 
     /// Puts the files in force if a content is another than at the last look, or if told to anyway.
     fn look(&mut self, anyway: bool) {
         // A file that cannot be read is told once by the attempt below, not at every look.
-        let contents = contents(&self.paths);
-        if anyway || contents != self.last_read {
-            self.last_read = contents;
+        if self.seen.has_changed() || anyway {
             self.put_in_force();
         }
     }
 
     fn put_in_force(&self) {
-        let paths: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<_> = self
+            .seen
+            .paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         let path = paths.join(", ");
         let replaced = self.governs.replace();
         metrics::gauge!("kundeforhold_file_refused", "file" => self.governs.name()).set(match &replaced {
@@ -189,5 +205,23 @@ pub(super) async fn upkeep(recorder: Recorder, prometheus: PrometheusHandle, end
         if !recorder.writable() && recorder.probe().await {
             tracing::info!("the record of use can be written again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_noticed_once_whenever_it_came() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("terms.toml");
+        std::fs::write(&path, "").unwrap();
+        let mut seen = SeenFiles::look(vec![path.clone()]);
+        assert!(!seen.has_changed());
+        std::fs::write(&path, "# changed\n").unwrap();
+        assert!(seen.has_changed() && !seen.has_changed());
+        std::fs::remove_file(&path).unwrap();
+        assert!(seen.has_changed() && !seen.has_changed());
     }
 }
