@@ -31,6 +31,8 @@ use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
 use crate::pseudonym::PseudonymRing;
 use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument;
@@ -203,8 +205,7 @@ impl Lookup {
             Ok(question) => {
                 call.period = Some(question.period);
                 call.only_primary_owner = question.only_primary_owner;
-                self.find_relationships(&mut call, caller, &question, &asked.arrival)
-                    .await
+                concluded(self.find_relationships(&mut call, caller, &question, &asked.arrival)).await
             }
         };
         self.recorder.record(call, conclusion).await
@@ -263,10 +264,7 @@ impl Lookup {
         let mut call = call(Endpoint::AccountServicingProvider, caller, &asked);
         let conclusion = match asked.question {
             Err(refusal) => Err(refusal),
-            Ok(question) => {
-                self.find_account(&mut call, caller, &question, &asked.arrival)
-                    .await
-            }
+            Ok(question) => concluded(self.find_account(&mut call, caller, &question, &asked.arrival)).await,
         };
         self.recorder.record(call, conclusion).await
     }
@@ -362,6 +360,14 @@ impl Lookup {
     }
 }
 
+/// What a lookup came to. A defect in it is a refusal like others: recorded before it is answered.
+async fn concluded<T>(found: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    AssertUnwindSafe(found).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("a lookup met a defect");
+        Err(Refusal::Defect)
+    })
+}
+
 fn ownership_filter(only_primary_owner: Option<bool>, unknown: UnknownOwnership) -> OwnershipFilter {
     match (only_primary_owner, unknown) {
         (None, _) => OwnershipFilter::Absent,
@@ -398,5 +404,17 @@ fn call<Q>(endpoint: Endpoint, caller: &Caller, asked: &Asked<Q>) -> Call {
         only_primary_owner: None,
         service: None,
         outside_terms: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_a_refusal() {
+        let defect = async |fails: bool| if fails { panic!("a test's own") } else { Ok(1) };
+        assert!(matches!(concluded(defect(true)).await, Err(Refusal::Defect)));
+        assert!(matches!(concluded(defect(false)).await, Ok(1)));
     }
 }
