@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serializer as _;
 use serde::ser::SerializeMap;
-use serde_json::{Deserializer, Map, Serializer, Value};
+use serde_json::Serializer;
 use std::cell::RefCell;
 use std::fmt;
 use tracing::{Event, Subscriber};
@@ -66,19 +66,18 @@ where
             fields.serialize_entry("level", event.metadata().level().as_str())?;
             let mut visitor = SerdeMapVisitor::new(fields);
             event.record(&mut visitor);
-            let mut fields = visitor.take_serializer()?;
-            if let Some(span) = &span {
-                fields.serialize_entry("span", &fields_of::<S, N>(span))?;
-            }
-            SerializeMap::end(fields)
+            SerializeMap::end(visitor.take_serializer()?)
         };
         write().map_err(|_: serde_json::Error| fmt::Error)?;
+        if let Some(span) = &span {
+            add_span::<S, N>(&mut line, span)?;
+        }
         line.push(b'\n');
         writer.write_str(std::str::from_utf8(&line).map_err(|_| fmt::Error)?)
     }
 }
 
-/// An object for what a span was given at its beginning, and one for each time it was given more.
+/// The members of an object, each after a comma: what a span is given later is put behind them.
 impl<'writer> FormatFields<'writer> for JsonLines {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
         let mut object = Vec::with_capacity(USUAL_FIELDS_BYTES);
@@ -89,28 +88,38 @@ impl<'writer> FormatFields<'writer> for JsonLines {
             visitor.finish()
         };
         write().map_err(|_: serde_json::Error| fmt::Error)?;
-        writer.write_str(std::str::from_utf8(&object).map_err(|_| fmt::Error)?)
+        let object = std::str::from_utf8(&object).map_err(|_| fmt::Error)?;
+        let members = object
+            .strip_prefix('{')
+            .and_then(|object| object.strip_suffix('}'));
+        match members.unwrap_or_default() {
+            "" => Ok(()),
+            members => write!(writer, ",{members}"),
+        }
     }
 }
 
-/// The name of a span, and all that it was given.
-fn fields_of<S, N>(span: &SpanRef<'_, S>) -> Map<String, Value>
+/// Adds the name of a span, and all that it was given, as the last member of an object.
+fn add_span<S, N>(line: &mut Vec<u8>, span: &SpanRef<'_, S>) -> fmt::Result
 where
     S: for<'lookup> LookupSpan<'lookup>,
     N: 'static,
 {
     let extensions = span.extensions();
     let given = extensions.get::<FormattedFields<N>>();
-    let objects = given.map_or("", |given| given.fields.as_str());
-    let objects = Deserializer::from_str(objects).into_iter::<Map<String, Value>>();
-    let mut fields: Map<String, Value> = objects.flatten().flatten().collect();
-    fields.insert("name".to_owned(), span.name().into());
-    fields
+    let members = given.map_or("", |given| given.fields.as_str());
+    line.pop();
+    line.extend_from_slice(b",\"span\":{\"name\":");
+    serde_json::to_writer(&mut *line, span.name()).map_err(|_| fmt::Error)?;
+    line.extend_from_slice(members.as_bytes());
+    line.extend_from_slice(b"}}");
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
     use std::io;
     use std::sync::{Arc, Mutex};
     use tracing_subscriber::fmt::MakeWriter;
