@@ -41,6 +41,11 @@ impl IssuerAddress {
         }
     }
 
+    /// The issuer whose token endpoint this is, by its host alone: Maskinporten's name is `https://maskinporten.no/`.
+    pub fn issuer(&self) -> String {
+        format!("{}/", self.0.origin().ascii_serialization())
+    }
+
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }

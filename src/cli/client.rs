@@ -17,7 +17,7 @@ pub struct Credentials {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["client_id", "key", "token_endpoint"])]
     token_file: Option<PathBuf>,
     /// Client id at Maskinporten
-    #[arg(long, requires_all = ["key", "token_endpoint", "issuer"])]
+    #[arg(long, requires_all = ["key", "token_endpoint"])]
     client_id: Option<String>,
     /// The client's private key, PEM
     #[arg(long, value_name = "FILE")]
@@ -28,7 +28,7 @@ pub struct Credentials {
     /// Maskinporten's token endpoint
     #[arg(long)]
     token_endpoint: Option<String>,
-    /// The issuer's name, which the grant is addressed to
+    /// The issuer's name, which the grant is addressed to. By default the host of the token endpoint
     #[arg(long)]
     issuer: Option<String>,
 }
@@ -36,7 +36,7 @@ pub struct Credentials {
 /// Why there is no token to call with.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    #[error("either --token, --token-file, or --client-id with --key, --token-endpoint and --issuer")]
+    #[error("either --token, --token-file, or --client-id with --key and --token-endpoint")]
     Missing,
     #[error("{path} cannot be read: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
@@ -81,8 +81,9 @@ impl Credentials {
             return Ok(read(file)?.trim().to_owned());
         }
         let given = |option: &'_ Option<String>| option.clone().ok_or(TokenError::Missing);
-        let (client_id, issuer) = (given(&self.client_id)?, given(&self.issuer)?);
+        let client_id = given(&self.client_id)?;
         let token_endpoint = IssuerAddress::parse(&given(&self.token_endpoint)?)?;
+        let issuer = self.issuer.clone().unwrap_or_else(|| token_endpoint.issuer());
         let key_pem = read(self.key.as_ref().ok_or(TokenError::Missing)?)?;
         let request = GrantRequest {
             token_endpoint: &token_endpoint,
