@@ -192,8 +192,22 @@ impl Keeper {
     }
 
     /// The lease for a set's bank; refused if another instance holds it.
-    pub(super) async fn hold(&self, set: SetId) -> Result<Fence, IndexError> {
+    async fn hold(&self, set: SetId) -> Result<Fence, IndexError> {
         self.index.take(set.into()).await?.ok_or(IndexError::Overtaken)
+    }
+
+    /// Writes under the lease for a set's bank, and gives it up again unless it is kept for deliveries.
+    pub(super) async fn holding<T, E: From<IndexError>>(
+        &self,
+        set: SetId,
+        writing: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.hold(set).await?;
+        let written = writing.await;
+        let given_up = self.index.give_up(set.into()).await;
+        let written = written?;
+        given_up?;
+        Ok(written)
     }
 
     fn standing(&self, state: &IndexState) -> Standing {
@@ -240,9 +254,18 @@ impl Keeper {
         let (Some(journal), Some(marker)) = (self.journal(), state.marker) else {
             return Err(IndexError::NotBuilt.into());
         };
+        let followed = self.lead_over(&journal, marker).await;
+        for set in journal.sets() {
+            self.index.give_up(set.into()).await?;
+        }
+        followed
+    }
+
+    /// Holds all banks' leases, so that no other instance delivers to the former rows meanwhile.
+    async fn lead_over(&self, journal: &Journal, marker: Marker) -> Result<(), ReplayError> {
         for set in journal.sets() {
             self.hold(set).await?;
-            replay::catch_up(&journal, &self.index, set).await?;
+            replay::catch_up(journal, &self.index, set).await?;
         }
         let key = journal.key();
         self.index.answer_by(Marker { key, ..marker }).await?;

@@ -281,8 +281,8 @@ impl Work<'_> {
             let level =
                 |known: &SetState| known.vouched == lineup && known.position >= self.copy.position(set);
             if !state.under(self.copy.key(), set).is_some_and(level) {
-                self.keeper.hold(set).await?;
-                replay::catch_up(self.copy, &self.keeper.index, set).await?;
+                let caught_up = replay::catch_up(self.copy, &self.keeper.index, set);
+                self.keeper.holding(set, caught_up).await?;
             }
         }
         let done = total;
@@ -312,7 +312,7 @@ impl Work<'_> {
             last_delivery: DateTime::UNIX_EPOCH,
             retired: Vec::new(),
         };
-        self.keeper.hold(*first).await?;
-        Ok(index.write(*first, generation, Vec::new(), Some(begun)).await?)
+        let writing = index.write(*first, generation, Vec::new(), Some(begun));
+        Ok(self.keeper.holding(*first, writing).await?)
     }
 }

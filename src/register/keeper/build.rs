@@ -30,7 +30,9 @@ impl Keeper {
             return Err(IndexError::NotBuilt.into());
         };
         if self.index.take(Claim::Build).await?.is_some() {
-            return self.rebuild().await.map(|_| ());
+            let rebuilt = self.rebuild().await;
+            self.index.give_up(Claim::Build).await?;
+            return rebuilt.map(|_| ());
         }
         self.gate.set(false);
         let at_gap = match self.index.phase().await? {
@@ -183,31 +185,35 @@ impl Keeper {
     /// What nobody has is a gap: its set answers with what there is, and coverage says that this is not all.
     async fn name_gaps(&self, journal: &Journal, missing: BTreeMap<SetId, u64>) -> Result<(), ReplayError> {
         for (set, position) in missing {
-            self.hold(set).await?;
-            let state = self.index.refresh().await?;
-            let present = state.under(journal.key(), set).cloned();
-            let reached = present.as_ref().map_or(0, |known| known.position);
-            let present = match present {
-                Some(present) => present,
-                None => nothing_of(journal, self.index.lineup())?,
-            };
-            let known = SetState {
-                position: position + LEFT_FREE,
-                journal: uuid::Uuid::nil(),
-                fence: 0,
-                gap: true,
-                ..present
-            };
-            self.index
-                .write(set, known.generation, Vec::new(), Some(known))
-                .await?;
-            self.index.give_up(set.into()).await?;
+            let after = self.holding(set, self.name_gap(journal, set, position)).await?;
             tracing::error!(
-                %set, after = reached, up_to = position,
+                %set, after, up_to = position,
                 "a journal is missing: what the bank delivered at these positions is not answered; let it deliver a whole set"
             );
         }
         Ok(())
+    }
+
+    /// Gives the position that the set has reached without a gap.
+    async fn name_gap(&self, journal: &Journal, set: SetId, position: u64) -> Result<u64, ReplayError> {
+        let state = self.index.refresh().await?;
+        let present = state.under(journal.key(), set).cloned();
+        let reached = present.as_ref().map_or(0, |known| known.position);
+        let present = match present {
+            Some(present) => present,
+            None => nothing_of(journal, self.index.lineup())?,
+        };
+        let known = SetState {
+            position: position + LEFT_FREE,
+            journal: uuid::Uuid::nil(),
+            fence: 0,
+            gap: true,
+            ..present
+        };
+        self.index
+            .write(set, known.generation, Vec::new(), Some(known))
+            .await?;
+        Ok(reached)
     }
 }
 
