@@ -1,5 +1,6 @@
 //! The service: built, bound, run, drained. The only place that wires; commands and tests start it this way.
 
+mod background;
 mod backup;
 mod disk;
 mod heads;
@@ -24,9 +25,7 @@ use crate::journal::{JournalError, JournalPlace};
 use crate::register::participants::ParticipantsFileError;
 use crate::register::rekey::Rekeying;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
-use disk::{Upkeep, tell_audit_disk, tell_disk};
-use heads::publish_heads;
-use metrics_exporter_prometheus::PrometheusHandle;
+use background::{Background, Ends};
 use next_key::NextKeyWatch;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
@@ -37,7 +36,7 @@ use std::time::Duration;
 use tls::Tls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upkeep::{SeenFiles, WatchedFiles, keep_usage, reload_files, upkeep};
+use upkeep::{SeenFiles, WatchedFiles};
 
 /// Longest wait at shutdown for requests and publications under way.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,14 +98,8 @@ pub struct Server {
     pub management_address: SocketAddr,
     public: ActixServer,
     management: ActixServer,
-    files: Vec<WatchedFiles>,
-    next_key: NextKeyWatch,
     drain: Duration,
-    lease_time: Duration,
-    head_every: Duration,
-    audit_directory: PathBuf,
-    upkeep_every: Duration,
-    prometheus: PrometheusHandle,
+    background: Background,
 }
 
 impl Server {
@@ -129,19 +122,21 @@ impl Server {
             next_key.progress(),
         )?;
         Ok(Self {
-            next_key,
-            files: seen.watched(&parts).chain(of_tls).collect(),
+            background: Background {
+                files: seen.watched(&parts).chain(of_tls).collect(),
+                next_key,
+                lease_time: settings.index.lease(),
+                head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
+                audit_directory: settings.audit.directory.clone(),
+                upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
+                prometheus,
+            },
             parts,
             address,
             management_address,
             public,
             management,
             drain: Duration::from_secs(settings.server.drain_seconds),
-            lease_time: settings.index.lease(),
-            head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
-            audit_directory: settings.audit.directory.clone(),
-            upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
-            prometheus,
         })
     }
 
@@ -152,47 +147,8 @@ impl Server {
         stop: CancellationToken,
         reload: Arc<tokio::sync::Notify>,
     ) -> Result<(), std::io::Error> {
-        let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let keys = Arc::clone(&self.parts.readiness.keys);
-        let keys_end = background.clone();
-        tasks.spawn(async move { keys.run(keys_end).await });
-        tasks.spawn(self.parts.keeper.clone().run(background.clone()));
-        tasks.spawn(self.parts.keeper.clone().sweep(background.clone()));
-        let leases = CancellationToken::new();
-        let renewing = self
-            .parts
-            .keeper
-            .clone()
-            .renew_leases(self.lease_time, leases.clone());
-        tasks.spawn(renewing);
-        tasks.spawn(self.next_key.run(background.clone()));
-        tasks.spawn(reload_files(self.files, reload, background.clone()));
-        tasks.spawn(upkeep(
-            self.parts.readiness.recorder.clone(),
-            self.prometheus,
-            background.clone(),
-        ));
-        tasks.spawn(tell_audit_disk(self.audit_directory.clone(), background.clone()));
-        tasks.spawn(keep_usage(
-            self.audit_directory,
-            Arc::clone(&self.parts.lookup.limits),
-            background.clone(),
-        ));
-        if let Some(journal) = &self.parts.delivery.journal {
-            let index = self.parts.delivery.index.clone();
-            tasks.spawn(tell_disk(journal.clone(), index, background.clone()));
-            let upkeep = Upkeep {
-                delivery: self.parts.delivery.clone(),
-                every: self.upkeep_every,
-                closed_years: self.parts.lookup.retention_closed_years,
-            };
-            tasks.spawn(upkeep.run(background.clone()));
-        }
-        tasks.spawn(publish_heads(
-            self.parts.readiness.recorder.clone(),
-            self.head_every,
-            background.clone(),
-        ));
+        let ends = Ends::default();
+        let tasks = self.background.start(&self.parts, reload, &ends);
         let (public_handle, management_handle) = (self.public.handle(), self.management.handle());
         let draining = Arc::clone(&self.parts.readiness.draining);
         let drain = self.drain;
@@ -201,11 +157,10 @@ impl Server {
             drain_and_stop(&draining, drain, public_handle, management_handle).await;
         });
         let served = tokio::try_join!(self.public, self.management).map(|_| ());
-        background.cancel();
+        ends.all_else.cancel();
         // A publication that hangs is not waited for: the journal completes it as a whole at the next start.
         wait_for_end(&self.parts.delivery.publications, "publications").await;
-        // A publication needs its lease to the end.
-        leases.cancel();
+        ends.leases.cancel();
         wait_for_end(&tasks, "background tasks").await;
         self.parts.readiness.recorder.close().await;
         if let Some(journal) = &self.parts.delivery.journal {

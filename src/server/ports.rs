@@ -2,7 +2,7 @@
 
 use super::tls::Tls;
 use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
-use crate::config::Settings;
+use crate::config::{DeliverySettings, Settings};
 use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::meters::RequestMeters;
 use crate::http::middleware::{self, Draining, HeaderLimit};
@@ -26,21 +26,7 @@ pub(super) fn bind_public(
     parts: &Parts,
     tls: Option<&Tls>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
-    let delivery = &settings.delivery;
-    let pause = Duration::from_secs(delivery.pause_seconds);
-    let of_deliveries = BodyLimits {
-        max_body_bytes: delivery.max_body_bytes,
-        max_line_bytes: delivery.max_line_bytes,
-        max_lines: delivery.max_lines,
-        pause,
-    };
-    let delivery_limits = Data::new(DeliveryLimits {
-        delivery: of_deliveries,
-        batch: BodyLimits {
-            max_body_bytes: delivery.max_batch_bytes,
-            ..of_deliveries
-        },
-    });
+    let delivery_limits = Data::new(delivery_limits(&settings.delivery));
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
     let room = RoomBounds {
         most: settings.server.max_lookups_per_worker,
@@ -83,6 +69,22 @@ pub(super) fn bind_public(
     let server = server.map_err(|cause| StartError::Bind { address, cause })?;
     let bound = server.addrs().first().copied().unwrap_or(address);
     Ok((server.run(), bound))
+}
+
+fn delivery_limits(delivery: &DeliverySettings) -> DeliveryLimits {
+    let of_deliveries = BodyLimits {
+        max_body_bytes: delivery.max_body_bytes,
+        max_line_bytes: delivery.max_line_bytes,
+        max_lines: delivery.max_lines,
+        pause: Duration::from_secs(delivery.pause_seconds),
+    };
+    DeliveryLimits {
+        delivery: of_deliveries,
+        batch: BodyLimits {
+            max_body_bytes: delivery.max_batch_bytes,
+            ..of_deliveries
+        },
+    }
 }
 
 /// The operators' port.
