@@ -6,14 +6,44 @@ use super::error::Detail;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Bytes;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use multer::{Constraints, Field, Multipart, SizeLimit};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Longest `customer_type`, in bytes.
 const MAX_TYPE_BYTES: u64 = 256;
+/// Most bytes that multer is given at a time.
+const MAX_PORTION_BYTES: usize = 64 << 10;
+/// Most bytes up to the list of customers, and after it: multer holds them, and searches all of them anew with each
+/// portion, for a boundary or the end of a part's headers.
+const MAX_OUTSIDE_BYTES: usize = 4 * MAX_PORTION_BYTES;
 
 /// A form whose fields come one after the other.
-pub struct BatchForm(Multipart<'static>);
+pub struct BatchForm {
+    fields: Multipart<'static>,
+    room: Room,
+}
+
+/// How many bytes may still come outside the list of customers; that has its bound as a body.
+#[derive(Clone)]
+struct Room(Arc<AtomicUsize>);
+
+impl Room {
+    fn outside() -> Self {
+        Self(Arc::new(AtomicUsize::new(MAX_OUTSIDE_BYTES)))
+    }
+
+    fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), BodyFault> {
+        let take = |room: usize| room.checked_sub(bytes);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.map(|_| ()).map_err(|_| BodyFault::NotAForm)
+    }
+}
 
 /// A field of the form.
 pub enum BatchField {
@@ -39,19 +69,20 @@ impl BatchForm {
         let constraints = Constraints::new()
             .allowed_fields(vec!["customer_type", "customers"])
             .size_limit(SizeLimit::new().for_field("customer_type", MAX_TYPE_BYTES));
-        Ok(Self(Multipart::with_constraints(
-            sendable(pieces),
-            boundary,
-            constraints,
-        )))
+        let room = Room::outside();
+        let portions = one_by_one(sendable(pieces), room.clone());
+        let fields = Multipart::with_constraints(portions, boundary, constraints);
+        Ok(Self { fields, room })
     }
 
     /// The next field; `None` at the end.
     pub async fn next_field(&mut self) -> Result<Option<BatchField>, BankRefusal> {
-        let Some(field) = self.0.next_field().await.map_err(refusal)? else {
+        self.room.set(MAX_OUTSIDE_BYTES);
+        let Some(field) = self.fields.next_field().await.map_err(refusal)? else {
             return Ok(None);
         };
         if field.name() != Some("customer_type") {
+            self.room.set(usize::MAX);
             return Ok(Some(BatchField::Customers(Box::new(field))));
         }
         let text = field.text().await.map_err(refusal)?;
@@ -59,6 +90,30 @@ impl BatchForm {
             text.trim_start_matches('\u{feff}').to_owned(),
         )))
     }
+}
+
+/// The pieces in portions, as far as there is room. Whoever polls gets one, and is polled again for the next: multer,
+/// which takes all that is ready before it looks at it, never holds much more than it has looked at. The end comes
+/// alone too, since multer does not look for its first boundary in what came with the end.
+fn one_by_one(
+    pieces: impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static,
+    room: Room,
+) -> impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static {
+    let portions = pieces.map_ok(|piece| stream::iter(portions_of(piece).map(Ok::<_, BodyFault>)));
+    let portions = Box::pin(portions.try_flatten());
+    stream::unfold((portions, room), |(mut portions, room)| async move {
+        tokio::task::yield_now().await;
+        let portion = portions.next().await?;
+        let portion = portion.and_then(|portion| room.take(portion.len()).map(|()| portion));
+        Some((portion, (portions, room)))
+    })
+}
+
+fn portions_of(mut piece: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let length = piece.len().min(MAX_PORTION_BYTES);
+        (length > 0).then(|| piece.split_to(length))
+    })
 }
 
 /// The pieces of a field's content.
@@ -92,4 +147,92 @@ pub fn invalid(parameter: &str, reason: &str) -> BankRefusal {
         parameter: parameter.to_owned(),
         reason: reason.to_owned(),
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    const PIECE_BYTES: usize = 4 << 10;
+
+    fn begin(pieces: impl Stream<Item = Bytes> + 'static) -> BatchForm {
+        let content_type = ("Content-Type", "multipart/form-data; boundary=b");
+        let request = TestRequest::default()
+            .insert_header(content_type)
+            .to_http_request();
+        BatchForm::new(&request, pieces.map(Ok)).unwrap()
+    }
+
+    /// A field's name and content.
+    async fn read(form: &mut BatchForm) -> Option<(&'static str, String)> {
+        match form.next_field().await.unwrap()? {
+            BatchField::CustomerType(text) => Some(("customer_type", text)),
+            BatchField::Customers(field) => {
+                let pieces: Vec<Bytes> = content_of(*field).try_collect().await.unwrap();
+                Some(("customers", String::from_utf8(pieces.concat()).unwrap()))
+            }
+        }
+    }
+
+    fn part(name: &str, content: &str) -> String {
+        format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n{content}\r\n")
+    }
+
+    /// A beginning and then nothing that means anything; and how much of it was taken.
+    fn endless(beginning: String) -> (Rc<Cell<usize>>, impl Stream<Item = Bytes>) {
+        let taken = Rc::new(Cell::new(0));
+        let count = Rc::clone(&taken);
+        let rest = stream::repeat(Bytes::from_static(&[b'x'; PIECE_BYTES]));
+        let pieces = stream::iter([Bytes::from(beginning)])
+            .chain(rest.take(4 * MAX_OUTSIDE_BYTES / PIECE_BYTES))
+            .inspect(move |piece| count.set(count.get() + piece.len()));
+        (taken, pieces)
+    }
+
+    #[actix_web::test]
+    async fn what_never_becomes_a_field_is_refused_before_much_of_it_is_held() {
+        let headers = "--b\r\nContent-Disposition: form-data; name=customers\r\nX: ";
+        let later = format!("{}--b\r\n", part("customers", "06894169867"));
+        for (beginning, fields) in [("", 0), (headers, 0), (later.as_str(), 1)] {
+            let (taken, pieces) = endless(beginning.to_owned());
+            let mut form = begin(pieces);
+            for _ in 0..fields {
+                read(&mut form).await.unwrap();
+            }
+            let refused = form.next_field().await.err().unwrap();
+            assert!(matches!(refused, BankRefusal::InvalidRequest(_)), "{refused:?}");
+            // Some pieces wait their turn.
+            let taken = taken.get();
+            assert!(
+                taken < MAX_OUTSIDE_BYTES + 32 * PIECE_BYTES,
+                "{taken} after {beginning:?}"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_form_is_read_however_it_is_cut_and_whatever_stands_around_it() {
+        for (around, items) in [(0, 1), (MAX_OUTSIDE_BYTES / 2, MAX_OUTSIDE_BYTES / 4)] {
+            let (around, customers) = ("x".repeat(around), "06894169867,".repeat(items));
+            let fields = [
+                part("customer_type", "DSOPBANK"),
+                part("customers", &customers),
+                part("customer_type", "DSOPBANK"),
+            ];
+            let whole = format!("{around}{}--b--\r\n{around}", fields.concat());
+            for cut in [997, PIECE_BYTES, 3 * MAX_PORTION_BYTES, whole.len()] {
+                let pieces: Vec<Bytes> = whole.as_bytes().chunks(cut).map(Bytes::copy_from_slice).collect();
+                let mut form = begin(stream::iter(pieces));
+                let of_type = Some(("customer_type", "DSOPBANK".to_owned()));
+                assert_eq!(read(&mut form).await, of_type, "cut at {cut}");
+                let list = read(&mut form).await;
+                assert!(list == Some(("customers", customers.clone())), "cut at {cut}");
+                assert_eq!(read(&mut form).await, of_type);
+                assert_eq!(read(&mut form).await, None);
+            }
+        }
+    }
 }
