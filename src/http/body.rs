@@ -11,7 +11,7 @@ use memchr::{memchr3_iter, memrchr3};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -319,10 +319,11 @@ fn parse_side_by_side(
     take(second).map_err(BodyFault::Store)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (blocks, queue) = sync_channel(QUEUED_BLOCKS);
-    let queue = Mutex::new(queue);
+    // The queue is the parsers' alone: once all of them have gone, no block waits in it for good.
+    let queues = std::iter::repeat_n(Arc::new(Mutex::new(queue)), threads);
     std::thread::scope(|scope| {
-        let parsers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| parse_blocks(&queue, take)))
+        let parsers: Vec<_> = queues
+            .map(|queue| scope.spawn(move || parse_blocks(&queue, take)))
             .collect();
         let cut = cut_blocks(&mut cutter, &blocks);
         drop(blocks);
@@ -435,3 +436,6 @@ impl<'a, R: Read> Cutter<'a, R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
