@@ -35,6 +35,7 @@ use actix_web::web::{self, Data, ServiceConfig};
 use chrono::Utc;
 use gate::Attempts;
 use session::Sessions;
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 use verifier::Verifier;
@@ -50,7 +51,7 @@ pub struct Console {
     attempts: Attempts,
     verifier: Verifier,
     /// One search of the record at a time.
-    searches: Semaphore,
+    searches: Arc<Semaphore>,
 }
 
 impl Console {
@@ -70,7 +71,7 @@ impl Console {
             sessions: Sessions::new(),
             attempts: Attempts::default(),
             verifier: Verifier::default(),
-            searches: Semaphore::new(1),
+            searches: Arc::new(Semaphore::new(1)),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::certificate::ClientCertificate;
 use super::gate::Gate;
 use super::refusal::ConsoleRefusal;
 use super::session::{Identity, LIFETIME_SECONDS, Session};
-use actix_web::cookie::{Cookie, SameSite, time::Duration};
+use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::dev::Payload;
 use actix_web::http::{Method, header};
 use actix_web::web::{self, Data};
@@ -13,9 +13,12 @@ use actix_web::{FromRequest, HttpRequest};
 use std::future::{Future, Ready, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// The hidden field of every form.
 const FORM_TOKEN: &str = "form_token";
+/// Longest wait for what was filled in. It comes with the head, but for what the network holds up.
+const LONGEST_FORM: Duration = Duration::from_secs(10);
 
 /// Someone who may use the console.
 pub struct Operator {
@@ -118,8 +121,9 @@ fn fields_of(
 ) -> impl Future<Output = Result<Vec<(String, String)>, ConsoleRefusal>> + use<> {
     let form = web::Form::<Vec<(String, String)>>::from_request(request, payload);
     async move {
-        let form = form.await.map_err(|_| ConsoleRefusal::ForeignForm)?;
-        Ok(form.into_inner())
+        let form = tokio::time::timeout(LONGEST_FORM, form).await;
+        let form = form.map_err(|_| ConsoleRefusal::TooSlow)?;
+        Ok(form.map_err(|_| ConsoleRefusal::ForeignForm)?.into_inner())
     }
 }
 
@@ -184,7 +188,7 @@ pub fn session_cookie(request: &HttpRequest, value: String) -> Cookie<'static> {
         .http_only(true)
         .same_site(SameSite::Strict)
         .secure(request.app_config().secure())
-        .max_age(Duration::seconds(lifetime))
+        .max_age(time::Duration::seconds(lifetime))
         .finish()
 }
 

@@ -13,6 +13,8 @@ use askama::Template;
 use chrono::Utc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Entries that a search shows.
@@ -101,11 +103,11 @@ pub async fn search(form: Form) -> Result<HttpResponse, ConsoleRefusal> {
             return Ok(respond(operator, StatusCode::BAD_REQUEST, sought));
         }
     };
-    let Ok(_only) = operator.console.searches.try_acquire() else {
+    let Ok(only) = Arc::clone(&operator.console.searches).try_acquire_owned() else {
         sought.fault = Some("Another search is under way. Try again in a moment.");
         return Ok(respond(operator, StatusCode::SERVICE_UNAVAILABLE, sought));
     };
-    let found = find(&operator.console, query.clone()).await;
+    let found = find(&operator.console, query.clone(), only).await;
     sought.results = recorded(operator, &query, found)
         .await?
         .map(|found| results(&found));
@@ -138,12 +140,12 @@ fn query_of(sought: &Sought) -> Result<Query, &'static str> {
 }
 
 /// `None`: the log could not be read, which the process log tells.
-async fn find(console: &Console, query: Query) -> Option<Found> {
+async fn find(console: &Console, query: Query, only: OwnedSemaphorePermit) -> Option<Found> {
     let recorder = console.readiness.recorder.clone();
     let deadline = Instant::now() + LONGEST_SEARCH;
     let reading = Reading::until(Arc::clone(&console.readiness.draining), Some(deadline));
-    let found = tokio::task::spawn_blocking(move || recorder.find(&query, MOST_FOUND, &reading)).await;
-    match found {
+    let found = in_background(only, move || recorder.find(&query, MOST_FOUND, &reading));
+    match found.await {
         Ok(Ok(found)) => Some(found),
         Ok(Err(cause)) => {
             tracing::error!(%cause, "the record of use could not be searched");
@@ -151,6 +153,17 @@ async fn find(console: &Console, query: Query) -> Option<Found> {
         }
         Err(_) => None,
     }
+}
+
+/// Reads on a thread of its own. The permit is held until that ends, which it does not when a caller goes away.
+fn in_background<T: Send + 'static>(
+    only: OwnedSemaphorePermit,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(move || {
+        let _only = only;
+        read()
+    })
 }
 
 async fn recorded(
@@ -268,5 +281,28 @@ impl Row {
             banks: record.banks.clone(),
             place: number(record.sequence),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn a_search_that_nobody_waits_for_still_keeps_out_the_next() {
+        let searches = Arc::new(Semaphore::new(1));
+        let ((begin, begun), (end, ended)) = (mpsc::channel(), mpsc::channel::<()>());
+        let only = Arc::clone(&searches).try_acquire_owned().unwrap();
+        drop(in_background(only, move || {
+            begin.send(()).unwrap();
+            ended.recv()
+        }));
+        begun.recv().unwrap();
+        assert!(Arc::clone(&searches).try_acquire_owned().is_err());
+        drop(end);
+        let next = tokio::time::timeout(LONGEST_SEARCH, searches.acquire()).await;
+        assert!(next.is_ok_and(|next| next.is_ok()));
     }
 }

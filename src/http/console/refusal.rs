@@ -20,6 +20,8 @@ pub enum ConsoleRefusal {
         "This form is not of your session, or was sent from another site. Nothing was done. Open the page again and repeat it."
     )]
     ForeignForm,
+    #[error("The form did not arrive in time. Nothing was done. Send it again.")]
+    TooSlow,
     #[error("There is no such page.")]
     Unknown,
     #[error("The record of use cannot be written, so nothing is shown or done.")]
@@ -37,7 +39,7 @@ impl ConsoleRefusal {
             Self::ForeignHost | Self::ForeignForm => "Refused",
             Self::SignIn { .. } | Self::NoCertificate => "Operators only",
             Self::Unknown => "Not found",
-            Self::Unrecorded | Self::Failed => "Not now",
+            Self::TooSlow | Self::Unrecorded | Self::Failed => "Not now",
             Self::NoJournal => "No deliveries here",
         }
     }
@@ -51,6 +53,7 @@ impl ResponseError for ConsoleRefusal {
             }
             Self::SignIn { reading: true } => StatusCode::SEE_OTHER,
             Self::SignIn { reading: false } => StatusCode::UNAUTHORIZED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Unknown | Self::NoJournal => StatusCode::NOT_FOUND,
             Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,

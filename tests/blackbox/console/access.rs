@@ -1,10 +1,12 @@
 //! Who gets in.
 
 use super::Browser;
+use crate::harness::calls::streamed;
 use crate::harness::{Engine, Service, free_address};
 use reqwest::StatusCode;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
@@ -49,6 +51,18 @@ async fn on_loopback_the_console_is_open_but_not_under_another_name() {
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{host}");
         assert!(!page.text.contains("Blåbærlia"), "{host}");
     }
+}
+
+#[tokio::test]
+async fn a_form_that_never_ends_is_waited_for_a_bounded_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = with_token(&directory).await;
+    let mut browser = Browser::new(&service);
+    let (pieces, body) = streamed();
+    pieces.send(Ok("name=Kari&token=".to_owned())).await.unwrap();
+    let request = browser.form("/console/login", &[]).body(body);
+    let page = tokio::time::timeout(Duration::from_secs(30), browser.send(request)).await;
+    assert_eq!(page.unwrap().status, StatusCode::REQUEST_TIMEOUT);
 }
 
 #[tokio::test]
