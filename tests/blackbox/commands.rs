@@ -215,6 +215,20 @@ fn the_openapi_document_has_every_route_with_its_methods() {
     assert_eq!(lookups.count(), 4, "those that are shed under load");
 }
 
+#[test]
+fn the_openapi_document_admits_every_encoding_that_is_taken() {
+    let document: Value = serde_json::from_str(&done(run(&["openapi"]))).unwrap();
+    let methods = document["paths"].as_object().unwrap().values();
+    let operations = methods.flat_map(|methods| methods.as_object().unwrap().values());
+    let parameters = operations.filter_map(|operation| operation["parameters"].as_array());
+    let patterns: Vec<&Value> = parameters
+        .flatten()
+        .filter(|parameter| parameter["name"] == "Content-Encoding")
+        .map(|parameter| &parameter["schema"]["pattern"])
+        .collect();
+    assert_eq!(patterns, ["^(identity|gzip|zstd)$"; 2]);
+}
+
 /// The routes as the table of contents of the API has them.
 fn routes() -> BTreeSet<(String, String)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/routes.rs");

@@ -201,8 +201,12 @@ pub struct DeliveryHeaders {
         nullable = false
     )]
     pub idempotency_key: Option<String>,
-    /// `gzip` or `zstd`.
-    #[param(rename = "Content-Encoding", pattern = "^identity$", nullable = false)]
+    /// `gzip` or `zstd`; `identity` when absent.
+    #[param(
+        rename = "Content-Encoding",
+        pattern = "^(identity|gzip|zstd)$",
+        nullable = false
+    )]
     pub content_encoding: Option<String>,
 }
 
