@@ -1,8 +1,8 @@
 //! The record of use: no answer leaves without an entry that is already durable.
 //!
 //! A [`Recorded`] value is the only thing an answer to an authenticated call can be built from, and only
-//! [`Recorder::record`] makes one, after the entry is on disk. [`verify`], [`search`] and [`prune`] read the logs
-//! back, of one instance or of several.
+//! [`Recorder::record`] makes one, and [`Recorder::record_act`] for operators, after the entry is on disk.
+//! [`verify`], [`search`] and [`prune`] read the logs back, of one instance or of several.
 
 mod entry;
 mod head;

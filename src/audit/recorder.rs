@@ -42,7 +42,7 @@ impl From<OpenError> for RecorderError {
     }
 }
 
-/// A conclusion whose record is durable. Only [`Recorder::record`] makes it.
+/// What may be answered, since its record is durable. Only [`Recorder::record`] and [`Recorder::record_act`] make it.
 #[derive(Debug)]
 pub struct Recorded<T>(T);
 

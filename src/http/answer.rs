@@ -29,7 +29,7 @@ impl Answer {
         match recorded {
             Ok(recorded) => Self(respond(recorded.into_answer())),
             Err(cause) => {
-                tracing::error!(%cause, "a call is refused because it cannot be recorded");
+                log_unrecorded(&cause);
                 Self(respond_to(request, unrecorded))
             }
         }
@@ -61,12 +61,15 @@ impl Responder for Answer {
     }
 }
 
-/// An extractor's refusal: nobody was authenticated, or the refusal is recorded already.
+fn log_unrecorded(cause: &Unrecorded) {
+    tracing::error!(%cause, "a call is refused because it cannot be recorded");
+}
+
+/// An extractor's refusal: nobody was authenticated, the refusal is recorded already, or nothing can be recorded.
 pub struct Rejection(Problem, uuid::Uuid, bool);
 
 impl Rejection {
-    /// Nobody was authenticated, so there is nobody to record.
-    pub fn unauthenticated(request: &HttpRequest, problem: Problem) -> Self {
+    fn new(request: &HttpRequest, problem: Problem) -> Self {
         Self(
             problem,
             arrival_of(request).correlation,
@@ -74,7 +77,17 @@ impl Rejection {
         )
     }
 
-    /// Refused after authentication, and recorded.
+    /// Nobody was authenticated, so there is nobody to record.
+    pub fn unauthenticated(request: &HttpRequest, problem: Problem) -> Self {
+        Self::new(request, problem)
+    }
+
+    /// A part of the server is missing.
+    pub fn defect(request: &HttpRequest) -> Self {
+        Self::new(request, Problem::DEFECT)
+    }
+
+    /// Refused after authentication, and recorded; `unrecorded` is the family's 503.
     pub fn recorded<T>(
         recorded: Result<Recorded<T>, Unrecorded>,
         request: &HttpRequest,
@@ -82,8 +95,11 @@ impl Rejection {
         problem: impl FnOnce(T) -> Problem,
     ) -> Self {
         match recorded {
-            Ok(recorded) => Self::unauthenticated(request, problem(recorded.into_answer())),
-            Err(_) => Self::unauthenticated(request, unrecorded),
+            Ok(recorded) => Self::new(request, problem(recorded.into_answer())),
+            Err(cause) => {
+                log_unrecorded(&cause);
+                Self::new(request, unrecorded)
+            }
         }
     }
 }

@@ -158,7 +158,7 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Arc<Caller>, Authenti
 /// A part of the server that `routes` hands to the handlers.
 pub fn service<T: 'static>(request: &HttpRequest) -> Result<&T, Rejection> {
     let service = request.app_data::<Data<T>>().map(|data| data.get_ref());
-    service.ok_or_else(|| Rejection::unauthenticated(request, Problem::DEFECT))
+    service.ok_or_else(|| Rejection::defect(request))
 }
 
 /// Counts a refusal by its reason.

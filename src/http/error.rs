@@ -151,6 +151,10 @@ impl Problem {
             invalid(FaultKind::Period, "fromDate"),
             invalid(FaultKind::AccountId, "AccountID"),
             invalid(FaultKind::Request, "CorrelationID"),
+            Refusal::OutsideTerms(OutsideTerms {
+                term: Term::Mandate,
+                service: Some("Skatt-Kontroll".to_owned()),
+            }),
             Refusal::NotAcceptable,
             Refusal::UnknownAccount(Coverage::default()),
             Refusal::TooMany(OverLimit::Rate {

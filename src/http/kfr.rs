@@ -5,7 +5,7 @@ use super::bank_calls::BankRefusal;
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
 use super::batch;
 use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
-use super::docs::{BankErrors, KfrAddedErrors, PublishedReadErrors};
+use super::docs::{BankErrors, KfrEndErrors, PublishedReadErrors};
 use super::error::Detail;
 use super::multipart::{BatchField, BatchForm, content_of, invalid};
 use super::relationships::CustomerRelationshipsBody;
@@ -64,7 +64,7 @@ pub async fn add(bank: AdmittedBank<AddCustomer>, delivery: Data<Delivery>) -> A
     operation_id = "endCustomerRelationship",
     tag = "KFR calls",
     params(super::docs::KfrTypePath, super::docs::CustomerHeader, super::docs::CorrelationHeader, super::docs::EndDateParameter),
-    responses((status = 204, description = "Ended."), BankErrors, KfrAddedErrors),
+    responses((status = 204, description = "Ended."), BankErrors, KfrEndErrors),
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
 pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> Answer {

@@ -344,7 +344,8 @@ impl Lookup {
             .coverage(participants, &self.index.state(), arrival, period_from)
     }
 
-    /// Asks the index, which gives up by itself when a lookup's time is over.
+    /// Asks the index. Redis gives up by itself when a lookup's time is over; the embedded one reads at once, on this
+    /// thread, and has no such bound.
     async fn ask<T>(
         &self,
         meter: &IndexMeter,

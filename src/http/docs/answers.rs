@@ -66,3 +66,29 @@ fn example(problem: &Problem) -> Value {
     }
     body
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn every_error_code_that_is_named_has_an_example() {
+        let document = serde_json::to_value(crate::http::docs::document()).unwrap();
+        let values = |value: &Value| value.as_object().unwrap().clone().into_values();
+        let operations = values(&document["paths"]).flat_map(|item| values(&item));
+        let mut named = 0;
+        for response in operations.flat_map(|operation| values(&operation["responses"])) {
+            let description = response["description"].as_str().unwrap();
+            let words = description.split(|c: char| c != '-' && !c.is_ascii_alphanumeric());
+            for code in words.filter(|word| word.starts_with("ERR-") || word.starts_with("KFR-")) {
+                let mut contents = values(&response["content"]);
+                assert!(
+                    contents.all(|content| content["examples"][code].is_object()),
+                    "{code}: {description}"
+                );
+                named += 1;
+            }
+        }
+        assert!(named > 100, "{named}");
+    }
+}

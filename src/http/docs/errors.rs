@@ -77,7 +77,7 @@ pub enum BankErrors {
 
 /// What only the ending call can answer.
 #[derive(IntoResponses)]
-pub enum KfrAddedErrors {
+pub enum KfrEndErrors {
     /// KFR-008: no registration of the customer runs.
     #[response(status = 404)]
     NothingRuns(ErrorBody),

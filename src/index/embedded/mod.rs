@@ -108,6 +108,7 @@ impl Embedded {
         Arc::clone(&self.view.load().state)
     }
 
+    /// Reads at once, on the caller's thread, and as long as that takes.
     pub fn find_relationships<T>(
         &self,
         customer: &Sought<CustomerKey>,
@@ -120,6 +121,7 @@ impl Embedded {
         ))
     }
 
+    /// The same of an account.
     pub fn find_accounts<T>(
         &self,
         account: &Sought<AccountKey>,

@@ -1,6 +1,8 @@
 //! The disk of the record fills up, goes away, becomes read-only or blocks, while agencies keep asking.
 
 use super::load::{Ledger, audit_folder, verify};
+use crate::harness::ask::Ask;
+use crate::harness::issuer::AGENCY;
 use crate::harness::{Engine, Service};
 use std::path::Path;
 use std::process::Command;
@@ -111,6 +113,28 @@ async fn a_folder_that_is_moved_away_and_back_is_survived() {
         std::fs::rename(&away, &here).unwrap();
     };
     survives(&service, || std::fs::rename(&here, &away).unwrap(), back).await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
+    let service = Service::start_with(Engine::Embedded, &configuration(None, 1)).await;
+    std::fs::rename(audit_folder(&service), service.directory.path().join("away")).unwrap();
+    let told = || service.log().matches("cannot be recorded").count();
+    let other_scope = service.issuer.token(AGENCY, "bits:other");
+    let before = told();
+    assert_eq!(
+        Ask::relationships(&service)
+            .token(&other_scope)
+            .send()
+            .await
+            .status,
+        503
+    );
+    assert_eq!(told(), before + 1);
+    let deliveries = service.url("/v2/financialInstitutions/210011013/deliveries");
+    let refused = service.http.get(deliveries).bearer_auth(&other_scope);
+    assert_eq!(refused.send().await.unwrap().status(), 503);
+    assert_eq!(told(), before + 2);
 }
 
 #[tokio::test]
