@@ -36,6 +36,13 @@ pub enum BankRefusal {
     Published(Refusal),
 }
 
+impl BankRefusal {
+    /// One thing is wrong with the request.
+    pub fn invalid(parameter: &str, reason: &str) -> Self {
+        Self::InvalidRequest(vec![Detail::new(parameter, reason)])
+    }
+}
+
 impl From<DeliveryError> for BankRefusal {
     fn from(cause: DeliveryError) -> Self {
         Self::Failed(cause)

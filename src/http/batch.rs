@@ -48,13 +48,14 @@ pub fn read_item(
 pub fn refuse(summary: &Summary) -> BankRefusal {
     let mut details: Vec<Detail> = summary.rejects.iter().map(detail_of).collect();
     if summary.counts.read == 0 {
-        details.push(detail("holds no customer".to_owned()));
+        details.push(Detail::new("customers", "holds no customer"));
         return BankRefusal::InvalidRequest(details);
     }
     let mut named: Vec<u64> = summary.rejects.iter().map(|reject| reject.line).collect();
     named.dedup();
     if let more @ 1.. = summary.counts.rejected - named.len() as u64 {
-        details.push(detail(format!("and {more} more items are not valid")));
+        let reason = format!("and {more} more items are not valid");
+        details.push(Detail::new("customers", reason));
     }
     let any = |code| summary.rejects.iter().any(|reject| reject.code == code);
     if any(RejectCode::InvalidRecord) {
@@ -67,15 +68,5 @@ pub fn refuse(summary: &Summary) -> BankRefusal {
 }
 
 fn detail_of(reject: &Reject) -> Detail {
-    Detail {
-        parameter: format!("customers[{}]", reject.line),
-        reason: reject.reason.clone(),
-    }
-}
-
-fn detail(reason: String) -> Detail {
-    Detail {
-        parameter: "customers".to_owned(),
-        reason,
-    }
+    Detail::new(format!("customers[{}]", reject.line), reject.reason.clone())
 }

@@ -1,7 +1,6 @@
 //! The body of a delivery: taken within bounds, decoded, hashed, cut into lines and parsed on threads of its own.
 
 use super::bank_calls::BankRefusal;
-use super::error::Detail;
 use crate::register::delivery::DeliveryError;
 use crate::workers::Workers;
 use actix_web::web::{Bytes, Payload};
@@ -108,12 +107,7 @@ pub enum BodyFault {
 
 impl From<BodyFault> for BankRefusal {
     fn from(fault: BodyFault) -> Self {
-        let invalid = |reason: &str| {
-            Self::InvalidRequest(vec![Detail {
-                parameter: "body".to_owned(),
-                reason: reason.to_owned(),
-            }])
-        };
+        let invalid = |reason| Self::invalid("body", reason);
         match fault {
             BodyFault::TooSlow => Self::TooSlow,
             BodyFault::BodyTooLarge | BodyFault::LineTooLong | BodyFault::TooManyLines => Self::TooLarge,

@@ -33,6 +33,21 @@ pub struct Detail {
     pub reason: String,
 }
 
+impl Detail {
+    pub fn new(parameter: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            parameter: parameter.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Fault> for Detail {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.parameter, fault.reason)
+    }
+}
+
 /// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -273,7 +288,8 @@ fn invalid(faults: &[Fault]) -> Problem {
         FaultKind::AccountId => ("ERR-004", "Ugyldig kontonummer"),
         FaultKind::Request => ("ERR-005", "Ugyldig forespørsel"),
     };
-    Problem::new(StatusCode::BAD_REQUEST, code, message).with(details(faults))
+    let details = faults.iter().cloned().map(Detail::from).collect();
+    Problem::new(StatusCode::BAD_REQUEST, code, message).with(details)
 }
 
 /// The term that fails at the closest service. `GET /v2/services` tells what would be admitted.
@@ -288,21 +304,10 @@ fn failing_term(outside: &OutsideTerms) -> Detail {
         Term::Period => "fromDate and toDate must lie where the service admits them today",
         Term::OnlyPrimaryOwner => "onlyPrimaryOwner must be true for the service",
     };
-    Detail {
-        parameter: outside.term.name().to_owned(),
-        reason: match &outside.service {
-            Some(service) => format!("{reason} ({service})"),
-            None => reason.to_owned(),
-        },
+    match &outside.service {
+        Some(service) => Detail::new(outside.term.name(), format!("{reason} ({service})")),
+        None => Detail::new(outside.term.name(), reason),
     }
-}
-
-fn details(faults: &[Fault]) -> Vec<Detail> {
-    let detail = |fault: &Fault| Detail {
-        parameter: fault.parameter.to_owned(),
-        reason: fault.reason.clone(),
-    };
-    faults.iter().map(detail).collect()
 }
 
 fn status_of<A>(conclusion: &Result<A, Refusal>) -> u16 {

@@ -7,7 +7,7 @@ use super::batch;
 use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
 use super::docs::{BankErrors, KfrEndErrors, PublishedReadErrors};
 use super::error::Detail;
-use super::multipart::{BatchField, BatchForm, content_of, invalid};
+use super::multipart::{BatchField, BatchForm, content_of};
 use super::relationships::CustomerRelationshipsBody;
 use super::request::{Reader, rules_of};
 use crate::audit::Subject;
@@ -136,11 +136,11 @@ async fn add_batch(
             },
         };
         if let Some(parameter) = twice {
-            return Err(invalid(parameter, "is sent more than once"));
+            return Err(BankRefusal::invalid(parameter, "is sent more than once"));
         }
     }
-    let customer_type = customer_type.ok_or_else(|| invalid("customer_type", "is missing"))?;
-    let (batch, sha256) = taken.ok_or_else(|| invalid("customers", "is missing"))?;
+    let customer_type = customer_type.ok_or_else(|| BankRefusal::invalid("customer_type", "is missing"))?;
+    let (batch, sha256) = taken.ok_or_else(|| BankRefusal::invalid("customers", "is missing"))?;
     check_type(&customer_type, "customer_type")?;
     match delivery.publish_batch(batch, sha256).await? {
         Ok(_) => Ok(()),
@@ -300,10 +300,7 @@ fn check_type(text: &str, parameter: &str) -> Result<(), BankRefusal> {
         return Ok(());
     }
     let reason = format!("must be {RELATIONSHIP_TYPE}");
-    Err(BankRefusal::InvalidType(vec![Detail {
-        parameter: parameter.to_owned(),
-        reason,
-    }]))
+    Err(BankRefusal::InvalidType(vec![Detail::new(parameter, reason)]))
 }
 
 /// The KFR code of the first of the broken rules; all are named.
@@ -311,13 +308,7 @@ fn faults_of(faults: Vec<Fault>) -> Result<(), BankRefusal> {
     let Some(first) = faults.iter().map(|fault| fault.kind).min() else {
         return Ok(());
     };
-    let details = faults
-        .into_iter()
-        .map(|f| Detail {
-            parameter: f.parameter.to_owned(),
-            reason: f.reason,
-        })
-        .collect();
+    let details = faults.into_iter().map(Detail::from).collect();
     Err(match first {
         FaultKind::CustomerId => BankRefusal::InvalidCustomer(details),
         FaultKind::Period => BankRefusal::InvalidDate(details),

@@ -2,7 +2,6 @@
 
 use super::bank_calls::BankRefusal;
 use super::body::{BodyFault, sendable};
-use super::error::Detail;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::Bytes;
@@ -64,8 +63,9 @@ impl BatchForm {
         let boundary =
             content_type.and_then(|text| multer::parse_boundary(text.trim_end_matches([';', ' '])).ok());
         let boundary = boundary.filter(|text| !text.is_empty());
-        let boundary =
-            boundary.ok_or_else(|| invalid("Content-Type", "must be multipart/form-data with a boundary"))?;
+        let boundary = boundary.ok_or_else(|| {
+            BankRefusal::invalid("Content-Type", "must be multipart/form-data with a boundary")
+        })?;
         let constraints = Constraints::new()
             .allowed_fields(vec!["customer_type", "customers"])
             .size_limit(SizeLimit::new().for_field("customer_type", MAX_TYPE_BYTES));
@@ -135,18 +135,11 @@ fn fault(cause: multer::Error) -> BodyFault {
 fn refusal(cause: multer::Error) -> BankRefusal {
     match cause {
         multer::Error::UnknownField { .. } => {
-            invalid("body", "holds a field other than customer_type and customers")
+            BankRefusal::invalid("body", "holds a field other than customer_type and customers")
         }
-        multer::Error::FieldSizeExceeded { .. } => invalid("customer_type", "is too long"),
+        multer::Error::FieldSizeExceeded { .. } => BankRefusal::invalid("customer_type", "is too long"),
         cause => fault(cause).into(),
     }
-}
-
-pub fn invalid(parameter: &str, reason: &str) -> BankRefusal {
-    BankRefusal::InvalidRequest(vec![Detail {
-        parameter: parameter.to_owned(),
-        reason: reason.to_owned(),
-    }])
 }
 
 #[cfg(test)]

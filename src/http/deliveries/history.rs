@@ -1,6 +1,6 @@
 //! What became of a bank's deliveries: receipts, rejects, rollback, and the bank's own records of a customer.
 
-use super::order::{detail, flag};
+use super::order::flag;
 use super::receipt::{ReceiptBody, RejectBody};
 use super::refused;
 use crate::audit::Subject;
@@ -55,7 +55,7 @@ pub async fn list(bank: AdmittedBank<ListDeliveries>, delivery: Data<Delivery>) 
         None => PAGE,
         Some(Ok(limit @ 1..=MAX_PAGE)) => limit,
         Some(_) => {
-            faults.push(detail("limit", "must be a number from 1 to 500"));
+            faults.push(Detail::new("limit", "must be a number from 1 to 500"));
             PAGE
         }
     };
@@ -63,7 +63,7 @@ pub async fn list(bank: AdmittedBank<ListDeliveries>, delivery: Data<Delivery>) 
         None => None,
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => {
-            faults.push(detail("before", "must be a deliveryID"));
+            faults.push(Detail::new("before", "must be a deliveryID"));
             None
         }
     };
@@ -260,11 +260,7 @@ fn faults_of(reader: Reader<'_>, mut faults: Vec<Detail>) -> Result<(), BankRefu
     let customer = of_reader
         .iter()
         .any(|fault| fault.kind == crate::register::lookup::FaultKind::CustomerId);
-    faults.extend(
-        of_reader
-            .into_iter()
-            .map(|fault| detail(fault.parameter, &fault.reason)),
-    );
+    faults.extend(of_reader.into_iter().map(Detail::from));
     match (faults.is_empty(), customer) {
         (true, _) => Ok(()),
         (false, true) => Err(BankRefusal::InvalidCustomer(faults)),

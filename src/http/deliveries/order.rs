@@ -57,10 +57,7 @@ pub fn read_order<O: BankOperation>(
         body_bytes: content_length(headers),
     };
     let encoding = read_encoding(headers, &mut faults);
-    let of_reader = reader
-        .into_faults()
-        .into_iter()
-        .map(|fault| detail(fault.parameter, &fault.reason));
+    let of_reader = reader.into_faults().into_iter().map(Detail::from);
     let details: Vec<Detail> = of_reader.chain(faults).collect();
     match details.is_empty() {
         true => Ok((order, encoding)),
@@ -87,7 +84,7 @@ fn read_set<O: BankOperation>(
     };
     let set = register.and_then(|register| bank.bank().set(register));
     if set.is_none() {
-        faults.push(detail(
+        faults.push(Detail::new(
             "register",
             "must be KAR or KFR, and one that the bank takes part in",
         ));
@@ -144,27 +141,20 @@ fn read_encoding(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Encoding {
         .unwrap_or_default()
         .trim();
     if !media.is_empty() && media != "application/x-ndjson" {
-        faults.push(detail("Content-Type", "must be application/x-ndjson"));
+        faults.push(Detail::new("Content-Type", "must be application/x-ndjson"));
     }
     match text(header::CONTENT_ENCODING).as_deref() {
         None | Some("identity") => Encoding::Identity,
         Some("gzip") => Encoding::Gzip,
         Some("zstd") => Encoding::Zstd,
         Some(_) => {
-            faults.push(detail("Content-Encoding", "must be gzip or zstd"));
+            faults.push(Detail::new("Content-Encoding", "must be gzip or zstd"));
             Encoding::Identity
         }
     }
 }
 
 fn fault<T: Default>(faults: &mut Vec<Detail>, parameter: &str, reason: &str) -> T {
-    faults.push(detail(parameter, reason));
+    faults.push(Detail::new(parameter, reason));
     T::default()
-}
-
-pub fn detail(parameter: &str, reason: &str) -> Detail {
-    Detail {
-        parameter: parameter.to_owned(),
-        reason: reason.to_owned(),
-    }
 }

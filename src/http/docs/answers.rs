@@ -61,8 +61,7 @@ fn example(problem: &Problem) -> Value {
         "correlationID": "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
     });
     if !problem.details.is_empty() {
-        let detail = |detail: &crate::http::error::Detail| json!({"parameter": detail.parameter, "reason": detail.reason});
-        body["details"] = problem.details.iter().map(detail).collect();
+        body["details"] = json!(problem.details);
     }
     body
 }

@@ -149,19 +149,15 @@ fn at_odds(conflict: &Conflict) -> Detail {
             ("discardLaterChanges", reason)
         }
     };
-    Detail {
-        parameter: parameter.to_owned(),
-        reason,
-    }
+    Detail::new(parameter, reason)
 }
 
 /// What whoever routes the calls can do.
 fn remedy(cause: &DeliveryError) -> Vec<Detail> {
     match cause {
-        DeliveryError::NoJournal | DeliveryError::TakenElsewhere => vec![Detail {
-            parameter: "instance".to_owned(),
-            reason: cause.to_string(),
-        }],
+        DeliveryError::NoJournal | DeliveryError::TakenElsewhere => {
+            vec![Detail::new("instance", cause.to_string())]
+        }
         DeliveryError::Index(_)
         | DeliveryError::Journal(_)
         | DeliveryError::Replay(_)
@@ -186,8 +182,7 @@ fn busy_now(busy: Busy) -> Problem {
             "as many deliveries are under way as are taken at once; send it again".to_owned(),
         ),
     };
-    let parameter = "body".to_owned();
-    Problem::bank(error).with(vec![Detail { parameter, reason }])
+    Problem::bank(error).with(vec![Detail::new("body", reason)])
 }
 
 /// What a bank can wait out is 503; what it cannot is 500.
