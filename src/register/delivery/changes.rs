@@ -39,7 +39,7 @@ impl Delivery {
         self.check_level(set)?;
         self.check_sequence(&incoming)?;
         let lines = self.end_input(&incoming.intake)?;
-        let body = self.journal()?.begin_body(incoming.delivery_id);
+        let body = self.journal()?.begin_body(incoming.begun.id);
         let (mut summary, body) = self.write_changes(&incoming, lines, body).await?;
         // The rows were read without their marker; if it is gone now, they were not the truth.
         self.index.refresh().await.map_err(DeliveryError::Index)?;
@@ -52,9 +52,9 @@ impl Delivery {
             return Err(incoming.reject(summary).await);
         }
         let delivery = journal::Delivery {
-            id: incoming.delivery_id,
+            id: incoming.begun.id,
             kind: Kind::Changes,
-            received_at: incoming.received_at,
+            received_at: incoming.begun.received_at,
             summary,
             body: body.finish().map_err(DeliveryError::Journal)?,
         };

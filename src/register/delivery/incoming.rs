@@ -1,11 +1,12 @@
 //! A V2 delivery while its lines come in, with a receipt whatever becomes of it.
 
+use super::begun::Begun;
 use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Progress, Turn};
 use crate::domain::relationship::SetId;
 use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -40,15 +41,12 @@ pub struct Repeat {
     _turn: Turn,
 }
 
-/// A delivery while its lines come in. Dropped before it is published, it leaves nothing but a receipt that
-/// says that it was abandoned.
+/// A delivery while its lines come in.
 pub struct Incoming {
     pub(super) order: Order,
-    pub(super) delivery_id: Uuid,
-    pub(super) received_at: DateTime<Utc>,
+    pub(super) begun: Begun,
     /// The set's position when it began: KFR calls published from here on hold in a whole set too.
     pub(super) carries_after: u64,
-    pub(super) delivery: Delivery,
     _place: Place,
     _turn: Turn,
     pub(super) intake: Intake,
@@ -89,16 +87,13 @@ impl Delivery {
             space,
             progress,
         );
-        journal
-            .begin_delivery(set, delivery_id, order.operation, received_at)
-            .await
-            .map_err(DeliveryError::Journal)?;
+        let begun = self
+            .file_begun(set, delivery_id, order.operation, received_at)
+            .await?;
         Ok(Taking::New(Box::new(Incoming {
             carries_after,
             order,
-            delivery_id,
-            received_at,
-            delivery: self.clone(),
+            begun,
             _place: place,
             _turn: turn,
             intake,
@@ -151,10 +146,10 @@ impl Incoming {
 
     /// Files the receipt of a delivery with too many bad lines, and gives it.
     pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
-        let (set, id) = (self.order.set, self.delivery_id);
+        let (set, id) = (self.order.set, self.begun.id);
         super::count_rejects(set, &summary);
         let filed = async {
-            let journal = self.delivery.journal()?;
+            let journal = self.begun.delivery.journal()?;
             journal.end_delivery(set, id, true, summary).await?;
             Ok::<_, DeliveryError>(journal.receipt(set.bank, id)?)
         };
@@ -163,26 +158,5 @@ impl Incoming {
             Ok(None) => DeliveryError::Panicked.into(),
             Err(cause) => cause.into(),
         }
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        let (set, id) = (self.order.set, self.delivery_id);
-        // What was published or rejected has its receipt.
-        let journal = self.delivery.journal();
-        if !journal.is_ok_and(|journal| journal.is_receiving(set.bank, id)) {
-            return;
-        }
-        let delivery = self.delivery.clone();
-        let publications = self.delivery.publications.clone();
-        let file = async move {
-            let _filing = delivery.index_use.file().await;
-            let Ok(journal) = delivery.journal() else { return };
-            if let Err(cause) = journal.end_delivery(set, id, false, Summary::default()).await {
-                tracing::warn!(%cause, %set, "the receipt of an abandoned delivery could not be filed");
-            }
-        };
-        publications.spawn_on(file, &self.delivery.runtime);
     }
 }

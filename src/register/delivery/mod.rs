@@ -1,7 +1,10 @@
 //! What banks deliver: into the journal, then by one switch into the index, then the receipt.
 
+mod begun;
 mod changes;
 mod compaction;
+#[cfg(test)]
+mod fixture;
 mod history;
 mod incoming;
 mod intake;
@@ -233,7 +236,7 @@ impl Delivery {
     }
 
     fn receipt_of(&self, incoming: &Incoming) -> Taken {
-        self.receipt(incoming.set().bank, incoming.delivery_id)
+        self.receipt(incoming.set().bank, incoming.begun.id)
     }
 
     /// Publishes in a task of its own, so that a caller who goes away does not leave half a publication.

@@ -46,16 +46,14 @@ impl Delivery {
         self.check_level(set)?;
         let since = self.reached(set);
         let (to, discarded) = self.undoable(set, whole_set, discard_later)?;
-        let journal = self.journal()?;
-        journal
-            .begin_delivery(set, rollback_id, Operation::Rollback, received_at)
-            .await
-            .map_err(DeliveryError::Journal)?;
-        let body = journal.begin_body(rollback_id).finish();
+        let begun = self
+            .file_begun(set, rollback_id, Operation::Rollback, received_at)
+            .await?;
+        let body = self.journal()?.begin_body(begun.id).finish();
         let delivery = journal::Delivery {
-            id: rollback_id,
+            id: begun.id,
             kind: Kind::Rollback { to },
-            received_at,
+            received_at: begun.received_at,
             summary: Summary {
                 discarded,
                 ..Summary::default()
@@ -63,7 +61,7 @@ impl Delivery {
             body: body.map_err(DeliveryError::Journal)?,
         };
         self.publish(set, since, delivery, &guard).await?;
-        self.receipt(set.bank, rollback_id)
+        self.receipt(set.bank, begun.id)
     }
 
     /// The position just before a whole set, and what goes with it: the whole set itself first.
@@ -106,5 +104,33 @@ impl Delivery {
             return Err(Conflict::LaterChanges(discarded.split_off(1)).into());
         }
         Ok((at - 1, discarded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Instance, set};
+    use super::*;
+    use crate::journal::ReceiptState;
+    use futures_util::FutureExt;
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn a_rollback_that_fails_before_it_is_journalled_is_filed_as_abandoned() {
+        let instance = Instance::start().await;
+        let whole_set = instance.put_empty_set().await.delivery_id;
+        let mut rollback = pin!(instance.delivery.undo(set(), whole_set, true));
+        assert!(rollback.as_mut().now_or_never().is_none(), "it is being filed");
+        instance.journal_only().await;
+        let failed = rollback.await;
+        assert!(matches!(
+            failed,
+            Err(DeliveryRefusal::Failed(DeliveryError::Behind))
+        ));
+        let receipt = instance.newest_receipt().await;
+        assert_eq!(
+            (receipt.operation, receipt.state),
+            (Operation::Rollback, ReceiptState::Abandoned)
+        );
     }
 }

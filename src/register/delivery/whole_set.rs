@@ -27,7 +27,7 @@ impl Delivery {
         let set = incoming.set();
         let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let lines = self.end_input(&incoming.intake)?;
-        let (body, space) = (self.journal()?.begin_body(incoming.delivery_id), self.space()?);
+        let (body, space) = (self.journal()?.begin_body(incoming.begun.id), self.space()?);
         let (mut summary, body) = self.sort_and_write(lines, body, space).await?;
         summary.sha256 = sha256;
         summary.idempotency = incoming.order.idempotency;
@@ -47,9 +47,9 @@ impl Delivery {
             carries_after: incoming.carries_after,
         };
         let delivery = journal::Delivery {
-            id: incoming.delivery_id,
+            id: incoming.begun.id,
             kind,
-            received_at: incoming.received_at,
+            received_at: incoming.begun.received_at,
             summary,
             body,
         };
