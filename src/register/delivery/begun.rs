@@ -4,6 +4,7 @@ use super::{Delivery, DeliveryError};
 use crate::domain::relationship::SetId;
 use crate::journal::{Operation, Summary};
 use chrono::{DateTime, Utc};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 /// A delivery whose beginning is filed. Dropped before it is published or rejected, it leaves nothing but a receipt
@@ -13,10 +14,13 @@ pub(super) struct Begun {
     pub(super) id: Uuid,
     pub(super) received_at: DateTime<Utc>,
     pub(super) delivery: Delivery,
+    /// Shutdown waits until its end is filed.
+    _publication: TaskTrackerToken,
 }
 
 impl Delivery {
-    /// Files that a delivery begins.
+    /// Files that a delivery begins, within the time of a publication. What takes longer goes on in a task of its own,
+    /// and is filed as abandoned after that.
     pub(super) async fn file_begun(
         &self,
         set: SetId,
@@ -29,10 +33,15 @@ impl Delivery {
             id,
             received_at,
             delivery: self.clone(),
+            _publication: self.publications.token(),
         };
-        let journal = self.journal()?;
-        journal.begin_delivery(set, id, operation, received_at).await?;
-        Ok(begun)
+        self.in_own_task(async move {
+            let _filing = begun.delivery.index_use.file().await;
+            let journal = begun.delivery.journal()?;
+            journal.begin_delivery(set, id, operation, received_at).await?;
+            Ok(begun)
+        })
+        .await
     }
 
     async fn file_abandoned(self, set: SetId, id: Uuid) {

@@ -73,7 +73,6 @@ impl Delivery {
             .enter(set, delivery_id, order.operation, Arc::clone(&progress));
         let place = place.map_err(Conflict::Running)?;
         let turn = self.turns.take().await?;
-        let _filing = self.index_use.file().await;
         let (journal, space) = (self.journal()?, self.space()?);
         let arrangement = match order.operation {
             Operation::WholeSet => Arrangement::ByIdentity,
@@ -158,5 +157,33 @@ impl Incoming {
             Ok(None) => DeliveryError::Panicked.into(),
             Err(cause) => cause.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Instance, today, whole_set};
+    use super::*;
+    use std::time::Duration;
+
+    /// Longer than a delivery waits here.
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn a_delivery_whose_beginning_is_filed_too_late_is_refused_and_abandoned() {
+        let mut instance = Instance::start().await;
+        let index_use = instance.delivery.index_use.clone();
+        let nothing_is_filed = index_use.pause(index_use.pause_sets().await).await.unwrap();
+        instance.delivery.publish_timeout = Duration::from_millis(20);
+        let begin = instance.delivery.begin(whole_set(), today());
+        let refused = tokio::time::timeout(LONG, begin).await.unwrap().err().unwrap();
+        assert!(matches!(
+            refused,
+            DeliveryRefusal::Failed(DeliveryError::TimedOut)
+        ));
+        assert!(instance.delivery.running.list().is_empty(), "its place is free");
+        drop(nothing_is_filed);
+        let receipt = instance.newest_receipt().await;
+        assert_eq!(receipt.state, ReceiptState::Abandoned);
     }
 }

@@ -26,7 +26,7 @@ pub enum DeliveryError {
     Behind,
     #[error("the journal's disk has only {free_bytes} bytes left")]
     DiskFull { free_bytes: u64 },
-    #[error("publishing took longer than the caller may wait")]
+    #[error("it took longer than the caller may wait")]
     TimedOut,
     #[error("publishing ended in a defect")]
     Panicked,
