@@ -7,7 +7,7 @@ use super::page::{Frame, Section, page, see_other};
 use super::refusal::ConsoleRefusal;
 use crate::audit::{Deed, OperatorAct};
 use crate::journal::Receipt;
-use crate::register::delivery::{BankCaller, Conflict, DeliveryRefusal};
+use crate::register::delivery::{BankCaller, Conflict, DeliveryRefusal, Discard};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
@@ -39,20 +39,16 @@ pub async fn confirm(
     show(&operator, &bank, &receipt, None).await
 }
 
-/// Does it, if it is still what was shown.
+/// Does it, unless more would be undone by now than was shown.
 pub async fn roll_back(form: Form, path: Path<(String, String)>) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &form.operator.console;
     let (bank, receipt) = find_receipt(console, &path.0, &path.1).await?;
-    let would = would_undo(console, &receipt).await?;
-    if would.is_ok_and(|ids| joined(&ids) != form.field("shown")) {
-        let changed = "Something was delivered meanwhile. This is what would be undone now.";
-        return show(&form.operator, &bank, &receipt, Some(changed.to_owned())).await;
-    }
     let mut act = act(&form.operator, &bank, &receipt);
     record(console, &act).await?;
+    let shown = Discard::Only(ids_in(form.field("shown")));
     let done = console
         .delivery
-        .roll_back(&bank, receipt.delivery_id, form.field("shown").contains(' '))
+        .roll_back(&bank, receipt.delivery_id, shown)
         .await;
     act.status = status_of(&done).as_u16();
     // That it was about to be done is recorded already.
@@ -121,6 +117,13 @@ fn joined(ids: &[Uuid]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
+fn ids_in(shown: &str) -> Vec<Uuid> {
+    shown
+        .split(' ')
+        .filter_map(|id| Uuid::try_parse(id).ok())
+        .collect()
+}
+
 fn address(bank: &BankCaller, delivery: Uuid) -> String {
     format!("/console/banks/{}/deliveries/{delivery}", bank.bank())
 }
@@ -172,7 +175,7 @@ fn of_conflict(conflict: &Conflict) -> &'static str {
         Conflict::NotLatest => "Only the latest published whole set of a register can be rolled back.",
         Conflict::OtherJournal => "What it replaced is in the journal of another instance.",
         Conflict::RollbackTimeOver => "The time within which a whole set can be rolled back is over.",
-        Conflict::LaterChanges(_) => "Changes were published after it, and would be lost with it.",
+        Conflict::LaterChanges(_) => "Something was delivered meanwhile. This is what would be undone now.",
         Conflict::KeyReused(_) | Conflict::Sequence { .. } | Conflict::Shrink { .. } => {
             "It is at odds with another delivery."
         }

@@ -15,7 +15,7 @@ use crate::http::docs::{BankErrors, ConflictErrors, NotFoundErrors};
 use crate::http::error::Detail;
 use crate::http::request::Reader;
 use crate::journal::Receipt;
-use crate::register::delivery::Delivery;
+use crate::register::delivery::{Delivery, Discard};
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Serialize;
@@ -151,10 +151,13 @@ pub async fn roll_back(bank: AdmittedBank<RollBack>, delivery: Data<Delivery>) -
     let mut reader = Reader::new(bank.request(), &["discardLaterChanges"]);
     reader.correlation(true);
     let mut faults = Vec::new();
-    let discard_later = flag(&mut reader, "discardLaterChanges", &mut faults);
+    let discard = match flag(&mut reader, "discardLaterChanges", &mut faults) {
+        true => Discard::Anything,
+        false => Discard::Nothing,
+    };
     let outcome = match faults_of(reader, faults).and_then(|()| delivery_id(&bank)) {
         Err(refusal) => Err(refusal),
-        Ok(id) => match delivery.roll_back(bank.bank(), id, discard_later).await {
+        Ok(id) => match delivery.roll_back(bank.bank(), id, discard).await {
             Ok(Some(receipt)) => Ok(receipt),
             Ok(None) => Err(BankRefusal::NoSuchDelivery),
             Err(refusal) => Err(refused(&bank, refusal)),

@@ -1,11 +1,12 @@
 //! A real instance that takes deliveries, for the tests of this module: a journal and an embedded index.
 
 use super::{
-    BankCaller, Delivery, DeliveryBounds, Order, RunningDeliveries, SetLocks, Taking, TurnBounds, Turns,
+    BankCaller, Delivery, DeliveryBounds, KfrEffect, Order, RunningDeliveries, SetLocks, Taking, TurnBounds,
+    Turns,
 };
 use crate::chain::HeadKey;
 use crate::domain::calendar::oslo_day;
-use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::identifiers::{Check, CustomerId, IdentifierRules, OrganizationNumber};
 use crate::domain::participants::Participants;
 use crate::domain::relationship::{Register, Role, SetId};
 use crate::index::Index;
@@ -83,6 +84,17 @@ impl Instance {
         };
         let receipt = self.delivery.publish_whole_set(*incoming, [0; 32]).await;
         receipt.unwrap()
+    }
+
+    /// Registers a customer by a KFR call.
+    pub async fn register(&self, customer: &str) {
+        let rules = IdentifierRules {
+            check: Check::Format,
+            ..IdentifierRules::SYNTHETIC
+        };
+        let customer = CustomerId::parse(customer, &rules).unwrap();
+        let added = self.delivery.add_customer(&bank(), customer, today()).await;
+        assert_eq!(added.unwrap(), KfrEffect::Added);
     }
 
     /// Puts something in the journal that does not come into the index.

@@ -23,6 +23,7 @@ pub use incoming::{Incoming, Order, Repeat, Taking};
 pub use intake::{Block, Identity, Line};
 pub use kfr::{IncomingBatch, KfrEffect};
 pub use refusal::{Conflict, DeliveryError, DeliveryRefusal};
+pub use rollback::Discard;
 pub use running::{Progress, Running, RunningDeliveries};
 pub use turns::{Busy, Turn, TurnBounds, Turns};
 

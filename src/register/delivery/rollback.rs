@@ -7,6 +7,24 @@ use chrono::{TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// Which changes that were published after a whole set may be lost with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discard {
+    Nothing,
+    Anything,
+    Only(Vec<Uuid>),
+}
+
+impl Discard {
+    fn allows(&self, delivery: &Uuid) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Anything => true,
+            Self::Only(these) => these.contains(delivery),
+        }
+    }
+}
+
 impl Delivery {
     /// Undoes the latest published whole set of a set: what it replaced stands again. Changes published after
     /// it are lost with it, and have to be let go knowingly. `None`: the bank has no such delivery.
@@ -14,14 +32,14 @@ impl Delivery {
         &self,
         bank: &BankCaller,
         delivery_id: Uuid,
-        discard_later: bool,
+        discard: Discard,
     ) -> Result<Option<Receipt>, DeliveryRefusal> {
         let found = self.journal()?.receipt(bank.bank(), delivery_id);
         let Some(undone) = found.map_err(DeliveryError::Journal)? else {
             return Ok(None);
         };
         let (delivery, set) = (self.clone(), undone.set);
-        let roll_back = async move { Ok(delivery.undo(set, delivery_id, discard_later).await) };
+        let roll_back = async move { Ok(delivery.undo(set, delivery_id, &discard).await) };
         Ok(Some(self.in_own_task(roll_back).await??))
     }
 
@@ -30,10 +48,10 @@ impl Delivery {
     /// # Errors
     /// When it cannot be rolled back.
     pub fn would_undo(&self, set: SetId, whole_set: Uuid) -> Result<Vec<Uuid>, DeliveryRefusal> {
-        Ok(self.undoable(set, whole_set, true)?.1)
+        Ok(self.undoable(set, whole_set, &Discard::Anything)?.1)
     }
 
-    async fn undo(&self, set: SetId, whole_set: Uuid, discard_later: bool) -> Taken {
+    async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard) -> Taken {
         let _index = self.index_use.deliver_set().await.map_err(DeliveryError::Index)?;
         let (rollback_id, received_at) = (Uuid::now_v7(), Utc::now());
         let _place = self
@@ -45,7 +63,7 @@ impl Delivery {
         self.index.refresh().await.map_err(DeliveryError::Index)?;
         self.check_level(set)?;
         let since = self.reached(set);
-        let (to, discarded) = self.undoable(set, whole_set, discard_later)?;
+        let (to, discarded) = self.undoable(set, whole_set, discard)?;
         let begun = self
             .file_begun(set, rollback_id, Operation::Rollback, received_at)
             .await?;
@@ -69,7 +87,7 @@ impl Delivery {
         &self,
         set: SetId,
         whole_set: Uuid,
-        discard_later: bool,
+        discard: &Discard,
     ) -> Result<(u64, Vec<Uuid>), DeliveryRefusal> {
         let journal = self.journal()?;
         let state = self.index.state();
@@ -100,7 +118,7 @@ impl Delivery {
         for later in lineage.changes {
             discarded.push(id(&read(later)?));
         }
-        if discarded.len() > 1 && !discard_later {
+        if !discarded[1..].iter().all(|later| discard.allows(later)) {
             return Err(Conflict::LaterChanges(discarded.split_off(1)).into());
         }
         Ok((at - 1, discarded))
@@ -109,7 +127,7 @@ impl Delivery {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Instance, set};
+    use super::super::fixture::{Instance, bank, set};
     use super::*;
     use crate::journal::ReceiptState;
     use futures_util::FutureExt;
@@ -119,7 +137,7 @@ mod tests {
     async fn a_rollback_that_fails_before_it_is_journalled_is_filed_as_abandoned() {
         let instance = Instance::start().await;
         let whole_set = instance.put_empty_set().await.delivery_id;
-        let mut rollback = pin!(instance.delivery.undo(set(), whole_set, true));
+        let mut rollback = pin!(instance.delivery.undo(set(), whole_set, &Discard::Nothing));
         assert!(rollback.as_mut().now_or_never().is_none(), "it is being filed");
         instance.journal_only().await;
         let failed = rollback.await;
@@ -132,5 +150,24 @@ mod tests {
             (receipt.operation, receipt.state),
             (Operation::Rollback, ReceiptState::Abandoned)
         );
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_but_what_was_named() {
+        let instance = Instance::start().await;
+        let (delivery, whole_set) = (&instance.delivery, instance.put_empty_set().await.delivery_id);
+        instance.register("01856867389").await;
+        let shown = delivery.would_undo(set(), whole_set).unwrap();
+        assert_eq!((shown.len(), shown[0]), (2, whole_set));
+        instance.register("17912099997").await;
+        let both = delivery.would_undo(set(), whole_set).unwrap();
+        let refused = delivery.roll_back(&bank(), whole_set, Discard::Only(shown)).await;
+        let later = both[1..].to_vec();
+        assert!(matches!(
+            refused,
+            Err(DeliveryRefusal::Conflict(Conflict::LaterChanges(told))) if told == later
+        ));
+        let done = delivery.roll_back(&bank(), whole_set, Discard::Only(later)).await;
+        assert_eq!(done.unwrap().unwrap().summary.discarded, both);
     }
 }

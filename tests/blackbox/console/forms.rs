@@ -225,7 +225,7 @@ async fn a_rollback_shows_what_goes_and_is_recorded_before_and_after() {
         acts.iter()
             .map(|act| act["status"].as_u64().unwrap())
             .collect::<Vec<_>>(),
-        [202, 200]
+        [202, 409, 202, 200]
     );
     assert!(
         acts.iter()
