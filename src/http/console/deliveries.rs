@@ -83,9 +83,7 @@ pub async fn find_receipt(
 ) -> Result<(BankCaller, Receipt), ConsoleRefusal> {
     let (_, bank) = find_bank(console, bank)?;
     let id = Uuid::try_parse(delivery).map_err(|_| ConsoleRefusal::Unknown)?;
-    let (of, deliveries) = (bank.clone(), console.delivery.clone());
-    let found = tokio::task::spawn_blocking(move || deliveries.find_receipt(&of, id)).await;
-    let receipt = found.map_err(|_| ConsoleRefusal::Failed)?.map_err(failed)?;
+    let receipt = console.delivery.find_receipt(&bank, id).await.map_err(failed)?;
     Ok((bank, receipt.ok_or(ConsoleRefusal::Unknown)?))
 }
 

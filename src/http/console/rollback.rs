@@ -72,7 +72,10 @@ async fn show(
     told: Option<String>,
 ) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &operator.console;
-    let would = would_undo(console, receipt).await?;
+    let would = console
+        .delivery
+        .would_undo(receipt.set, receipt.delivery_id)
+        .await;
     let (undone, refusal) = match &would {
         Ok(ids) => (ids.as_slice(), told),
         Err(refusal) => (&[][..], told.or_else(|| Some(sentence(refusal)))),
@@ -80,7 +83,7 @@ async fn show(
     let mut rows = Vec::with_capacity(undone.len());
     for id in undone.iter().rev() {
         // A KFR call has no receipt of its own.
-        let receipt = console.delivery.find_receipt(bank, *id);
+        let receipt = console.delivery.find_receipt(bank, *id).await;
         rows.extend(receipt.ok().flatten().map(|receipt| DeliveryRow::new(&receipt)));
     }
     let participants = console.delivery.participants.load();
@@ -100,17 +103,6 @@ async fn show(
         shown: joined(undone),
     };
     Ok(page(operator, status, &view))
-}
-
-/// Reads the disk, so it is not done on the thread that answers.
-async fn would_undo(
-    console: &Console,
-    receipt: &Receipt,
-) -> Result<Result<Vec<Uuid>, DeliveryRefusal>, ConsoleRefusal> {
-    let (delivery, set, id) = (console.delivery.clone(), receipt.set, receipt.delivery_id);
-    tokio::task::spawn_blocking(move || delivery.would_undo(set, id))
-        .await
-        .map_err(|_| ConsoleRefusal::Failed)
 }
 
 fn joined(ids: &[Uuid]) -> String {

@@ -99,7 +99,7 @@ async fn page(
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
 pub async fn get(bank: AdmittedBank<ReadDelivery>, delivery: Data<Delivery>) -> Answer {
-    let outcome = read_receipt(&bank, &delivery);
+    let outcome = read_receipt(&bank, &delivery).await;
     bank.conclude(None, outcome, |receipt| {
         HttpResponse::Ok().json(ReceiptBody::from(&receipt))
     })
@@ -120,7 +120,7 @@ pub async fn get(bank: AdmittedBank<ReadDelivery>, delivery: Data<Delivery>) -> 
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
 pub async fn rejects(bank: AdmittedBank<ReadRejects>, delivery: Data<Delivery>) -> Answer {
-    let outcome = read_receipt(&bank, &delivery);
+    let outcome = read_receipt(&bank, &delivery).await;
     bank.conclude(None, outcome, |receipt| {
         let line = |reject| serde_json::to_string(&RejectBody::from(reject)).map(|line| line + "\n");
         let lines: Result<String, _> = receipt.summary.rejects.iter().map(line).collect();
@@ -166,14 +166,14 @@ pub async fn roll_back(bank: AdmittedBank<RollBack>, delivery: Data<Delivery>) -
     super::conclude(bank, outcome).await
 }
 
-fn read_receipt<O: BankOperation>(
+async fn read_receipt<O: BankOperation>(
     bank: &AdmittedBank<O>,
     delivery: &Delivery,
 ) -> Result<Receipt, BankRefusal> {
     let mut reader = Reader::new(bank.request(), &[]);
     reader.correlation(true);
     faults_of(reader, Vec::new())?;
-    let receipt = delivery.find_receipt(bank.bank(), delivery_id(bank)?)?;
+    let receipt = delivery.find_receipt(bank.bank(), delivery_id(bank)?).await?;
     receipt.ok_or(BankRefusal::NoSuchDelivery)
 }
 

@@ -60,7 +60,7 @@ impl Delivery {
         };
         self.publish(set, incoming.carries_after, delivery, &guard)
             .await?;
-        self.receipt_of(&incoming)
+        self.receipt(set.bank, incoming.begun.id).await
     }
 
     /// From 1, without gap or repeat; consumed only when published.

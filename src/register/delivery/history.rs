@@ -1,35 +1,32 @@
 //! What became of a bank's deliveries, and what it has delivered of a customer.
 
 use super::{BankCaller, Delivery, DeliveryError};
-use crate::domain::identifiers::CustomerId;
+use crate::domain::identifiers::{CustomerId, OrganizationNumber};
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, SetId};
 use crate::journal::{Receipt, ReceiptState};
 use uuid::Uuid;
 
 impl Delivery {
-    /// Up to `limit` receipts, newest first, of deliveries begun before one; and where the next page begins. Each
-    /// is read from the disk, so this is not done on a thread that lookups wait for.
+    /// Up to `limit` receipts, newest first, of deliveries begun before one; and where the next page begins.
     pub async fn receipts(
         &self,
         bank: &BankCaller,
         limit: usize,
         before: Option<Uuid>,
     ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
-        let (delivery, bank) = (self.clone(), bank.clone());
-        tokio::task::spawn_blocking(move || delivery.read_receipts(&bank, limit, before))
-            .await
-            .map_err(|_| DeliveryError::Panicked)?
+        let bank = bank.bank();
+        self.read(move |of| of.read_receipts(bank, limit, before)).await?
     }
 
     fn read_receipts(
         &self,
-        bank: &BankCaller,
+        bank: OrganizationNumber,
         limit: usize,
         before: Option<Uuid>,
     ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
         let journal = self.journal()?;
-        let ids = journal.receipts(bank.bank());
+        let ids = journal.receipts(bank);
         let start = before.map_or(0, |before| {
             ids.iter()
                 .position(|id| *id == before)
@@ -38,15 +35,29 @@ impl Delivery {
         let page = &ids[start..ids.len().min(start + limit)];
         let mut receipts = Vec::with_capacity(page.len());
         for id in page {
-            receipts.extend(self.find_receipt(bank, *id)?);
+            receipts.extend(self.read_receipt(bank, *id)?);
         }
         let more = start + page.len() < ids.len();
         Ok((receipts, page.last().copied().filter(|_| more)))
     }
 
-    /// A receipt; `None`: the bank has no such delivery. What lookups do not see yet is not published yet.
-    pub fn find_receipt(&self, bank: &BankCaller, delivery: Uuid) -> Result<Option<Receipt>, DeliveryError> {
-        let receipt = self.journal()?.receipt(bank.bank(), delivery)?;
+    /// A receipt; `None`: the bank has no such delivery.
+    pub async fn find_receipt(
+        &self,
+        bank: &BankCaller,
+        delivery: Uuid,
+    ) -> Result<Option<Receipt>, DeliveryError> {
+        let bank = bank.bank();
+        self.read(move |of| of.read_receipt(bank, delivery)).await?
+    }
+
+    /// What lookups do not see yet is not published yet.
+    fn read_receipt(
+        &self,
+        bank: OrganizationNumber,
+        delivery: Uuid,
+    ) -> Result<Option<Receipt>, DeliveryError> {
+        let receipt = self.journal()?.receipt(bank, delivery)?;
         Ok(receipt.map(|receipt| match self.is_on_its_way(&receipt) {
             true => Receipt {
                 state: ReceiptState::Receiving,

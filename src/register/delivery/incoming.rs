@@ -113,7 +113,7 @@ impl Delivery {
         if repeat.first.sha256 != sha256 {
             return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
         }
-        let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id)?;
+        let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id).await?;
         match receipt.state {
             ReceiptState::Rejected => Err(DeliveryRefusal::Rejected(Box::new(receipt))),
             _ => {
@@ -145,17 +145,16 @@ impl Incoming {
 
     /// Files the receipt of a delivery with too many bad lines, and gives it.
     pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
-        let (set, id) = (self.order.set, self.begun.id);
+        let (set, id, delivery) = (self.order.set, self.begun.id, &self.begun.delivery);
         super::count_rejects(set, &summary);
         let filed = async {
-            let journal = self.begun.delivery.journal()?;
+            let journal = delivery.journal()?;
             journal.end_delivery(set, id, true, summary).await?;
-            Ok::<_, DeliveryError>(journal.receipt(set.bank, id)?)
+            delivery.receipt(set.bank, id).await
         };
         match filed.await {
-            Ok(Some(receipt)) => DeliveryRefusal::Rejected(Box::new(receipt)),
-            Ok(None) => DeliveryError::Panicked.into(),
-            Err(cause) => cause.into(),
+            Ok(receipt) => DeliveryRefusal::Rejected(Box::new(receipt)),
+            Err(refusal) => refusal,
         }
     }
 }

@@ -43,6 +43,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -230,14 +231,10 @@ impl Delivery {
     }
 
     /// A bank's receipt. It was filed, so it is there.
-    fn receipt(&self, bank: OrganizationNumber, delivery_id: Uuid) -> Taken {
-        let receipt = self.journal()?.receipt(bank, delivery_id);
-        let missing = JournalError::Corrupt("receipt");
-        Ok(receipt.map_err(DeliveryError::Journal)?.ok_or(missing)?)
-    }
-
-    fn receipt_of(&self, incoming: &Incoming) -> Taken {
-        self.receipt(incoming.set().bank, incoming.begun.id)
+    async fn receipt(&self, bank: OrganizationNumber, delivery_id: Uuid) -> Taken {
+        let read = move |of: &Self| Ok::<_, DeliveryError>(of.journal()?.receipt(bank, delivery_id)?);
+        let receipt = self.read(read).await??;
+        Ok(receipt.ok_or(JournalError::Corrupt("receipt"))?)
     }
 
     /// Publishes in a task of its own, so that a caller who goes away does not leave half a publication.
@@ -247,9 +244,22 @@ impl Delivery {
     ) -> Result<T, DeliveryError> {
         // Not on the caller's own thread: that one ends at shutdown before publications have.
         let task = self.publications.spawn_on(work, &self.runtime);
+        self.in_time(task).await?
+    }
+
+    /// Reads the journal's disk, which no thread may wait for that lookups wait for.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, DeliveryError> {
+        let delivery = self.clone();
+        self.in_time(tokio::task::spawn_blocking(move || read(&delivery)))
+            .await
+    }
+
+    async fn in_time<T>(&self, task: JoinHandle<T>) -> Result<T, DeliveryError> {
         match tokio::time::timeout(self.publish_timeout, task).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(DeliveryError::Panicked),
+            Ok(done) => done.map_err(|_| DeliveryError::Panicked),
             Err(_) => Err(DeliveryError::TimedOut),
         }
     }

@@ -34,8 +34,7 @@ impl Delivery {
         delivery_id: Uuid,
         discard: Discard,
     ) -> Result<Option<Receipt>, DeliveryRefusal> {
-        let found = self.journal()?.receipt(bank.bank(), delivery_id);
-        let Some(undone) = found.map_err(DeliveryError::Journal)? else {
+        let Some(undone) = self.find_receipt(bank, delivery_id).await? else {
             return Ok(None);
         };
         let (delivery, set) = (self.clone(), undone.set);
@@ -47,8 +46,9 @@ impl Delivery {
     ///
     /// # Errors
     /// When it cannot be rolled back.
-    pub fn would_undo(&self, set: SetId, whole_set: Uuid) -> Result<Vec<Uuid>, DeliveryRefusal> {
-        Ok(self.undoable(set, whole_set, &Discard::Anything)?.1)
+    pub async fn would_undo(&self, set: SetId, whole_set: Uuid) -> Result<Vec<Uuid>, DeliveryRefusal> {
+        let undoable = move |of: &Self| of.undoable(set, whole_set, &Discard::Anything);
+        Ok(self.read(undoable).await??.1)
     }
 
     async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard) -> Taken {
@@ -79,7 +79,7 @@ impl Delivery {
             body: body.map_err(DeliveryError::Journal)?,
         };
         self.publish(set, since, delivery, &guard).await?;
-        self.receipt(set.bank, begun.id)
+        self.receipt(set.bank, begun.id).await
     }
 
     /// The position just before a whole set, and what goes with it: the whole set itself first.
@@ -157,10 +157,10 @@ mod tests {
         let instance = Instance::start().await;
         let (delivery, whole_set) = (&instance.delivery, instance.put_empty_set().await.delivery_id);
         instance.register("01856867389").await;
-        let shown = delivery.would_undo(set(), whole_set).unwrap();
+        let shown = delivery.would_undo(set(), whole_set).await.unwrap();
         assert_eq!((shown.len(), shown[0]), (2, whole_set));
         instance.register("17912099997").await;
-        let both = delivery.would_undo(set(), whole_set).unwrap();
+        let both = delivery.would_undo(set(), whole_set).await.unwrap();
         let refused = delivery.roll_back(&bank(), whole_set, Discard::Only(shown)).await;
         let later = both[1..].to_vec();
         assert!(matches!(

@@ -55,7 +55,7 @@ impl Delivery {
         };
         self.publish(set, incoming.carries_after, delivery, &guard)
             .await?;
-        self.receipt_of(&incoming)
+        self.receipt(set.bank, incoming.begun.id).await
     }
 
     /// Writes the set, and counts its accounts beside that.
