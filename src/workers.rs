@@ -19,7 +19,8 @@ struct Pool(Option<Runtime>);
 
 impl Workers {
     /// `threads`: pieces of work that are done at once; more wait for them. Deliveries have one for each
-    /// turn and one for the upkeep, so that whoever has a turn never waits.
+    /// turn and one for the upkeep, so that nobody waits for a bank that sends slowly. It may have to wait for whole
+    /// sets, each of which takes a second one to count its accounts.
     pub fn start(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -33,7 +34,7 @@ impl Workers {
         Ok(Self(Arc::new(Pool(Some(runtime)))))
     }
 
-    /// Runs work that neither waits for others nor yields.
+    /// Runs work on one of the threads, to its end.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

@@ -21,9 +21,9 @@ pub struct BankStanding {
 pub struct SetStanding {
     pub set: SetId,
     pub last_delivery: Option<DateTime<Utc>>,
-    /// About how many run. `None`: no journal is held here.
+    /// About how many run. `None`: the index does not know the set.
     pub records: Option<u64>,
-    /// Lines that its last delivery had rejected.
+    /// Lines that its last delivery had rejected. `None`: no journal is held here, or none has ended in it.
     pub rejected: Option<u64>,
     /// Records after each delivery, oldest first.
     pub trend: Vec<(DateTime<Utc>, u64)>,
