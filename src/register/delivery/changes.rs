@@ -1,17 +1,19 @@
 //! V2 changes: put, end, remove; in order, all or nothing.
 
 use super::incoming::Incoming;
-use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines};
+use super::intake::{DETAILED_REJECTS, HEADER_BYTES, Lines, SORT_ACCOUNTS_BYTES};
+use super::whole_set::count_distinct;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::relationship::SetId;
 use crate::index::layout::Generation;
 use crate::journal::{self, BodyWriter, JournalError, Kind, Receipt, Reject, RejectCode, SetChange, Summary};
-use crate::pseudonym::AccountKey;
+use crate::pseudonym::{AccountKey, CustomerKey};
 use crate::register::replay::{Effect, Resolution};
-use crate::spill::Merged;
+use crate::spill::{Merged, Sorter};
 use chrono::Utc;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Changes that are resolved together; a customer's are never parted, unless they are more than these.
 const CHUNK_CHANGES: usize = 20_000;
@@ -79,25 +81,27 @@ impl Delivery {
         &self,
         incoming: &Incoming,
         lines: Lines,
-        mut body: BodyWriter,
+        body: BodyWriter,
     ) -> Result<(Summary, BodyWriter), DeliveryError> {
         let set = incoming.set();
         let state = self.index.state();
         let generation = state.sets.get(&set).map_or(0, |state| state.generation);
         let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
         summary.running = state.sets.get(&set).map_or(0, |known| known.running);
+        let mut written = Written::begin(self.journal()?.scratch(), summary, body);
         let (today, mut ahead) = (incoming.intake.today, None);
         loop {
             let (chunk, rest, next) = self.workers.run(move || next_customers(sorted, ahead)).await??;
             (sorted, ahead) = (rest, next);
             if chunk.is_empty() {
-                return Ok((summary, body));
+                return Ok(self.workers.run(|| written.end()).await??);
             }
             let mut standing = self.standing(set, generation, &chunk).await?;
             let before = standing.running_on(today);
             chunk.iter().for_each(|(_, change)| standing.apply(change));
-            summary.running = (summary.running + standing.running_on(today)).saturating_sub(before);
-            write_chunk(&chunk, standing.effects(), &mut summary, &mut body)?;
+            let running = written.summary.running + standing.running_on(today);
+            written.summary.running = running.saturating_sub(before);
+            written.add(&chunk, standing.effects())?;
         }
     }
 
@@ -120,36 +124,63 @@ impl Delivery {
     }
 }
 
-/// Writes and counts the changes that can be made; the others are rejected.
-fn write_chunk(
-    chunk: &[Numbered],
-    effects: &[Effect],
-    summary: &mut Summary,
-    body: &mut BodyWriter,
-) -> Result<(), DeliveryError> {
-    let (mut customers, mut accounts) = (BTreeSet::new(), BTreeSet::new());
-    let counts = &mut summary.counts;
-    for ((line, change), effect) in chunk.iter().zip(effects) {
-        if let Some(reject) = refuse(*line, *effect) {
-            counts.rejected += 1;
-            summary.rejects.push(reject);
-            continue;
+/// What is written of changes so far, and counted.
+struct Written {
+    summary: Summary,
+    body: BodyWriter,
+    /// Customers share accounts, so these are sorted before they are counted.
+    accounts: Sorter,
+    /// Of the last change. Those of a customer come one behind the other.
+    customer: Option<CustomerKey>,
+}
+
+impl Written {
+    fn begin(scratch: &Path, summary: Summary, body: BodyWriter) -> Self {
+        Self {
+            summary,
+            body,
+            accounts: Sorter::new(scratch, SORT_ACCOUNTS_BYTES),
+            customer: None,
         }
-        body.push(change)?;
-        customers.insert(change.customer().customer_key());
-        accounts.extend(account_of(change));
+    }
+
+    /// Writes the changes that can be made; the others are rejected.
+    fn add(&mut self, chunk: &[Numbered], effects: &[Effect]) -> Result<(), JournalError> {
+        for ((line, change), effect) in chunk.iter().zip(effects) {
+            match refuse(*line, *effect) {
+                None => self.write(change, *effect)?,
+                Some(reject) => {
+                    self.summary.counts.rejected += 1;
+                    self.summary.rejects.push(reject);
+                }
+            }
+        }
+        self.summary.rejects.sort_by_key(|reject| reject.line);
+        self.summary.rejects.truncate(DETAILED_REJECTS);
+        Ok(())
+    }
+
+    fn write(&mut self, change: &SetChange, effect: Effect) -> Result<(), JournalError> {
+        let counts = &mut self.summary.counts;
         match effect {
             Effect::Stored | Effect::Registered | Effect::AlreadyRunning => counts.stored += 1,
             Effect::Ended | Effect::Deregistered => counts.ended += 1,
             Effect::Removed => counts.removed += 1,
             Effect::NoSuchEnd | Effect::NotThere | Effect::NothingRuns | Effect::EndsBeforeItBegan => {}
         }
+        let customer = change.customer().customer_key();
+        counts.customers += u64::from(self.customer.replace(customer) != Some(customer));
+        if let Some(account) = account_of(change) {
+            self.accounts.push(&account.0).map_err(JournalError::Io)?;
+        }
+        self.body.push(change)
     }
-    counts.customers += customers.len() as u64;
-    counts.accounts += accounts.len() as u64;
-    summary.rejects.sort_by_key(|reject| reject.line);
-    summary.rejects.truncate(DETAILED_REJECTS);
-    Ok(())
+
+    fn end(mut self) -> Result<(Summary, BodyWriter), JournalError> {
+        let accounts = self.accounts.finish().and_then(count_distinct);
+        self.summary.counts.accounts = accounts.map_err(JournalError::Io)?;
+        Ok((self.summary, self.body))
+    }
 }
 
 fn account_of(change: &SetChange) -> Option<AccountKey> {
@@ -213,4 +244,50 @@ fn decode(record: &[u8]) -> Result<Numbered, JournalError> {
     line.copy_from_slice(&header[HEADER_BYTES - 9..HEADER_BYTES - 1]);
     let change = SetChange::decode(&mut change)?.ok_or_else(damaged)?;
     Ok((u64::from_be_bytes(line), change))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Instance, customer, today};
+    use super::*;
+    use crate::domain::identifiers::AccountNumber;
+    use crate::domain::relationship::{Agreement, Interval, Relationship, Role};
+    use crate::journal::{Journal, SealedRecord};
+    use crate::pseudonym::Pseudonyms;
+    use uuid::Uuid;
+
+    fn put(pseudonyms: &Pseudonyms, number: &str, account: &str) -> SetChange {
+        let account = AccountNumber::parse_lookup_key(account).unwrap();
+        let interval = Interval::new(today(), None).unwrap();
+        SetChange::Put(SealedRecord {
+            customer: pseudonyms.customer(&customer(number)),
+            agreement: pseudonyms.agreement(&Agreement::Account(account)),
+            relationship: Relationship::new(Role::Owner, false, true, interval),
+        })
+    }
+
+    fn written(journal: &Journal, chunks: &[&[Numbered]]) -> Summary {
+        let body = journal.begin_body(Uuid::now_v7());
+        let mut written = Written::begin(journal.scratch(), Summary::default(), body);
+        for chunk in chunks {
+            written.add(chunk, &vec![Effect::Stored; chunk.len()]).unwrap();
+        }
+        written.end().unwrap().0
+    }
+
+    #[tokio::test]
+    async fn what_is_met_in_two_chunks_counts_once() {
+        let instance = Instance::start().await;
+        let journal = instance.delivery.journal().unwrap();
+        let pseudonyms = instance.delivery.pseudonyms(&journal).unwrap();
+        let put = |line, customer, account| (line, put(&pseudonyms, customer, account));
+        let [first, second] = ["01856867389", "17912099997"];
+        let changes = [
+            put(1, first, "10000000001"),
+            put(2, first, "10000000003"),
+            put(3, second, "10000000001"),
+        ];
+        let counts = written(&journal, &[&changes[..1], &changes[1..]]).counts;
+        assert_eq!((counts.stored, counts.customers, counts.accounts), (3, 2, 2));
+    }
 }

@@ -87,13 +87,11 @@ impl Instance {
     }
 
     /// Registers a customer by a KFR call.
-    pub async fn register(&self, customer: &str) {
-        let rules = IdentifierRules {
-            check: Check::Format,
-            ..IdentifierRules::SYNTHETIC
-        };
-        let customer = CustomerId::parse(customer, &rules).unwrap();
-        let added = self.delivery.add_customer(&bank(), customer, today()).await;
+    pub async fn register(&self, number: &str) {
+        let added = self
+            .delivery
+            .add_customer(&bank(), customer(number), today())
+            .await;
         assert_eq!(added.unwrap(), KfrEffect::Added);
     }
 
@@ -160,6 +158,14 @@ pub fn whole_set() -> Order {
         sequence: None,
         body_bytes: None,
     }
+}
+
+pub fn customer(number: &str) -> CustomerId {
+    let rules = IdentifierRules {
+        check: Check::Format,
+        ..IdentifierRules::SYNTHETIC
+    };
+    CustomerId::parse(number, &rules).unwrap()
 }
 
 pub fn today() -> NaiveDate {

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) const DETAILED_REJECTS: usize = 1_000;
 /// Memory of a delivery for sorting its lines.
 pub(super) const SORT_BYTES: usize = 32 << 20;
-/// Memory of a whole set for counting its accounts.
-const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
+/// Memory of a delivery for counting its accounts.
+pub(super) const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// They share that memory: while one sorts what it holds, another takes lines.
 const SORTERS: usize = 2;
 /// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.

@@ -125,7 +125,7 @@ fn write_record(record: &[u8], body: &mut BodyWriter, summary: &mut Summary) -> 
     body.push_encoded(change)
 }
 
-fn count_distinct(mut sorted: Merged) -> io::Result<u64> {
+pub(super) fn count_distinct(mut sorted: Merged) -> io::Result<u64> {
     let (mut count, mut last) = (0, Vec::new());
     while let Some(record) = sorted.next_record()? {
         if last != record {
