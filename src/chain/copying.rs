@@ -1,10 +1,6 @@
 //! What is needed to copy a chain beside its writer, byte for byte.
 
-use super::{
-    Entry, Hash, HeadKey, Locator,
-    format::{FRAME_OVERHEAD_BYTES, HASH_BYTES},
-};
-use aws_lc_rs::hmac;
+use super::{Entry, Locator, format::FRAME_OVERHEAD_BYTES};
 
 /// How much of a segment's file holds what is proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,20 +40,5 @@ impl Extents {
     /// One for each segment with entries, oldest first.
     pub fn list(&self) -> &[Extent] {
         &self.0
-    }
-}
-
-impl HeadKey {
-    /// Authenticates bytes outside the chain, which begin with a magic of their own so that they are not taken
-    /// for a part of it.
-    pub fn sign(&self, bytes: &[u8]) -> Hash {
-        let mut signature = [0; HASH_BYTES];
-        signature.copy_from_slice(hmac::sign(self.in_use(), bytes).as_ref());
-        signature
-    }
-
-    /// Whether [`sign`](Self::sign) made the signature.
-    pub fn has_signed(&self, bytes: &[u8], signature: &Hash) -> bool {
-        self.all().any(|key| hmac::verify(key, bytes, signature).is_ok())
     }
 }

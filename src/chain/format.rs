@@ -112,17 +112,18 @@ impl Sealer {
         frame[FRAME_HEADER_BYTES..].copy_from_slice(&seal);
         frame
     }
+}
 
-    /// Authenticates something that is neither a header nor a closing frame.
+impl HeadKey {
+    /// Authenticates bytes outside the segments, which begin with a magic of their own so that they are not taken
+    /// for a part of one.
     pub fn sign(&self, bytes: &[u8]) -> Hash {
-        mac(self.key.in_use(), &[bytes])
+        mac(self.in_use(), &[bytes])
     }
 
-    /// Whether [`sign`](Self::sign) made `signature`, with any of the keys.
-    pub fn is_signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        self.key
-            .all()
-            .any(|key| hmac::verify(key, bytes, signature).is_ok())
+    /// Whether [`sign`](Self::sign) made the signature, with any of the keys.
+    pub fn has_signed(&self, bytes: &[u8], signature: &Hash) -> bool {
+        self.all().any(|key| hmac::verify(key, bytes, signature).is_ok())
     }
 }
 

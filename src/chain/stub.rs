@@ -68,7 +68,7 @@ impl Stub {
     fn parse(bytes: &[u8], sealer: &Sealer) -> Option<Self> {
         let (signed, signature) = bytes.split_last_chunk::<HASH_BYTES>()?;
         let removals = signed.strip_prefix(&start(sealer.purpose)[..])?;
-        if !sealer.is_signed(signed, signature) || !removals.len().is_multiple_of(REMOVAL_BYTES) {
+        if !sealer.key.has_signed(signed, signature) || !removals.len().is_multiple_of(REMOVAL_BYTES) {
             return None;
         }
         removals
@@ -81,7 +81,7 @@ impl Stub {
     fn encode(&self, sealer: &Sealer) -> Vec<u8> {
         let mut bytes = start(sealer.purpose).to_vec();
         self.0.iter().for_each(|removal| removal.push_to(&mut bytes));
-        let signature = sealer.sign(&bytes);
+        let signature = sealer.key.sign(&bytes);
         bytes.extend_from_slice(&signature);
         bytes
     }
