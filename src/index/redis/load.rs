@@ -45,6 +45,8 @@ impl Load {
                 pipelines.map(|rows| put_rows(set, generation, rows)).collect()
             };
             for batch in engine.workers.run(batches).await? {
+                // Bounded by what is before it: turns are given in order, loads have so many pieces in hand, and a turn
+                // ends with its pipeline, for which `Batch` waits only so often and so long.
                 let _turn = engine.load_turns.acquire().await;
                 batch.send(&engine.topology).await?;
             }
