@@ -34,9 +34,9 @@ pub use load::Load;
 use batch::Batch;
 use build::Building;
 use lease::Leases;
-use redis::RedisError;
+use redis::{FromRedisValue, RedisError, Value, from_redis_value};
 use rows::{PIPELINE_ROWS, customer_key, scanned_row, write_accounts, write_customers};
-use scan::{Scan, parse};
+use scan::Scan;
 use secrecy::SecretString;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -237,4 +237,9 @@ impl Redis {
         }
         Ok(())
     }
+}
+
+/// A reply as what was asked for.
+fn parse<T: FromRedisValue>(reply: Value) -> Result<T, IndexError> {
+    from_redis_value(reply).map_err(|_| IndexError::Format("reply"))
 }

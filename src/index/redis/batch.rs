@@ -287,13 +287,7 @@ fn reply_of(replies: Vec<Value>) -> Result<Value, ServerError> {
 fn again(place: &Place, pipeline: &Pipeline, cause: &ServerError) -> Result<Waiting, IndexError> {
     let mut waiting = Waiting::new((place.at, (place.group, place.step(pipeline))));
     match cause.kind() {
-        Some(ServerErrorKind::Ask) => {
-            // `slot host:port`
-            let address = cause
-                .details()
-                .and_then(|details| details.split_whitespace().nth(1));
-            waiting.asking = address.and_then(Address::parse_last_colon);
-        }
+        Some(ServerErrorKind::Ask) => waiting.asking = Address::of_ask(cause),
         Some(ServerErrorKind::Moved) => waiting.moved = true,
         Some(ServerErrorKind::TryAgain) => {}
         _ => return Err(IndexError::from(redis::RedisError::from(cause.clone()))),

@@ -5,9 +5,8 @@
 
 use super::batch::Batch;
 use super::rows::group_key;
-use super::scan::parse;
 use super::topology::Group;
-use super::{Hash, Redis};
+use super::{Hash, Redis, parse};
 use crate::domain::relationship::SetId;
 use crate::index::layout::{Marker, SetState, Side, decode_state_key, encode_state_key};
 use crate::index::{Checkpoint, Checkpoints, IndexError};

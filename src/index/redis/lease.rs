@@ -6,9 +6,8 @@
 
 use super::batch::Batch;
 use super::build::BUILDING_KEY;
-use super::scan::parse;
 use super::topology::Group;
-use super::{Redis, STATE_KEY};
+use super::{Redis, STATE_KEY, parse};
 use crate::domain::relationship::SetId;
 use crate::index::IndexError;
 use crate::index::layout::{FORMAT_VERSION, SetState, Side, encode_state_key};

@@ -6,13 +6,13 @@ use super::rows::{account_bucket, customer_key, group_key};
 use super::session::{AskError, Session};
 use super::target::Address;
 use super::topology::{Group, Lineup};
-use super::{Hash, Known, MARKER_KEY, Redis, STATE_AGE_BOUND, STATE_KEY};
+use super::{Hash, Known, MARKER_KEY, Redis, STATE_AGE_BOUND, STATE_KEY, parse};
 use crate::index::IndexError;
 use crate::index::layout::{
     FoundAccount, FoundRow, IndexState, Marker, SetState, decode_account, decode_row, decode_state_key,
 };
 use crate::pseudonym::{AccountKey, CustomerKey, Sought};
-use redis::{Cmd, FromRedisValue, Pipeline, ServerErrorKind, Value, from_redis_value};
+use redis::{Cmd, FromRedisValue, Pipeline, ServerErrorKind, Value};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -160,15 +160,10 @@ impl Redis {
         let Value::ServerError(cause) = answer else {
             return parse(answer);
         };
-        let address = match cause.kind() {
-            Some(ServerErrorKind::Ask) => cause
-                .details()
-                .and_then(|details| details.split_whitespace().nth(1)),
-            _ => return Err(redis::RedisError::from(cause).into()),
-        };
-        let address = address
-            .and_then(Address::parse_last_colon)
-            .ok_or(IndexError::Format("ASK"))?;
+        if cause.kind() != Some(ServerErrorKind::Ask) {
+            return Err(redis::RedisError::from(cause).into());
+        }
+        let address = Address::of_ask(&cause).ok_or(IndexError::Format("ASK"))?;
         let importing = self.topology.importing(lineup, &address).await?;
         let mut ask = Pipeline::with_capacity(2);
         ask.cmd("ASKING").ignore().add_command(command);
@@ -206,10 +201,6 @@ impl Redis {
             .collect::<Result<_, _>>()?;
         Ok(held(&state, rows))
     }
-}
-
-fn parse<T: FromRedisValue>(reply: Value) -> Result<T, IndexError> {
-    from_redis_value(reply).map_err(|_| IndexError::Format("reply"))
 }
 
 /// The state, and whether the primary that told it is still the one.

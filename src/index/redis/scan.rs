@@ -2,10 +2,9 @@
 
 use super::batch::Batch;
 use super::rows::group_of;
-use super::{Hash, Redis};
+use super::{Hash, Redis, parse};
 use crate::index::IndexError;
 use deadpool_redis::Connection;
-use redis::{Value, from_redis_value};
 
 /// Keys asked for in one SCAN step.
 const SCAN_STEP: usize = 1_000;
@@ -64,14 +63,10 @@ impl<'a> Scan<'a> {
             batch.add(group_of(key)?, ask);
         }
         let replies = batch.send(&self.engine.topology).await?;
-        replies.into_iter().map(|reply| parse(reply)).collect()
+        replies.into_iter().map(parse).collect()
     }
 
     pub(super) async fn hashes(&self, keys: &[Vec<u8>]) -> Result<Vec<Hash>, IndexError> {
         self.ask("HGETALL", keys).await
     }
-}
-
-pub(super) fn parse<T: redis::FromRedisValue>(reply: Value) -> Result<T, IndexError> {
-    from_redis_value(reply).map_err(|_| IndexError::Format("reply"))
 }

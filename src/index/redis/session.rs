@@ -37,16 +37,18 @@ impl Identity {
     }
 
     pub(super) fn hash(&self) -> u64 {
-        let digest = Sha256::new()
+        let hash = Sha256::new()
             .chain_update(&self.run_id)
             .chain_update("/")
-            .chain_update(&self.replication_id)
-            .finalize();
-        digest
-            .iter()
-            .take(8)
-            .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+            .chain_update(&self.replication_id);
+        as_number(hash)
     }
+}
+
+/// The first bytes of a hash.
+pub(super) fn as_number(hash: Sha256) -> u64 {
+    let first = hash.finalize().into_iter().take(8);
+    first.fold(0, |number, byte| number << 8 | u64::from(byte))
 }
 
 /// A line of INFO.

@@ -4,6 +4,7 @@ use super::super::target::Address;
 use super::informants::{Informants, Told};
 use super::{GROUPS, Group, Places};
 use crate::index::IndexError;
+use redis::ServerError;
 
 const SLOTS: u16 = 16_384;
 
@@ -119,12 +120,17 @@ fn claim(line: &str, informant: &Address) -> Option<Claim> {
 
 impl Address {
     /// As servers write it: an IPv6 address stands without brackets.
-    pub(in super::super) fn parse_last_colon(text: &str) -> Option<Self> {
+    fn parse_last_colon(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         Some(Self {
             host: host.to_owned(),
             port: port.parse().ok()?,
         })
+    }
+
+    /// Where ASK says that a slot is being moved to: `slot host:port`.
+    pub(in super::super) fn of_ask(ask: &ServerError) -> Option<Self> {
+        Self::parse_last_colon(ask.details()?.split_whitespace().nth(1)?)
     }
 }
 

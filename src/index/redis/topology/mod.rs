@@ -8,7 +8,7 @@ mod informants;
 mod sentinel;
 
 use super::fence::Fences;
-use super::session::{Identity, Session};
+use super::session::{Identity, Session, as_number};
 use super::target::{Access, Address, Arrangement, Target};
 use super::{RedisOptions, STATE_AGE_BOUND};
 use crate::index::IndexError;
@@ -68,10 +68,8 @@ impl Lineup {
         for identity in identities {
             hash.update(identity.to_be_bytes());
         }
-        let hash = hash.finalize();
-        let first = hash.iter().take(8);
         Self {
-            fingerprint: first.fold(0, |hash, byte| hash << 8 | u64::from(*byte)),
+            fingerprint: as_number(hash),
             sessions,
             of_group,
         }
