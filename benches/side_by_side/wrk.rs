@@ -5,6 +5,8 @@ use super::settings;
 use std::path::Path;
 use std::time::Duration;
 
+/// Share of the requests that may fail: at the most that it can take, a service sheds some now and then.
+const FEW: f64 = 0.001;
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/side_by_side/wrk.lua");
 
 /// What one measurement found.
@@ -67,7 +69,7 @@ impl Target<'_> {
             panic!("wrk said: {said}")
         };
         assert!(
-            errors == 0.0,
+            errors <= requests * FEW,
             "{errors} of {requests} requests failed at {}",
             self.address
         );
