@@ -284,50 +284,55 @@ const BETWEEN_GROUPS: [&str; 4] = [" ", ".", "\u{a0}", "\u{202f}"];
 
 /// A mandate is the caller's own text. Should somebody write an identifier into it, it is not kept.
 fn mask_identifiers(text: &str) -> Cow<'_, str> {
-    let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
-    let mut lengths = text.as_bytes().chunk_by(alike).map(<[u8]>::len);
-    if !text
-        .as_bytes()
-        .chunk_by(alike)
-        .any(|run| run[0].is_ascii_digit() && run.len() >= FEWEST_DIGITS_OF_A_GROUP)
-    {
+    if !runs_of(text).any(|run| digits_of(run) >= FEWEST_DIGITS_OF_A_GROUP) {
         return text.into();
     }
-    let mut rest = text;
-    let runs: Vec<&str> = std::iter::from_fn(|| {
-        let (run, after) = rest.split_at(lengths.next()?);
-        rest = after;
-        Some(run)
-    })
-    .collect();
-    let (mut masked, mut at) = (String::with_capacity(text.len()), 0);
-    while let Some(run) = runs.get(at) {
-        let identifier = identifier_at(&runs[at..]);
+    let runs: Vec<&str> = runs_of(text).collect();
+    let (mut masked, mut rest) = (String::with_capacity(text.len()), &runs[..]);
+    while let Some(run) = rest.first() {
+        let identifier = identifier_at(rest);
         masked.push_str(if identifier == 0 { run } else { "(masked)" });
-        at += identifier.max(1);
+        rest = &rest[identifier.max(1)..];
     }
     masked.into()
 }
 
-/// Of how many runs of digits and of others the identifier consists that the first of them begins; 0: it begins none.
+/// Digits and what is between them, in turn.
+fn runs_of(text: &str) -> impl Iterator<Item = &str> {
+    let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
+    let mut rest = text;
+    text.as_bytes().chunk_by(alike).map(move |run| {
+        let (run, after) = rest.split_at(run.len());
+        rest = after;
+        run
+    })
+}
+
+fn digits_of(run: &str) -> usize {
+    match run.as_bytes() {
+        [b'0'..=b'9', ..] => run.len(),
+        _ => 0,
+    }
+}
+
+/// How many runs are the identifier that begins with the first; 0: none does.
 fn identifier_at(runs: &[&str]) -> usize {
-    let digits = |at: usize| {
-        let run = runs
-            .get(at)
-            .filter(|run| run.starts_with(|first: char| first.is_ascii_digit()));
-        run.map_or(0, |run| run.len())
-    };
-    if digits(0) > MOST_DIGITS_KEPT {
+    if digits_of(runs[0]) > MOST_DIGITS_KEPT {
         return 1;
     }
     let is_written = |groups: &&&[usize]| {
-        let joined = (1..groups.len())
-            .all(|group| BETWEEN_GROUPS.contains(&runs.get(2 * group - 1).copied().unwrap_or_default()));
-        joined
-            && groups
+        let length = 2 * groups.len() - 1;
+        runs.len() >= length
+            && runs
                 .iter()
-                .enumerate()
-                .all(|(group, length)| digits(2 * group) == *length)
+                .step_by(2)
+                .zip(**groups)
+                .all(|(run, digits)| digits_of(run) == *digits)
+            && runs[..length]
+                .iter()
+                .skip(1)
+                .step_by(2)
+                .all(|between| BETWEEN_GROUPS.contains(between))
     };
     GROUPS
         .iter()

@@ -255,10 +255,12 @@ impl Keeper {
             return Err(IndexError::NotBuilt.into());
         };
         let followed = self.lead_over(&journal, marker).await;
+        let mut given_up = Ok(());
         for set in journal.sets() {
-            self.index.give_up(set.into()).await?;
+            given_up = given_up.and(self.index.give_up(set.into()).await);
         }
-        followed
+        followed?;
+        Ok(given_up?)
     }
 
     /// Holds all banks' leases, so that no other instance delivers to the former rows meanwhile.

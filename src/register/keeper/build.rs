@@ -31,8 +31,9 @@ impl Keeper {
         };
         if self.index.take(Claim::Build).await?.is_some() {
             let rebuilt = self.rebuild().await;
-            self.index.give_up(Claim::Build).await?;
-            return rebuilt.map(|_| ());
+            let given_up = self.index.give_up(Claim::Build).await;
+            rebuilt?;
+            return Ok(given_up?);
         }
         self.gate.set(false);
         let at_gap = match self.index.phase().await? {
