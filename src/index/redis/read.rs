@@ -21,8 +21,10 @@ const READ_ATTEMPTS: usize = 6;
 /// Between two of them, where nothing is known to have changed.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The sets, the marker and what a primary tells of itself.
+/// The sets and the marker.
 type ToldState = (Hash, Option<Vec<u8>>);
+/// The marker, the sets, the marker again, and what the primary tells of itself.
+type StateAsTold = (Option<Vec<u8>>, Hash, Option<Vec<u8>>, String);
 
 impl Redis {
     /// The state, read anew if it is too old or of other primaries. Those who wait for the same reading share it.
@@ -57,7 +59,7 @@ impl Redis {
 
     async fn read_known_of(&self, lineup: &Arc<Lineup>) -> Result<Arc<Known>, IndexError> {
         let read_at = Instant::now();
-        let (told, named) = tokio::join!(ask_state(lineup, read_at), self.topology.is_named(lineup));
+        let (told, named) = tokio::join!(self.ask_state(lineup, read_at), self.topology.is_named(lineup));
         named?;
         let (sets, marker) = told?;
         let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
@@ -78,6 +80,41 @@ impl Redis {
         });
         self.known.store(Some(Arc::clone(&known)));
         Ok(known)
+    }
+
+    /// The state, and whether the primary that told it is still the one.
+    async fn ask_state(&self, lineup: &Lineup, asked_at: Instant) -> Result<ToldState, IndexError> {
+        let session = lineup.primary(Group::State);
+        // Not in a MULTI, which a Redis that is full refuses whatever is in it. Each build has a marker of its own.
+        let mut pipeline = Pipeline::with_capacity(4);
+        pipeline.get(MARKER_KEY).hgetall(STATE_KEY).get(MARKER_KEY);
+        pipeline.cmd("INFO").arg("replication");
+        let told = match session.ask(&pipeline).await {
+            Ok(told) => told,
+            Err(AskError::Index(cause)) => return Err(cause),
+            Err(AskError::Elsewhere) => Box::pin(self.follow_state(lineup, session)).await?,
+        };
+        let (before, sets, marker, info): StateAsTold = told;
+        session.check(&info, asked_at)?;
+        if before != marker {
+            return Err(IndexError::Unavailable(
+                "the index was marked anew meanwhile".to_owned(),
+            ));
+        }
+        Ok((sets, marker))
+    }
+
+    /// The same in the same order, while the slot of the state is being moved.
+    async fn follow_state(&self, lineup: &Lineup, session: &Session) -> Result<StateAsTold, IndexError> {
+        let before = self.read_following(lineup, session, Cmd::get(MARKER_KEY)).await?;
+        let sets = self
+            .read_following(lineup, session, Cmd::hgetall(STATE_KEY))
+            .await?;
+        let marker = self.read_following(lineup, session, Cmd::get(MARKER_KEY)).await?;
+        let mut ask = Pipeline::with_capacity(1);
+        ask.cmd("INFO").arg("replication");
+        let (info,) = session.ask(&ask).await?;
+        Ok((before, sets, marker, info))
     }
 
     /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
@@ -201,22 +238,4 @@ impl Redis {
             .collect::<Result<_, _>>()?;
         Ok(held(&state, rows))
     }
-}
-
-/// The state, and whether the primary that told it is still the one.
-async fn ask_state(lineup: &Lineup, asked_at: Instant) -> Result<ToldState, IndexError> {
-    let session = lineup.primary(Group::State);
-    // Not in a MULTI, which a Redis that is full refuses whatever is in it. Each build has a marker of its own.
-    let mut pipeline = Pipeline::with_capacity(4);
-    pipeline.get(MARKER_KEY).hgetall(STATE_KEY).get(MARKER_KEY);
-    pipeline.cmd("INFO").arg("replication");
-    let (before, sets, marker, info): (Option<Vec<u8>>, Hash, Option<Vec<u8>>, String) =
-        session.ask(&pipeline).await?;
-    session.check(&info, asked_at)?;
-    if before != marker {
-        return Err(IndexError::Unavailable(
-            "the index was marked anew meanwhile".to_owned(),
-        ));
-    }
-    Ok((sets, marker))
 }

@@ -140,6 +140,10 @@ impl Bench {
         assert_index_agrees_with_journal(&self.service);
     }
 
+    pub fn log(&self) -> String {
+        self.service.log()
+    }
+
     pub fn told_by(&self, port: u16, arguments: &[&str]) -> String {
         self.servers.command(port, arguments).trim().to_owned()
     }

@@ -335,6 +335,7 @@ impl Topology {
         address: &Address,
     ) -> Result<Arc<Session>, IndexError> {
         if let Some(session) = lineup.sessions.iter().find(|session| session.address == *address) {
+            session.confirm(STATE_AGE_BOUND).await?;
             return Ok(Arc::clone(session));
         }
         let importing = || self.importing.lock().unwrap_or_else(PoisonError::into_inner);
