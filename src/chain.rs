@@ -120,6 +120,13 @@ pub struct Locator {
     length: u32,
 }
 
+impl Locator {
+    /// The entry's place in the chain, counted from 1.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
 /// An entry that is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {

@@ -2,6 +2,7 @@
 
 use super::bodies::Bodies;
 use super::entry::{Begun, Ended, Entry, Kind, Operation, Overtaken, Publication, Summary, set_of};
+use super::noted::Noted;
 use super::together::{Elsewhere, Run, elsewhere_of, lengthen};
 use super::{JournalError, Receipt, ReceiptState};
 use crate::chain::Locator;
@@ -71,11 +72,23 @@ pub(super) struct Catalogue {
     pub(super) elsewhere: HashMap<SetId, Elsewhere>,
     pub(super) runs: HashMap<SetId, Vec<Run>>,
     pub(super) bodies: Bodies,
+    noted: Noted,
 }
 
 impl Catalogue {
     /// Takes note of an entry that is durable.
     pub(super) fn note(&mut self, entry: &Entry, locator: Locator) -> Result<(), JournalError> {
+        self.take_in(entry, locator)?;
+        self.noted.add(locator.sequence());
+        Ok(())
+    }
+
+    /// The last entry of the chain that is in here with all before it.
+    pub(super) fn noted_through(&self) -> u64 {
+        self.noted.through()
+    }
+
+    fn take_in(&mut self, entry: &Entry, locator: Locator) -> Result<(), JournalError> {
         match entry {
             Entry::Born { .. } => Ok(()),
             Entry::Begun(begun) => {

@@ -86,7 +86,8 @@ impl Journal {
         self.chain.head().sequence
     }
 
-    /// Copies the next entries of the original; none: the copy is level with it, as it was a moment ago.
+    /// Copies the next entries of the original; none: the copy is level with it, as it was a moment ago. What is durable
+    /// there and not noted yet comes later: it could not be told from what another instance had overtaken.
     pub async fn copy_on(
         self: &Arc<Self>,
         original: &Arc<Self>,
@@ -95,10 +96,10 @@ impl Journal {
         let work = (Arc::clone(self), Arc::clone(original), reseal.clone());
         let read = move || {
             let (copy, original, reseal) = work;
-            let next = original
-                .chain
-                .entries_after(copy.entries())?
-                .take(ENTRIES_TOGETHER);
+            let noted = original.catalogue().noted_through();
+            let next = original.chain.entries_after(copy.entries())?;
+            let next = next.take_while(|found| found.as_ref().map_or(true, |found| found.sequence <= noted));
+            let next = next.take(ENTRIES_TOGETHER);
             next.map(|found| copy.resealed(&original, Entry::decode(&found?.payload)?, &reseal))
                 .collect::<Result<Vec<Entry>, JournalError>>()
         };

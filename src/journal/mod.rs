@@ -16,6 +16,7 @@ mod history;
 mod in_force;
 mod inventory;
 mod lock;
+mod noted;
 mod place;
 mod receipt;
 mod restore;
@@ -183,7 +184,7 @@ impl Journal {
         catalogue.abandon_all();
         let birth = match birth {
             Some(birth) => birth,
-            None => Self::begin(&chain, new()).await?,
+            None => Self::begin(&chain, &mut catalogue, new()).await?,
         };
         compaction::remove_unneeded(&bodies, &catalogue)?;
         Ok(Self {
@@ -197,7 +198,7 @@ impl Journal {
         })
     }
 
-    async fn begin(chain: &Chain, birth: Birth) -> Result<Birth, JournalError> {
+    async fn begin(chain: &Chain, catalogue: &mut Catalogue, birth: Birth) -> Result<Birth, JournalError> {
         let Birth {
             register_id,
             journal_id,
@@ -210,7 +211,8 @@ impl Journal {
             key,
             rekeyings,
         };
-        chain.append(born.encode()?).await?;
+        let appended = chain.append(born.encode()?).await?;
+        catalogue.note(&born, appended.locator)?;
         Ok(birth)
     }
 

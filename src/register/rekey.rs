@@ -28,6 +28,10 @@ use tokio::sync::watch;
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The next key answers at the earliest so long after it was found, so that all instances have it.
 const LEAST_NOTICE: Duration = Duration::from_secs(5);
+/// Longest wait for what is durable in the journal to be noted, while nobody delivers.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks whether it was.
+const NOTED_PAUSE: Duration = Duration::from_millis(10);
 /// A round that copied no more entries than this is nearly level.
 const NEARLY_LEVEL: u64 = 64;
 
@@ -46,6 +50,8 @@ pub enum RekeyError {
     Key(#[from] KeyError),
     #[error("several journals keep this register; its key can be changed where there is one only")]
     SeveralJournals,
+    #[error("an entry of the journal is on disk and not in memory: start the service again")]
+    NotNoted,
     #[error("the file of the next pseudonym key is gone or holds another one; the key in force stays")]
     NextKeyGone,
     #[error("the file of the next pseudonym key cannot be made durable: {0}")]
@@ -208,7 +214,7 @@ impl Rekeying {
         let pause = self.keeper.index_use.pause(sets_paused).await?;
         let paused = Instant::now();
         self.progress.send_modify(RekeyProgress::switching);
-        while work.round().await? > 0 {}
+        work.bring_level().await?;
         next.make_certain()?;
         let key = work.copy.key();
         let put = self.place.put_in_force(key);
@@ -250,6 +256,20 @@ impl Work<'_> {
     async fn bring_nearly_level(&self) -> Result<(), RekeyError> {
         while self.round().await? > NEARLY_LEVEL {}
         Ok(())
+    }
+
+    /// Nobody delivers meanwhile.
+    async fn bring_level(&self) -> Result<(), RekeyError> {
+        let begun = Instant::now();
+        loop {
+            let copied = self.round().await?;
+            match copied {
+                0 if self.copy.entries() == self.original.entries() => return Ok(()),
+                0 if begun.elapsed() > NOTED_WITHIN => return Err(RekeyError::NotNoted),
+                0 => tokio::time::sleep(NOTED_PAUSE).await,
+                _ => {}
+            }
+        }
     }
 
     /// Copies what the copy lacks, then loads what the index lacks of it. Gives the number of entries copied.

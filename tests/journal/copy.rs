@@ -7,6 +7,7 @@ use crate::bench::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
+use futures_util::FutureExt;
 use kundeforhold::chain::{self, Chain, HeadKey, Options, Purpose};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::journal::{
@@ -16,6 +17,7 @@ use kundeforhold::journal::{
 use kundeforhold::pseudonym::{MasterKey, Pseudonyms, Reseal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const NEXT_SECRET: u8 = 77;
@@ -170,6 +172,29 @@ async fn a_copy_is_the_same_journal_under_another_key() {
     drop(copy);
     let key = pseudonyms(NEXT_SECRET).fingerprint();
     let copy = open_with(directory.path(), &next_head_key(), key).await.unwrap();
+    assert_same(&copy, &original);
+}
+
+#[tokio::test]
+async fn what_is_durable_and_not_noted_yet_is_copied_later() {
+    let (_directory, original) = new_journal().await;
+    fill(&original).await;
+    let (original, directory) = (Arc::new(original), tempfile::tempdir().unwrap());
+    let copy = open_copy(directory.path(), &original).await.unwrap();
+    copy_to_the_end(&copy, &original).await;
+    let changes = [register(5, 6, 6)];
+    let mut publishing = Box::pin(publish(&original, kfr(0), Kind::Calls, &changes));
+    assert!(publishing.as_mut().now_or_never().is_none());
+    // The one who publishes is not asked how far it is, so that nothing is noted.
+    let (level, begun) = (copy.entries(), Instant::now());
+    while original.entries() == level {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    copy_to_the_end(&copy, &original).await;
+    assert_eq!(copy.entries(), level);
+    publishing.await;
+    copy_to_the_end(&copy, &original).await;
     assert_same(&copy, &original);
 }
 
