@@ -1,6 +1,7 @@
 //! A real `redis-server` on a free loopback port.
 
 use super::free_address;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use tempfile::TempDir;
 
 /// The file that SAVE writes and a start reads.
 const DUMP: &str = "dump.rdb";
+/// What it says.
+const LOG: &str = "log";
 
 pub struct RedisServer {
     directory: TempDir,
@@ -44,9 +47,11 @@ impl RedisServer {
     fn wait_until_it_answers(&self) {
         let started = Instant::now();
         while self.command(&["PING"]).trim() != "PONG" {
+            let log = || std::fs::read_to_string(self.directory.path().join(LOG)).unwrap_or_default();
             assert!(
                 started.elapsed() < Duration::from_secs(10),
-                "redis-server does not answer"
+                "redis-server does not answer\n{}",
+                log()
             );
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -127,6 +132,10 @@ impl RedisServer {
 }
 
 fn spawn(port: &str, directory: &Path, options: &[String]) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join(LOG));
     Command::new("redis-server")
         .args(options)
         .arg("--dir")
@@ -143,7 +152,7 @@ fn spawn(port: &str, directory: &Path, options: &[String]) -> Child {
             "--daemonize",
             "no",
         ])
-        .stdout(Stdio::null())
+        .stdout(log.unwrap())
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server is installed by tests/run.sh")
