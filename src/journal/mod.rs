@@ -4,6 +4,7 @@
 //! which the entry names by its hash. Each bank's set counts its publications from 1: its *position*.
 
 mod backup;
+mod birth;
 mod bodies;
 mod body;
 mod catalogue;
@@ -40,6 +41,7 @@ pub use together::{Elsewhere, Place, Register, Run, overtaken_from};
 use crate::chain::{AppendError, Chain, HeadKey, Locator, OpenError, Options, Purpose, ReadError};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{KeyFingerprint, NotOfThisKey};
+use birth::Birth;
 use catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use entry::{Begun, Ended, Entry};
@@ -95,15 +97,6 @@ impl Journalled {
     pub fn publication(&self) -> &Publication {
         &self.publication
     }
-}
-
-/// What a journal's first entry says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Birth {
-    register_id: Uuid,
-    journal_id: Uuid,
-    key: KeyFingerprint,
-    rekeyings: u32,
 }
 
 /// The register's deliveries on this instance's disk.
@@ -173,7 +166,7 @@ impl Journal {
         for found in chain.entries()? {
             let found = found?;
             let entry = Entry::decode(&found.payload)?;
-            if let Some(born) = birth_of(&entry) {
+            if let Some(born) = Birth::told_by(&entry) {
                 if born.key != key {
                     return Err(JournalError::OtherKey);
                 }
@@ -199,18 +192,7 @@ impl Journal {
     }
 
     async fn begin(chain: &Chain, catalogue: &mut Catalogue, birth: Birth) -> Result<Birth, JournalError> {
-        let Birth {
-            register_id,
-            journal_id,
-            key,
-            rekeyings,
-        } = birth;
-        let born = Entry::Born {
-            register_id,
-            journal_id,
-            key,
-            rekeyings,
-        };
+        let born = birth.entry();
         let appended = chain.append(born.encode()?).await?;
         catalogue.note(&born, appended.locator)?;
         Ok(birth)
@@ -425,25 +407,6 @@ pub struct Delivery {
     pub received_at: DateTime<Utc>,
     pub summary: Summary,
     pub body: Body,
-}
-
-/// What the first entry says; `None`: it is another.
-fn birth_of(entry: &Entry) -> Option<Birth> {
-    let Entry::Born {
-        register_id,
-        journal_id,
-        key,
-        rekeyings,
-    } = entry
-    else {
-        return None;
-    };
-    Some(Birth {
-        register_id: *register_id,
-        journal_id: *journal_id,
-        key: *key,
-        rekeyings: *rekeyings,
-    })
 }
 
 /// Where the bodies of a journal are.
