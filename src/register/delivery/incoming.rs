@@ -113,16 +113,19 @@ impl Delivery {
         if repeat.first.sha256 != sha256 {
             return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
         }
-        let receipt = self.receipt(repeat.set.bank, repeat.first.delivery_id).await?;
+        let first = || self.receipt(repeat.set.bank, repeat.first.delivery_id);
+        let receipt = first().await?;
+        if receipt.state == ReceiptState::Rejected {
+            return Err(DeliveryRefusal::Rejected(Box::new(receipt)));
+        }
+        // It may be journalled, and not in the index yet; until it is there, another instance may overtake it.
+        let level = tokio::time::timeout(self.publish_timeout, self.locks.lock(repeat.set)).await;
+        let _guard = level.map_err(|_| DeliveryError::TimedOut)?;
+        self.check_level(repeat.set)?;
+        let receipt = first().await?;
         match receipt.state {
-            ReceiptState::Rejected => Err(DeliveryRefusal::Rejected(Box::new(receipt))),
-            _ => {
-                // It may be journalled, and not in the index yet.
-                let level = tokio::time::timeout(self.publish_timeout, self.locks.lock(repeat.set)).await;
-                let _guard = level.map_err(|_| DeliveryError::TimedOut)?;
-                self.check_level(repeat.set)?;
-                Ok(receipt)
-            }
+            ReceiptState::Abandoned => Err(DeliveryError::TakenElsewhere.into()),
+            _ => Ok(receipt),
         }
     }
 }
@@ -161,12 +164,43 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{Instance, today, whole_set};
+    use super::super::fixture::{Instance, set, today, whole_set};
     use super::*;
     use std::time::Duration;
 
     /// Longer than a delivery waits here.
     const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn what_another_instance_overtook_is_not_acknowledged_to_a_bank_that_sends_it_again() {
+        let instance = Instance::start().await;
+        let delivery = &instance.delivery;
+        let order = Order {
+            idempotency: Some([1; 32]),
+            ..whole_set()
+        };
+        let Ok(Taking::New(incoming)) = delivery.begin(order.clone(), today()).await else {
+            panic!("it is not taken");
+        };
+        delivery.publish_whole_set(*incoming, [0; 32]).await.unwrap();
+        let Ok(Taking::Repeat(repeat)) = delivery.begin(order, today()).await else {
+            panic!("it is taken again");
+        };
+        assert!(delivery.repeat(&repeat, [0; 32]).await.is_ok());
+        // As if the first were still on its way into the index.
+        let loading = delivery.locks.lock(set()).await;
+        let overtaken = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let journal = delivery.journal().unwrap();
+            journal.file_overtaken(set(), 0).await.unwrap();
+            drop(loading);
+        };
+        let (repeated, ()) = tokio::join!(delivery.repeat(&repeat, [0; 32]), overtaken);
+        assert!(matches!(
+            repeated.err().unwrap(),
+            DeliveryRefusal::Failed(DeliveryError::TakenElsewhere)
+        ));
+    }
 
     #[tokio::test]
     async fn a_delivery_whose_beginning_is_filed_too_late_is_refused_and_abandoned() {
