@@ -122,13 +122,18 @@ impl Rekeying {
             && answers_by(&state, present)
             && state.others.values().all(|known| known.key == next.fingerprint())
         {
-            let own = self.journal.load().id();
-            if self.keeper.index.postings().await?.keys().any(|id| *id != own) {
-                return Err(RekeyError::SeveralJournals);
-            }
+            self.check_alone().await?;
             self.rekey(next).await?;
         }
         Ok(())
+    }
+
+    async fn check_alone(&self) -> Result<(), RekeyError> {
+        let own = self.journal.load().id();
+        match self.keeper.index.postings().await?.keys().all(|id| *id == own) {
+            true => Ok(()),
+            false => Err(RekeyError::SeveralJournals),
+        }
     }
 
     /// Removes what is neither of the key in force nor of the next one: the rows after the longest lookup.
@@ -215,6 +220,8 @@ impl Rekeying {
         let paused = Instant::now();
         self.progress.send_modify(RekeyProgress::switching);
         work.bring_level().await?;
+        // Another may have come since the copying began.
+        self.check_alone().await?;
         next.make_certain()?;
         let key = work.copy.key();
         let put = self.place.put_in_force(key);
