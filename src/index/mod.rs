@@ -199,8 +199,8 @@ impl Index {
         }
     }
 
-    /// What the index stands on now, as one number: the primaries of Redis. What was written while it was another may
-    /// be lost.
+    /// What the index stands on now, as one number: the primaries of Redis, and the build that any instance has begun
+    /// last. What was written while it was another may be lost.
     pub fn lineup(&self) -> u64 {
         match self {
             Self::Embedded(_) => EMBEDDED_LINEUP,

@@ -93,6 +93,14 @@ struct Known {
     read_at: Instant,
     /// It was judged by this, and rows are read from it only.
     lineup: Arc<Lineup>,
+    /// The build that was begun last, by any instance.
+    building: Option<u64>,
+}
+
+/// The primaries and the build that was begun last, as one number: what another instance's build threw away is not
+/// taken for written.
+fn standing_on(lineup: &Lineup, building: Option<u64>) -> u64 {
+    lineup.fingerprint ^ building.unwrap_or(0)
 }
 
 /// An index in Redis.
@@ -143,9 +151,11 @@ impl Redis {
             .map_or_else(Arc::default, |known| Arc::clone(&known.state))
     }
 
-    /// The primaries in use, as one number; 0 as long as they are not known.
+    /// The primaries in use and the build that was begun last, as one number; 0 as long as they are not known.
     pub fn lineup(&self) -> u64 {
-        self.topology.current().map_or(0, |lineup| lineup.fingerprint)
+        let building = self.known.load().as_ref().and_then(|known| known.building);
+        let current = self.topology.current();
+        current.map_or(0, |lineup| standing_on(&lineup, building))
     }
 
     /// From now on nothing is answered from another's index. The first owner stays.

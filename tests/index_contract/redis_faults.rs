@@ -7,6 +7,7 @@ use crate::bench::{
 use crate::redis_server::RedisServer;
 use kundeforhold::domain::overview::HeldRelationship;
 use kundeforhold::domain::relationship::Role;
+use kundeforhold::index::layout::SetState;
 use kundeforhold::index::lease::Claim;
 use kundeforhold::index::{Index, IndexError};
 use std::time::{Duration, Instant};
@@ -81,6 +82,34 @@ async fn a_store_emptied_in_the_middle_of_lookups_is_refused_until_it_is_complet
     }
     for readers in readers {
         assert_eq!(readers.stop().await, ["not built", "whole"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_being_written_when_another_instance_began_a_build_is_not_vouched_for() {
+    let (index, server, _) = built().await;
+    let another = Index::Redis(connect(&server));
+    another.refresh().await.unwrap();
+    let begun = SetState {
+        vouched: another.lineup(),
+        ..state(2)
+    };
+    let rows = rows(1, 0..30, Role::Owner);
+    another.write(kar(0), 2, puts(&rows[..15]), None).await.unwrap();
+    index.clear().await.unwrap();
+    let rest = puts(&rows[15..]);
+    another.write(kar(0), 2, rest, Some(begun)).await.unwrap();
+    index.complete(marker(2)).await.unwrap();
+    for index in [&index, &another] {
+        assert!(!index.refresh().await.unwrap().is_vouched());
+    }
+    let whole = SetState {
+        vouched: another.lineup(),
+        ..state(3)
+    };
+    another.write(kar(0), 3, puts(&rows), Some(whole)).await.unwrap();
+    for index in [&index, &another] {
+        assert!(index.refresh().await.unwrap().is_vouched());
     }
 }
 

@@ -95,7 +95,8 @@ impl Redis {
             return Err(IndexError::NotBuilt);
         }
         self.stamp(&marker, building.number != 0).await?;
-        if building.number != 0 && self.lineup() != building.lineup {
+        let primaries = self.topology.current().map_or(0, |lineup| lineup.fingerprint);
+        if building.number != 0 && primaries != building.lineup {
             return Err(IndexError::NotBuilt);
         }
         let mut pipeline = Pipeline::new();

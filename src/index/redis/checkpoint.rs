@@ -5,6 +5,7 @@
 
 use super::batch::Batch;
 use super::rows::group_key;
+use super::session::replaced;
 use super::topology::Group;
 use super::{Hash, Redis, parse};
 use crate::domain::relationship::SetId;
@@ -34,7 +35,10 @@ impl Redis {
             }
             batch.add(Group::Rows(group), put);
         }
-        batch.send_by(&self.topology, Some(lineup)).await.map(|_| ())
+        let known = self.known.load_full();
+        let known = known.filter(|known| known.state.lineup == lineup);
+        let primaries = known.ok_or_else(replaced)?.lineup.fingerprint;
+        batch.send_by(&self.topology, Some(primaries)).await.map(|_| ())
     }
 
     /// Whether every group still has the stamp of the build: one that was emptied alone has lost it.

@@ -2,11 +2,12 @@
 //!
 //! What few lookups need is boxed: the future of each lookup is moved, and has room for all that it may wait for.
 
+use super::build::BUILDING_KEY;
 use super::rows::{account_bucket, customer_key, group_key};
 use super::session::{AskError, Session};
 use super::target::Address;
 use super::topology::{Group, Lineup};
-use super::{Hash, Known, MARKER_KEY, Redis, STATE_AGE_BOUND, STATE_KEY, parse};
+use super::{Hash, Known, MARKER_KEY, Redis, STATE_AGE_BOUND, STATE_KEY, parse, standing_on};
 use crate::index::IndexError;
 use crate::index::layout::{
     FoundAccount, FoundRow, IndexState, Marker, SetState, decode_account, decode_row, decode_state_key,
@@ -21,10 +22,10 @@ const READ_ATTEMPTS: usize = 6;
 /// Between two of them, where nothing is known to have changed.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The sets and the marker.
-type ToldState = (Hash, Option<Vec<u8>>);
-/// The marker, the sets, the marker again, and what the primary tells of itself.
-type StateAsTold = (Option<Vec<u8>>, Hash, Option<Vec<u8>>, String);
+/// The sets, the marker and the build that was begun last.
+type ToldState = (Hash, Option<Vec<u8>>, Option<u64>);
+/// The marker, the sets, the marker again, the build that was begun last, and what the primary tells of itself.
+type StateAsTold = (Option<Vec<u8>>, Hash, Option<Vec<u8>>, Option<u64>, String);
 
 impl Redis {
     /// The state, read anew if it is too old or of other primaries. Those who wait for the same reading share it.
@@ -61,14 +62,14 @@ impl Redis {
         let read_at = Instant::now();
         let (told, named) = tokio::join!(self.ask_state(lineup, read_at), self.topology.is_named(lineup));
         named?;
-        let (sets, marker) = told?;
+        let (sets, marker, building) = told?;
         let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
         let mut state = IndexState::marked(marker);
         for (set, bytes) in sets {
             let set: [u8; 4] = set.try_into().map_err(|_| IndexError::Format("set"))?;
             state.put(decode_state_key(set)?, SetState::decode(&bytes)?);
         }
-        state.lineup = lineup.fingerprint;
+        state.lineup = standing_on(lineup, building);
         let state = match self.owner.get() {
             Some(owner) => state.judged_by(owner),
             None => state,
@@ -77,6 +78,7 @@ impl Redis {
             state: Arc::new(state),
             read_at,
             lineup: Arc::clone(lineup),
+            building,
         });
         self.known.store(Some(Arc::clone(&known)));
         Ok(known)
@@ -86,35 +88,44 @@ impl Redis {
     async fn ask_state(&self, lineup: &Lineup, asked_at: Instant) -> Result<ToldState, IndexError> {
         let session = lineup.primary(Group::State);
         // Not in a MULTI, which a Redis that is full refuses whatever is in it. Each build has a marker of its own.
-        let mut pipeline = Pipeline::with_capacity(4);
+        let mut pipeline = Pipeline::with_capacity(5);
         pipeline.get(MARKER_KEY).hgetall(STATE_KEY).get(MARKER_KEY);
+        // Last: a state from before a build that has begun is not taken for one of it.
+        pipeline.get(BUILDING_KEY);
         pipeline.cmd("INFO").arg("replication");
         let told = match session.ask(&pipeline).await {
             Ok(told) => told,
             Err(AskError::Index(cause)) => return Err(cause),
             Err(AskError::Elsewhere) => Box::pin(self.follow_state(lineup, session)).await?,
         };
-        let (before, sets, marker, info): StateAsTold = told;
+        let (before, sets, marker, building, info): StateAsTold = told;
         session.check(&info, asked_at)?;
         if before != marker {
             return Err(IndexError::Unavailable(
                 "the index was marked anew meanwhile".to_owned(),
             ));
         }
-        Ok((sets, marker))
+        Ok((sets, marker, building))
     }
 
     /// The same in the same order, while the slot of the state is being moved.
     async fn follow_state(&self, lineup: &Lineup, session: &Session) -> Result<StateAsTold, IndexError> {
-        let before = self.read_following(lineup, session, Cmd::get(MARKER_KEY)).await?;
-        let sets = self
+        let before: Option<Vec<u8>> = self.read_following(lineup, session, Cmd::get(MARKER_KEY)).await?;
+        let sets: Hash = self
             .read_following(lineup, session, Cmd::hgetall(STATE_KEY))
             .await?;
-        let marker = self.read_following(lineup, session, Cmd::get(MARKER_KEY)).await?;
+        let marker: Option<Vec<u8>> = self.read_following(lineup, session, Cmd::get(MARKER_KEY)).await?;
+        let building = self
+            .read_following(lineup, session, Cmd::get(BUILDING_KEY))
+            .await?;
         let mut ask = Pipeline::with_capacity(1);
         ask.cmd("INFO").arg("replication");
         let (info,) = session.ask(&ask).await?;
-        Ok((before, sets, marker, info))
+        // Where the sets are may have been emptied, and be the one that the slot goes to.
+        if marker.is_some() && sets.is_empty() {
+            return Err(AskError::Elsewhere.into());
+        }
+        Ok((before, sets, marker, building, info))
     }
 
     /// Reads a hash together with the state it belongs to, within the time of a lookup: waiting for others
