@@ -228,6 +228,19 @@ impl Catalogue {
         }
     }
 
+    /// Of what has not ended, only the original knows what is under way and what was broken off.
+    pub(super) fn stand_as(&mut self, original: &Self) {
+        for (bank, filed) in &mut self.receipts {
+            let originals = original.receipts.get(bank).into_iter().flatten();
+            for (filed, original) in filed.iter_mut().zip(originals) {
+                let same = filed.begun.delivery_id == original.begun.delivery_id;
+                if same && !matches!(original.progress, Progress::Ended(_)) {
+                    filed.progress = original.progress;
+                }
+            }
+        }
+    }
+
     /// Forgets keys that were bound before a time.
     pub(super) fn forget_keys(&mut self, before: DateTime<Utc>) {
         self.keys.retain(|_, bound| bound.at >= before);

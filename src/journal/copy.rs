@@ -10,7 +10,7 @@ use crate::pseudonym::{NotOfThisKey, Reseal};
 use crate::spill::Sorter;
 use chrono::Datelike;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use uuid::Uuid;
 
 /// Entries whose bodies are written before all of them are appended together.
@@ -117,6 +117,12 @@ impl Journal {
         Ok(Copied {
             entries: entries.len(),
         })
+    }
+
+    /// Once it is level: its receipts say of deliveries that have not ended what those of the original say.
+    pub fn stand_as(&self, original: &Self) {
+        let mut catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        catalogue.stand_as(&original.catalogue());
     }
 
     fn resealed(&self, original: &Self, entry: Entry, reseal: &Reseal) -> Result<Entry, JournalError> {

@@ -231,6 +231,7 @@ impl Rekeying {
         {
             return Err(cause.into());
         }
+        work.copy.stand_as(work.original);
         self.journal.replace(Arc::clone(work.copy));
         self.keeper.follow_key(&pause).await?;
         drop(pause);

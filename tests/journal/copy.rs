@@ -1,7 +1,7 @@
 //! The journal under another key: the same but for its pseudonyms, wherever the copying was cut off.
 
 use crate::bench::{
-    Follower, PSEUDONYMS, customer, deregister, head_key, kar, kfr, new_journal, open_with, pseudonyms,
+    Follower, PSEUDONYMS, customer, deregister, head_key, kar, kfr, new_journal, open, open_with, pseudonyms,
     publish, publish_whole, put, read_changes, register, relationship,
 };
 use base64::Engine;
@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 use kundeforhold::chain::{self, Chain, HeadKey, Options, Purpose};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::journal::{
-    Journal, JournalError, JournalKey, JournalPlace, Kind, Operation, SealedIdentity, SetChange, Summary,
-    resealed_change,
+    Journal, JournalError, JournalKey, JournalPlace, Kind, Operation, ReceiptState, SealedIdentity,
+    SetChange, Summary, resealed_change,
 };
 use kundeforhold::pseudonym::{MasterKey, Pseudonyms, Reseal};
 use std::path::{Path, PathBuf};
@@ -173,6 +173,36 @@ async fn a_copy_is_the_same_journal_under_another_key() {
     let key = pseudonyms(NEXT_SECRET).fingerprint();
     let copy = open_with(directory.path(), &next_head_key(), key).await.unwrap();
     assert_same(&copy, &original);
+}
+
+#[tokio::test]
+async fn what_was_broken_off_or_is_under_way_stands_the_same_in_the_copy() {
+    let (journal_place, original) = new_journal().await;
+    let (broken_off, under_way) = (Uuid::now_v7(), Uuid::now_v7());
+    let begin = async |journal: &Journal, delivery| {
+        let begun = journal.begin_delivery(kar(1), delivery, Operation::WholeSet, DateTime::UNIX_EPOCH);
+        begun.await.unwrap();
+    };
+    begin(&original, broken_off).await;
+    original.close().await;
+    drop(original);
+    let original = Arc::new(open(journal_place.path()).await.unwrap());
+    begin(&original, under_way).await;
+    let directory = tempfile::tempdir().unwrap();
+    // The second time the copy is read from its disk.
+    for _ in 0..2 {
+        let copy = open_copy(directory.path(), &original).await.unwrap();
+        copy_to_the_end(&copy, &original).await;
+        copy.stand_as(&original);
+        for (delivery, state) in [
+            (broken_off, ReceiptState::Abandoned),
+            (under_way, ReceiptState::Receiving),
+        ] {
+            let receipt = copy.receipt(kar(1).bank, delivery).unwrap();
+            assert_eq!(receipt.unwrap().state, state);
+        }
+        copy.close().await;
+    }
 }
 
 #[tokio::test]
