@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts Redis on free loopback ports, for trials and tests, and prints the index.url on the first line of stdout:
+# Starts Redis on free loopback ports, for trials and tests, and prints the cache.url on the first line of stdout:
 #   deploy/local-redis.sh node            one server
 #   deploy/local-redis.sh sentinel        a master, two replicas, three Sentinels
 #   deploy/local-redis.sh cluster         three primaries, three replicas
@@ -44,17 +44,33 @@ free_port() {
   done
 }
 
-# launch CONFIGURATION PORT MODE OPTION…: starts a server with one of the configurations and more options.
+# The configuration of one of a kind: servers have that of a cache, as shipped; Sentinels rewrite theirs.
+configuration() {
+  if [ "$1" = sentinel ]; then
+    cat <<END
+bind 127.0.0.1
+protected-mode yes
+sentinel monitor kundeforhold 127.0.0.1 $master 2
+sentinel down-after-milliseconds kundeforhold $node_timeout
+sentinel failover-timeout kundeforhold $((3 * node_timeout))
+sentinel parallel-syncs kundeforhold 1
+END
+    return
+  fi
+  cat "$here/redis.conf"
+  if [ "$1" = cluster ]; then
+    printf '%s\n' 'cluster-enabled yes' 'cluster-config-file nodes.conf' "cluster-node-timeout $node_timeout" \
+      'cluster-require-full-coverage no' 'cluster-replica-validity-factor 0'
+  fi
+}
+
+# launch KIND PORT MODE OPTION…: starts a server, with more options than its configuration has.
 launch() {
-  local configuration=$1 port=$2 mode=$3
+  local kind=$1 port=$2 mode=$3
   shift 3
   local place=$directory/$port
   mkdir "$place"
-  # Of the configuration of a Sentinel, which it will rewrite, what differs here.
-  sed -e "/^sentinel monitor/s/6379/${master:-}/" \
-    -e "/^sentinel down-after/s/[0-9]*$/$node_timeout/" \
-    -e "/^sentinel failover-timeout/s/[0-9]*$/$((3 * node_timeout))/" \
-    "$here/$configuration" > "$place/redis.conf"
+  configuration "$kind" > "$place/redis.conf"
   {
     printf 'exec redis-server %q %s --port %s --dir %q --pidfile %q' \
       "$place/redis.conf" "$mode" "$port" "$place" "$place/pid"
@@ -98,22 +114,22 @@ local_only="--maxmemory 0 --repl-backlog-size 16mb --repl-diskless-sync-delay 0"
 
 start_node() {
   port=$(free_port)
-  launch redis.conf "$port" "" $local_only
+  launch node "$port" "" $local_only
   url=redis://127.0.0.1:$port/0
 }
 
 start_sentinel() {
   master=$(free_port)
-  launch redis.conf "$master" "" $local_only
+  launch node "$master" "" $local_only
   for _ in 1 2; do
-    launch redis.conf "$(free_port)" "" $local_only "--replicaof 127.0.0.1 $master"
+    launch node "$(free_port)" "" $local_only "--replicaof 127.0.0.1 $master"
   done
   eventually has_replicas "$master" 2
   url=
   sentinels=
   for _ in 1 2 3; do
     port=$(free_port)
-    launch redis-sentinel.conf "$port" --sentinel
+    launch sentinel "$port" --sentinel
     url=$url,127.0.0.1:$port
     sentinels="$sentinels $port"
   done
@@ -126,7 +142,7 @@ start_cluster() {
   url=
   for _ in 1 2 3 4 5 6; do
     port=$(free_port)
-    launch redis-cluster.conf "$port" "" $local_only "--cluster-node-timeout $node_timeout"
+    launch cluster "$port" "" $local_only
     nodes="$nodes 127.0.0.1:$port"
     url=$url,127.0.0.1:$port
   done

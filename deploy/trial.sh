@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The service as in production, on one machine, in one command: `serve` with a Redis of its own, tokens from the
+# The service as in production, on one machine, in one command: `serve` on SQLite with a Redis as cache, tokens from the
 # stand-in issuer, a bank that delivers with `push`, a question asked with `lookup`. Ctrl-C ends all of it.
 #
 # Needs redis-server and the program: $KUNDEFORHOLD, or on the path, or target/release/kundeforhold. Everything is kept
@@ -53,7 +53,7 @@ wait_for() {
 }
 
 start redis redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$data" --save '' --appendonly no \
-    --maxmemory-policy noeviction
+    --maxmemory 128mb --maxmemory-policy allkeys-lru
 wait_for redis redis-cli -p "$redis_port" ping
 
 start issuer "$program" issuer --listen "$issuer" --bank "$bank"
@@ -90,11 +90,12 @@ issuer = "http://$issuer/"
 jwks_uri = "http://$issuer/jwk"
 [access]
 services_file = "dsop-services.toml"
-[index]
+[store]
+url = "sqlite:./register.sqlite"
+[cache]
 url = "redis://127.0.0.1:$redis_port/0"
-pseudonym_key_file = "pseudonym.key"
-[journal]
-directory = "journal"
+[pseudonym]
+key_file = "pseudonym.key"
 [audit]
 directory = "audit"
 key_files = ["audit.key"]
