@@ -1,4 +1,4 @@
-"""Holds deploy/kubernetes/ against the schemas of Kubernetes, strictly, and nais.yaml against that of NAIS.
+"""Holds deploy/kubernetes/ against the schemas of Kubernetes, strictly.
 
 Runs in an environment that has kubernetes-validate, which brings the schemas with it. What no schema is found for is an
 error, and so is a misspelt key, which is tried out first.
@@ -15,17 +15,13 @@ import yaml
 MANIFESTS = pathlib.Path("deploy/kubernetes")
 # The oldest and the newest that the manifests are for.
 VERSIONS = ("1.29", "1.37")
-NAIS = yaml.safe_load(pathlib.Path("tests/deploy/nais.schema.yaml").read_text())
 
 
 def problem(document):
     """What is wrong with a manifest; None: nothing."""
     try:
-        if document["apiVersion"].startswith("nais.io/"):
-            jsonschema.Draft202012Validator(NAIS).validate(document)
-        else:
-            for version in VERSIONS:
-                kubernetes_validate.validate(document, version, strict=True)
+        for version in VERSIONS:
+            kubernetes_validate.validate(document, version, strict=True)
     except (jsonschema.ValidationError, kubernetes_validate.SchemaNotFoundError) as cause:
         return cause.message
     return None
@@ -46,7 +42,7 @@ manifests = {
 problems = [f"{name}: {found}" for name, document in manifests.items() if (found := problem(document))]
 problems += [f"{name}: a misspelt key is not found" for name, it in manifests.items() if not problem(misspelt(it))]
 kinds = {document["kind"] for document in manifests.values()}
-wanted = {"Application", "ConfigMap", "Deployment", "Ingress", "PodDisruptionBudget", "Service", "StatefulSet"}
+wanted = {"ConfigMap", "Deployment", "Ingress", "Service", "StatefulSet"}
 if kinds != wanted:
     problems.append(f"kinds that are new, or gone: {sorted(kinds ^ wanted)}")
 if problems:

@@ -24,9 +24,6 @@ said=$(systemd-analyze verify "$work/kundeforhold.service" 2>&1) || fail "$said"
 systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.service" >/dev/null || fail "the unit is open to attacks"
 python3 tests/deploy/syscalls.py "$program"
 
-echo "proxy"
-haproxy -q -c -f deploy/haproxy.cfg || fail "haproxy refuses deploy/haproxy.cfg"
-
 echo "container: the service is built from what is copied"
 # Always in the same place, so that cargo knows it again.
 source=$PWD/target/container-source
@@ -67,6 +64,7 @@ for _ in $(seq 300); do
 done
 grep -q "Granskauen Bank" "$work/said" || fail "no bank in the answer: $(cat "$work/said")"
 grep -q "coverage: complete" "$work/said" || fail "the answer is not complete: $(cat "$work/said")"
+[ -f "$work/trial/register.sqlite" ] || fail "the trial has no register: $(ls "$work/trial")"
 
 echo "files against each other, the service and its metrics"
 # The disks' figures are told every five seconds.
@@ -75,6 +73,7 @@ for _ in $(seq 100); do
     grep -q "^kundeforhold_records" "$work/metrics" && break
     sleep 0.2
 done
+grep -q "^kundeforhold_cache_reachable 1" "$work/metrics" || fail "the trial does not reach its cache"
 python3 tests/deploy/check.py "$work/metrics"
 
 kill -INT "$trial"
@@ -85,7 +84,7 @@ trial=
 echo "example configuration"
 cp deploy/participants.example.toml "$work/participants.toml"
 for key in pseudonym audit; do "$program" key new "$work/$key.key" >/dev/null; done
-sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis://127.0.0.1:6379/0#embedded:$work/index.redb#" \
+sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis://127.0.0.1:6379/0##" \
     deploy/kundeforhold.example.toml >"$work/kundeforhold.toml"
 "$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"
 

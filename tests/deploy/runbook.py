@@ -1,4 +1,5 @@
-"""Runs every command of deploy/RUNBOOK.md, in its order, against `serve` on a Redis with tokens of the stand-in issuer.
+"""Runs every command of deploy/RUNBOOK.md, in its order, against `serve` with a Redis as cache and tokens of the stand-in
+issuer.
 
 What happens before a section (a bad file, a Redis killed) and what must hold after it stands here; what is typed stands
 in the runbook. What differs from an operator's machine is given by the variables that the runbook introduces.
@@ -84,7 +85,7 @@ class Machine:
         self.script("reload", f"kill -HUP $(cat {pid})")
         self.script("start-redis", f"""
             redis-server --port {self.redis} --bind 127.0.0.1 --dir {self.work}/redis --save '' --appendonly no \\
-                --maxmemory-policy noeviction --daemonize yes --pidfile {redis_pid} --logfile log
+                --maxmemory 64mb --maxmemory-policy allkeys-lru --daemonize yes --pidfile {redis_pid} --logfile log
             for _ in $(seq 100); do redis-cli -p {self.redis} ping >/dev/null && exit 0; sleep 0.1; done
             exit 1""")
 
@@ -127,6 +128,14 @@ class Machine:
         if (self.work / "bigger").exists():
             given["STATE"] = self.work / "bigger"
         return os.environ | {name: str(value) for name, value in given.items()}
+
+    def is_running(self):
+        """Is there a process, and one that has not ended and only waits to be noticed?"""
+        try:
+            status = pathlib.Path("/proc", (self.work / "serve.pid").read_text().strip(), "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return not re.search(r"^State:\s*Z", status, re.M)
 
     def kill_redis(self):
         os.kill(int((self.work / "redis/redis.pid").read_text()), signal.SIGKILL)
@@ -210,14 +219,27 @@ def answered(machine):
     assert "Blåbærlia" not in said and "Granskauen" not in said and "ERR" not in said, said
 
 
-def before_lost_redis(machine):
+def before_no_answers(machine):
+    """Killed in the middle of everything: what was acknowledged is there again."""
+    os.kill(int((machine.work / "serve.pid").read_text()), signal.SIGKILL)
+
+
+def before_redis_gone(machine):
+    """Agencies notice nothing; the first lookup finds out."""
     machine.kill_redis()
-    machine.eventually("not ready without Redis", lambda: "kundeforhold_ready 0" in machine.metrics())
-
-
-def after_lost_redis(machine):
-    assert "the index was built from the journal" in machine.log.read_text(), "Redis was not emptied"
     answered(machine)
+    machine.eventually("Redis is missed", lambda: "Blåbærlia" in machine.lookup() and
+                       "kundeforhold_cache_reachable 0" in machine.metrics())
+    assert "kundeforhold_ready 1" in machine.metrics(), "not ready without a cache"
+
+
+def before_wrong_key(machine):
+    subprocess.run([machine.work / "bin/stop"], check=True)
+    (machine.etc / "pseudonym.key").unlink()
+    got = machine.run("key", "new", machine.etc / "pseudonym.key")
+    assert got.returncode == 0, got.stderr
+    subprocess.run([machine.work / "bin/start"], check=True)
+    machine.eventually("it ends by itself", lambda: not machine.is_running())
 
 
 def before_full_disk(machine):
@@ -245,14 +267,19 @@ def after_request(machine):
 
 # What happens before a section, and what holds after it, beyond that its commands succeed.
 STORY = {
-    "First start": (None, lambda machine: (machine.work / "keep/journal.kfb").stat()),
+    "First start": (None, lambda machine: (machine.work / "keep/heads.jsonl").stat()),
     "Onboarding a bank": (before_onboarding, None),
     "A bank's bad delivery": (before_bad_delivery, after_bad_delivery),
+    "A bank asks about a receipt": (None, None),
     "A merger": (None, None),
     "An agency's new mandate": (before_mandate, answered),
     "Key rotation": (None, answered),
-    "Lost Redis": (before_lost_redis, after_lost_redis),
+    "No answers": (before_no_answers, answered),
+    "A store that cannot be written": (None, answered),
+    "Redis gone, slow or emptied": (before_redis_gone, answered),
     "Full disk": (before_full_disk, after_full_disk),
+    "Wrong key": (before_wrong_key, answered),
+    "Backup and restore": (None, answered),
     "Suspected misuse": (None, answered),
     "An access request": (before_request, after_request),
     "Upgrade and downgrade": (None, answered),
@@ -261,13 +288,18 @@ STORY = {
 PRINTED = {
     "Onboarding a bank": rf'stale_after_seconds{{bank="{BANK}"(.|\n)*kundeforhold_records{{bank="{BANK}"',
     "A bank's bad delivery": "answered with 303",
+    "A bank asks about a receipt": r"kundeforhold_running_deliveries 0",
     "A merger": "Merged",
     "Key rotation": r"key_set_age_seconds(.|\n)*entries proved(.|\n)*heads: [1-9]",
-    "Lost Redis": r"the index to be level(.|\n)*not reach|waitingFor(.|\n)*rows agree, 0 are missing, 0 are too many",
+    "No answers": r'"ready":true',
+    "A store that cannot be written": r"kundeforhold_store_writable 1",
+    "Redis gone, slow or emptied": r"kundeforhold_cache_reachable 0(.|\n)*kundeforhold_cache_reachable 1",
     "Full disk": "entries proved",
+    "Wrong key": r'pseudonym key(.|\n)*"ready":true',
+    "Backup and restore": r'keep/state(.|\n)*"ready":true',
     "Suspected misuse": AGENCY,
     "An access request": AGENCY,
-    "Upgrade and downgrade": "restored and proved",
+    "Upgrade and downgrade": "kundeforhold_build_info",
 }
 
 
