@@ -14,7 +14,7 @@ pub enum OwnershipType {
     PrimaryOwner,
     /// Has or had a relationship, but owns or owned no such account.
     NotPrimaryOwner,
-    /// The role cannot be found out, since the bank holds no history.
+    /// The role cannot be found out, since the bank holds no history, or none so far back.
     Unknown,
 }
 
@@ -58,16 +58,33 @@ pub struct Standing {
     pub active_account: bool,
 }
 
-/// Judges the records of one bank together; `None` when none overlaps the period.
-pub fn judge(records: &[Relationship], period: &Period, days: &Days) -> Option<Standing> {
-    let mut overlapping = records
-        .iter()
-        .filter(|r| {
-            r.interval().overlaps(period, days.today) && !r.interval().ended_before(days.retained_from)
-        })
-        .peekable();
+/// Judges the records of one bank together, which knows nothing of the days before `covers_from`; `None` when none
+/// overlaps the period.
+pub fn judge(
+    records: &[Relationship],
+    covers_from: Option<NaiveDate>,
+    period: &Period,
+    days: &Days,
+) -> Option<Standing> {
+    let mut overlapping = records.iter().filter(|r| is_answered(r, period, days)).peekable();
     overlapping.peek()?;
-    let (mut primary, mut unknown, mut active) = (false, false, false);
+    Some(standing(overlapping, covers_from, period, days))
+}
+
+/// Whether a record overlaps the period and is not forgotten.
+fn is_answered(record: &Relationship, period: &Period, days: &Days) -> bool {
+    let interval = record.interval();
+    interval.overlaps(period, days.today) && !interval.ended_before(days.retained_from)
+}
+
+fn standing<'a>(
+    overlapping: impl IntoIterator<Item = &'a Relationship>,
+    covers_from: Option<NaiveDate>,
+    period: &Period,
+    days: &Days,
+) -> Standing {
+    let may_have_owned_before = covers_from.is_some_and(|first| first > period.from());
+    let (mut primary, mut unknown, mut active) = (false, may_have_owned_before, false);
     for record in overlapping {
         primary |= record.role == Role::Owner && record.holds_funds;
         unknown |= record.role == Role::Unknown;
@@ -81,10 +98,10 @@ pub fn judge(records: &[Relationship], period: &Period, days: &Days) -> Option<S
         (false, true) => OwnershipType::Unknown,
         (false, false) => OwnershipType::NotPrimaryOwner,
     };
-    Some(Standing {
+    Standing {
         ownership,
         active_account: active,
-    })
+    }
 }
 
 /// A record as the index finds it: whose it is, and what the rules need.
@@ -108,6 +125,16 @@ pub struct Overview<'a> {
     pub banks: Vec<CustomerRelationship<'a>>,
     /// Banks that `onlyPrimaryOwner=true` left out because their ownership is unknown.
     pub unknown_ownership: usize,
+    /// The period begins on a day of which the register has forgotten what ended then.
+    pub before_retention: bool,
+}
+
+/// What is judged together and listed once: the overlapping records of a bank and of those that have merged into it.
+struct Judged<'a> {
+    institution: &'a Participant,
+    records: Vec<Relationship>,
+    /// The latest of its own and of those whose records are among these.
+    covers_from: Option<NaiveDate>,
 }
 
 /// Records of a bank that the operator has not registered: the participants file and the index disagree.
@@ -123,36 +150,52 @@ pub fn overview<'a>(
     filter: OwnershipFilter,
     days: &Days,
 ) -> Result<Overview<'a>, UnregisteredBank> {
-    let mut by_bank: BTreeMap<OrganizationNumber, (&Participant, Vec<Relationship>)> = BTreeMap::new();
+    let mut by_bank: BTreeMap<OrganizationNumber, Judged> = BTreeMap::new();
     for of_bank in held.chunk_by(|one, next| one.bank == next.bank) {
         let bank = of_bank[0].bank;
-        let institution = participants
-            .answering_for(bank, days.today)
-            .ok_or(UnregisteredBank(bank))?;
-        let (_, records) = by_bank
-            .entry(institution.organization)
-            .or_insert_with(|| (institution, Vec::with_capacity(of_bank.len())));
-        records.extend(of_bank.iter().map(|record| record.relationship));
-    }
-    let mut unknown_ownership = 0;
-    let mut banks = Vec::with_capacity(by_bank.len());
-    for (institution, records) in by_bank.into_values() {
-        let Some(standing) = judge(&records, period, days) else {
+        let unregistered = UnregisteredBank(bank);
+        let institution = participants.answering_for(bank, days.today).ok_or(unregistered)?;
+        let relationships = of_bank.iter().map(|record| record.relationship);
+        let mut overlapping = relationships.filter(|r| is_answered(r, period, days)).peekable();
+        if overlapping.peek().is_none() {
             continue;
-        };
+        }
+        let delivering = participants.get(bank).ok_or(unregistered)?;
+        let judged = by_bank.entry(institution.organization).or_insert_with(|| Judged {
+            institution,
+            records: Vec::with_capacity(of_bank.len()),
+            covers_from: institution.covers_from,
+        });
+        judged.records.extend(overlapping);
+        judged.covers_from = judged.covers_from.max(delivering.covers_from);
+    }
+    Ok(listed(by_bank.into_values(), period, filter, days))
+}
+
+fn listed<'a>(
+    judged: impl ExactSizeIterator<Item = Judged<'a>>,
+    period: &Period,
+    filter: OwnershipFilter,
+    days: &Days,
+) -> Overview<'a> {
+    let mut unknown_ownership = 0;
+    let mut banks = Vec::with_capacity(judged.len());
+    for bank in judged {
+        let standing = standing(&bank.records, bank.covers_from, period, days);
         if filter.lists(standing.ownership) {
             banks.push(CustomerRelationship {
-                institution,
+                institution: bank.institution,
                 standing,
             });
         } else if standing.ownership == OwnershipType::Unknown {
             unknown_ownership += 1;
         }
     }
-    Ok(Overview {
+    Overview {
         banks,
         unknown_ownership,
-    })
+        before_retention: period.from() < days.retained_from,
+    }
 }
 
 /// A record that carries an account, as the index finds it.

@@ -138,39 +138,49 @@ pub enum Freshness {
     NotLoaded,
 }
 
-/// A set that was delivered to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivered {
-    /// The last time.
-    pub at: DateTime<Utc>,
-    /// Some of what was delivered cannot be answered at present.
-    pub has_gap: bool,
+/// What is known of the deliveries to a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SetFreshness {
+    /// By a whole set, or in KFR by a list: until then what else was delivered is a part of what there is.
+    pub loaded: bool,
+    pub last_delivery: Option<DateTime<Utc>>,
 }
 
-/// Judges a bank by the last delivery of each of its sets: it is as fresh as its oldest one, and stale with a gap.
+impl SetFreshness {
+    /// Two sets of a bank as one: loaded when both are, and as old as the older one.
+    fn and(self, other: Self) -> Self {
+        let both = self.last_delivery.zip(other.last_delivery);
+        Self {
+            loaded: self.loaded && other.loaded,
+            last_delivery: both.map(|(one, other)| one.min(other)),
+        }
+    }
+
+    /// All sets of a bank as one.
+    fn of(bank: &Participant, set: impl Fn(SetId) -> Self) -> Self {
+        bank.sets().map(set).reduce(Self::and).unwrap_or_default()
+    }
+
+    /// The last delivery, once it is loaded.
+    fn loaded_at(self) -> Option<DateTime<Utc>> {
+        self.last_delivery.filter(|_| self.loaded)
+    }
+}
+
+/// Judges a bank by its sets: not loaded until every one is, and as fresh as the oldest; and tells when that one was
+/// last delivered to, once all were.
 pub fn freshness(
     bank: &Participant,
-    last_delivery: impl Fn(SetId) -> Option<Delivered>,
+    set: impl Fn(SetId) -> SetFreshness,
     now: DateTime<Utc>,
 ) -> (Freshness, Option<DateTime<Utc>>) {
-    let delivered = delivered_of(bank, last_delivery);
-    let freshness = match delivered {
+    let sets = SetFreshness::of(bank, set);
+    let freshness = match sets.loaded_at() {
         None => Freshness::NotLoaded,
-        Some(known) if known.has_gap || now.signed_duration_since(known.at) > bank.stale_after => {
-            Freshness::Stale
-        }
+        Some(at) if now.signed_duration_since(at) > bank.stale_after => Freshness::Stale,
         Some(_) => Freshness::Current,
     };
-    (freshness, delivered.map(|known| known.at))
-}
-
-/// A bank's sets as one: as old as its oldest, with a gap if any has one; `None`: one was never delivered to.
-fn delivered_of(bank: &Participant, last_delivery: impl Fn(SetId) -> Option<Delivered>) -> Option<Delivered> {
-    let delivered: Option<Vec<Delivered>> = bank.sets().map(last_delivery).collect();
-    delivered?.into_iter().reduce(|one, other| Delivered {
-        at: one.at.min(other.at),
-        has_gap: one.has_gap || other.has_gap,
-    })
+    (freshness, sets.last_delivery)
 }
 
 /// What an answer does not know: the parts of `Register-Coverage`.
@@ -178,21 +188,21 @@ fn delivered_of(bank: &Participant, last_delivery: impl Fn(SetId) -> Option<Deli
 pub struct Coverage {
     /// Banks whose delivery is late.
     pub stale: usize,
-    /// Banks that never delivered.
+    /// Banks of which a set was never loaded.
     pub not_loaded: usize,
     /// Banks whose `coversFrom` lies after the first day asked for.
     pub before_coverage: usize,
     /// Banks left out by `onlyPrimaryOwner=true` because ownership is unknown.
     pub unknown_ownership: usize,
+    /// The first day asked for lies further back than the register keeps.
+    pub before_retention: bool,
 }
 
 /// What the register knows on a day, made once for many answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freshnesses {
     not_loaded: usize,
-    /// Banks that are late at any time, since a part of what they delivered is missing.
-    with_gap: usize,
-    /// When each other bank that has delivered is late; in order.
+    /// When each other bank is late; in order.
     late_from: Vec<DateTime<Utc>>,
     /// In order.
     covers_from: Vec<NaiveDate>,
@@ -200,18 +210,13 @@ pub struct Freshnesses {
 
 impl Freshnesses {
     /// A merged bank is never late: its successor answers.
-    pub fn on(
-        today: NaiveDate,
-        participants: &Participants,
-        last_delivery: impl Fn(SetId) -> Option<Delivered>,
-    ) -> Self {
-        let (mut not_loaded, mut with_gap, mut late_from) = (0, 0, Vec::new());
+    pub fn on(today: NaiveDate, participants: &Participants, set: impl Fn(SetId) -> SetFreshness) -> Self {
+        let (mut not_loaded, mut late_from) = (0, Vec::new());
         let banks = || participants.iter().filter(|bank| !bank.has_merged(today));
         for bank in banks() {
-            match delivered_of(bank, &last_delivery) {
+            match SetFreshness::of(bank, &set).loaded_at() {
                 None => not_loaded += 1,
-                Some(known) if known.has_gap => with_gap += 1,
-                Some(known) => late_from.extend(known.at.checked_add_signed(bank.stale_after)),
+                Some(at) => late_from.extend(at.checked_add_signed(bank.stale_after)),
             }
         }
         let mut covers_from: Vec<NaiveDate> = banks().filter_map(|bank| bank.covers_from).collect();
@@ -219,7 +224,6 @@ impl Freshnesses {
         covers_from.sort_unstable();
         Self {
             not_loaded,
-            with_gap,
             late_from,
             covers_from,
         }
@@ -232,10 +236,11 @@ impl Freshnesses {
                 .partition_point(|covers_from| *covers_from <= from)
         };
         Coverage {
-            stale: self.with_gap + self.late_from.partition_point(|late_from| *late_from < now),
+            stale: self.late_from.partition_point(|late_from| *late_from < now),
             not_loaded: self.not_loaded,
             before_coverage: period_from.map_or(0, |from| self.covers_from.len() - covering(from)),
             unknown_ownership: 0,
+            before_retention: false,
         }
     }
 }

@@ -154,6 +154,7 @@ fn coverage_text(coverage: &Coverage) -> String {
         ("notLoaded", coverage.not_loaded),
         ("beforeCoverage", coverage.before_coverage),
         ("unknownOwnership", coverage.unknown_ownership),
+        ("beforeRetention", usize::from(coverage.before_retention)),
     ];
     let unknown: Vec<String> = parts
         .iter()
@@ -179,10 +180,11 @@ mod tests {
             not_loaded: 0,
             before_coverage: 2,
             unknown_ownership: 3,
+            before_retention: true,
         };
         assert_eq!(
             coverage_text(&coverage),
-            "incomplete; stale=1; beforeCoverage=2; unknownOwnership=3"
+            "incomplete; stale=1; beforeCoverage=2; unknownOwnership=3; beforeRetention=1"
         );
     }
 }

@@ -243,13 +243,13 @@ async fn own_banks(
         retained_from: years_before(today, lookup.retention_closed_years),
     };
     let participants = lookup.participants.load();
-    let listed = judge(&records, period, &days).and_then(|standing| {
-        let institution = participants.answering_for(bank.bank().bank(), today)?;
-        Some(ListedBank {
-            organization: institution.organization,
-            name: institution.name.clone(),
-            standing,
-        })
+    let Some(institution) = participants.answering_for(bank.bank().bank(), today) else {
+        return Ok(Vec::new());
+    };
+    let listed = judge(&records, institution.covers_from, period, &days).map(|standing| ListedBank {
+        organization: institution.organization,
+        name: institution.name.clone(),
+        standing,
     });
     Ok(listed.into_iter().collect())
 }

@@ -30,7 +30,8 @@ struct ParticipantBody {
     bank_name: String,
     registers: Vec<RegisterName>,
     state: StateName,
-    /// When the bank last delivered; of its registers, the one that is longest ago.
+    /// When the bank last delivered; of its registers, the one that is longest ago. Absent until it has delivered to
+    /// each.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-11-20T05:00:00Z")]
     last_delivery: Option<String>,

@@ -25,7 +25,7 @@ use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
-use crate::domain::participants::{Coverage, Delivered, Participants};
+use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
 use crate::index::layout::IndexState;
 use crate::index::{Index, IndexError};
@@ -248,6 +248,7 @@ impl Lookup {
         });
         let mut coverage = self.coverage(&participants, arrival, Some(question.period.from()));
         coverage.unknown_ownership = found.unknown_ownership;
+        coverage.before_retention = found.before_retention;
         Ok(RelationshipsAnswer {
             banks: banks.collect(),
             tells_ownership: filter != OwnershipFilter::Absent,
@@ -378,14 +379,14 @@ fn ownership_filter(only_primary_owner: Option<bool>, unknown: UnknownOwnership)
     }
 }
 
-fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> Option<Delivered> + '_ {
+fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> SetFreshness + '_ {
     |set| {
-        let known = state.sets.get(&set)?;
-        let delivered = Delivered {
-            at: known.last_delivery,
-            has_gap: known.gap,
-        };
-        (delivered.at != DateTime::UNIX_EPOCH).then_some(delivered)
+        let at = state.sets.get(&set).map(|known| known.last_delivery);
+        let last_delivery = at.filter(|at| *at != DateTime::UNIX_EPOCH);
+        SetFreshness {
+            loaded: last_delivery.is_some(),
+            last_delivery,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{bank, day, number};
 use chrono::{DateTime, Days as DayCount, NaiveDate, Utc};
 use kundeforhold::domain::calendar::{Period, oslo_day, years_before};
 use kundeforhold::domain::overview::{Days, HeldRelationship, OwnershipFilter, OwnershipType, overview};
-use kundeforhold::domain::participants::Participants;
+use kundeforhold::domain::participants::{Participant, Participants};
 use kundeforhold::domain::relationship::{
     Agreement, Interval, Register, Relationship, RelationshipRecord, Role,
 };
@@ -37,7 +37,8 @@ const MOMENTS: &[(&str, &str)] = &[
 ];
 
 /// records of one bank | request | what is listed: activeAccount and ownershipType, `no`, or `no, counted`.
-/// A record is its role, `+c` when creditable, `+f` when it holds funds, and its days.
+/// A record is its role, `+c` when creditable, `+f` when it holds funds, and its days. `covers DAY:` before the records
+/// is the bank's `coversFrom`.
 const CASES: &str = "
 owner+c+f 2015-03-01..                            | 2020-01-01..today, false      | true primaryOwner
 owner+c+f 2015-03-01..                            | 2020-01-01..yesterday, absent | false
@@ -55,6 +56,14 @@ unknown 2005-01-01..                              | 2018-01-01..2018-12-31, true
 unknown 2005-01-01..                              | 2018-01-01..2018-12-31, true+ | false unknown
 unknown 2005-01-01..2018-12-31; owner+f 2019-01-01.. | 2017-01-01..2018-12-31, false | false unknown
 unknown 2005-01-01..2018-12-31; owner+f 2019-01-01.. | 2017-01-01..2019-01-01, false | false primaryOwner
+covers 2019-01-01: other 2019-01-01..             | 2017-01-01..2019-12-31, false | false unknown
+covers 2019-01-01: other 2019-01-01..             | 2017-01-01..2019-12-31, true  | no, counted
+covers 2019-01-01: other 2019-01-01..             | 2017-01-01..2019-12-31, true+ | false unknown
+covers 2019-01-01: other 2019-01-01..             | 2017-01-01..2019-12-31, absent | false
+covers 2019-01-01: other 2019-01-01..             | 2018-12-31..2019-12-31, false | false unknown
+covers 2019-01-01: other 2019-01-01..             | 2019-01-01..2019-12-31, false | false notPrimaryOwner
+covers 2019-01-01: other 2019-01-01..             | 2017-01-01..2018-12-31, true  | no
+covers 2019-01-01: owner+f 2019-01-01..           | 2017-01-01..2019-12-31, true  | false primaryOwner
 owner+c 2021-05-05..                              | today..today, false           | true notPrimaryOwner
 secondaryOwner+c+f 2021-05-05..                   | today..today, false           | true notPrimaryOwner
 other+c 2021-05-05..                              | today..today, false           | false notPrimaryOwner
@@ -69,7 +78,7 @@ owner+c+f today..                                 | today..today, false         
 #[test]
 fn every_case_of_the_specification_holds_on_every_awkward_day() {
     let rows: Vec<&str> = CASES.lines().filter(|line| !line.is_empty()).collect();
-    assert_eq!(rows.len(), 25);
+    assert_eq!(rows.len(), 33);
     for (moment, expected_day) in MOMENTS {
         let today = oslo_day(moment.parse::<DateTime<Utc>>().unwrap());
         assert_eq!(today, day(expected_day), "{moment}");
@@ -85,6 +94,13 @@ fn every_case_of_the_specification_holds_on_every_awkward_day() {
 
 /// The answer to one row, written as the table writes it.
 fn answer(records: &str, request: &str, today: NaiveDate) -> String {
+    let (covers_from, records) = match records.strip_prefix("covers ") {
+        Some(covering) => covering
+            .split_once(": ")
+            .map(|(first, records)| (Some(day(first)), records))
+            .unwrap(),
+        None => (None, records),
+    };
     let held: Vec<HeldRelationship> = records
         .split(';')
         .map(|record| HeldRelationship {
@@ -95,7 +111,11 @@ fn answer(records: &str, request: &str, today: NaiveDate) -> String {
     let (days, only_primary_owner) = request.split_once(", ").unwrap();
     let (from, to) = days.split_once("..").unwrap();
     let period = Period::new(named_day(from, today), named_day(to, today)).unwrap();
-    let participants = Participants::new(vec![bank(0), bank(1)]).unwrap();
+    let covering = Participant {
+        covers_from,
+        ..bank(0)
+    };
+    let participants = Participants::new(vec![covering, bank(1)]).unwrap();
     let at = Days {
         today,
         retained_from: years_before(today, CLOSED_YEARS),
@@ -182,5 +202,20 @@ fn what_ended_ten_years_ago_is_answered_and_what_ended_a_day_earlier_is_not() {
                 "{today} {to}"
             );
         }
+    }
+}
+
+#[test]
+fn a_question_about_days_before_those_kept_says_so() {
+    let today = day("2028-02-29");
+    let days = Days {
+        today,
+        retained_from: years_before(today, CLOSED_YEARS),
+    };
+    let participants = Participants::new(vec![bank(0)]).unwrap();
+    for (from, expected) in [("2018-02-27", true), ("2018-02-28", false), ("2028-02-29", false)] {
+        let period = Period::new(day(from), today).unwrap();
+        let found = overview(&[], &participants, &period, OwnershipFilter::Absent, &days).unwrap();
+        assert_eq!(found.before_retention, expected, "{from}");
     }
 }

@@ -51,6 +51,8 @@ pub struct World {
     pub kept_from: usize,
     /// By bank, in order of organisation number: the successor and the day of the merger.
     pub mergers: Vec<Option<(usize, usize)>>,
+    /// By bank likewise: the first day that its records reach back to.
+    pub covers_from: Vec<Option<usize>>,
     pub records: Vec<Record>,
 }
 
@@ -66,6 +68,7 @@ pub struct Answer {
     /// Bank, ownershipType, activeAccount.
     pub banks: Vec<(usize, Ownership, bool)>,
     pub unknown_ownership: usize,
+    pub before_retention: bool,
 }
 
 impl World {
@@ -91,6 +94,7 @@ impl World {
         let mut answer = Answer {
             banks: Vec::new(),
             unknown_ownership: 0,
+            before_retention: (from..=to).any(|day| day < self.kept_from),
         };
         for bank in 0..self.mergers.len() {
             let overlapping: Vec<&Record> = self
@@ -102,7 +106,7 @@ impl World {
             if overlapping.is_empty() {
                 continue;
             }
-            let ownership = ownership_type(&overlapping);
+            let ownership = self.ownership_type(bank, &overlapping, from);
             let active = to == self.today && overlapping.iter().any(|r| self.pays_today(r));
             match (only, ownership) {
                 (OnlyPrimaryOwner::Yes, Ownership::Unknown) => answer.unknown_ownership += 1,
@@ -111,6 +115,19 @@ impl World {
             }
         }
         answer
+    }
+
+    /// Rule 2, and rule 5: records are judged together with those of the banks that have merged into it.
+    fn ownership_type(&self, listed: usize, records: &[&Record], from: usize) -> Ownership {
+        let knows =
+            |bank: usize| (0..=from).any(|day| self.covers_from[bank].is_none_or(|first| first <= day));
+        if records.iter().any(|r| r.role == Role::Owner && r.holds_funds) {
+            Ownership::Primary
+        } else if records.iter().any(|r| r.role == Role::Unknown || !knows(r.bank)) || !knows(listed) {
+            Ownership::Unknown
+        } else {
+            Ownership::NotPrimary
+        }
     }
 
     /// Rule 3, of one record.
@@ -142,16 +159,5 @@ impl World {
                 banks(running).len() > 1,
             )
         }
-    }
-}
-
-/// Rule 2.
-fn ownership_type(records: &[&Record]) -> Ownership {
-    if records.iter().any(|r| r.role == Role::Owner && r.holds_funds) {
-        Ownership::Primary
-    } else if records.iter().any(|r| r.role == Role::Unknown) {
-        Ownership::Unknown
-    } else {
-        Ownership::NotPrimary
     }
 }

@@ -7,7 +7,7 @@ use kundeforhold::domain::overview::{
     Days, HeldAccount, HeldRelationship, OwnershipFilter, UnregisteredBank, overview, servicing_provider,
 };
 use kundeforhold::domain::participants::{
-    Coverage, Delivered, Freshness, Freshnesses, Participant, Participants, ParticipantsError, freshness,
+    Coverage, Freshness, Freshnesses, Participant, Participants, ParticipantsError, SetFreshness, freshness,
 };
 use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
 use proptest::prelude::*;
@@ -18,21 +18,29 @@ fn now() -> DateTime<Utc> {
     "2026-11-20T12:00:00Z".parse().unwrap()
 }
 
-fn whole(at: DateTime<Utc>) -> Delivered {
-    Delivered { at, has_gap: false }
+const NEVER: SetFreshness = SetFreshness {
+    loaded: false,
+    last_delivery: None,
+};
+
+fn whole(at: DateTime<Utc>) -> SetFreshness {
+    SetFreshness {
+        loaded: true,
+        last_delivery: Some(at),
+    }
 }
 
-fn delivered_before(age: TimeDelta) -> impl Fn(SetId) -> Option<Delivered> {
-    move |_| Some(whole(now() - age))
+fn delivered_before(age: TimeDelta) -> impl Fn(SetId) -> SetFreshness {
+    move |_| whole(now() - age)
 }
 
 fn counted(
     banks: Vec<Participant>,
-    last_delivery: impl Fn(SetId) -> Option<Delivered>,
+    set: impl Fn(SetId) -> SetFreshness,
     period_from: Option<NaiveDate>,
 ) -> Coverage {
     let participants = Participants::new(banks).unwrap();
-    Freshnesses::on(day(TODAY), &participants, last_delivery).coverage(now(), period_from)
+    Freshnesses::on(day(TODAY), &participants, set).coverage(now(), period_from)
 }
 
 proptest! {
@@ -113,14 +121,42 @@ fn a_chain_is_followed_as_far_as_its_mergers_have_come() {
 }
 
 #[test]
-fn a_bank_with_a_gap_is_stale_however_lately_it_delivered() {
-    let with_gap = |set: SetId| {
-        let has_gap = set.register == Register::Kfr;
-        Some(Delivered { at: now(), has_gap })
+fn a_bank_is_not_loaded_until_every_set_is_whatever_else_it_delivered() {
+    let both = |kar: bool, kfr: bool| {
+        move |set: SetId| SetFreshness {
+            loaded: match set.register {
+                Register::Kar => kar,
+                Register::Kfr => kfr,
+            },
+            last_delivery: Some(now()),
+        }
+    };
+    let told = Some(now());
+    for (kar, kfr) in [(false, false), (true, false), (false, true)] {
+        let found = freshness(&bank(0), both(kar, kfr), now());
+        assert_eq!(found, (Freshness::NotLoaded, told), "{kar} {kfr}");
+        let expected = Coverage {
+            not_loaded: 1,
+            ..Coverage::default()
+        };
+        assert_eq!(
+            counted(vec![bank(0)], both(kar, kfr), None),
+            expected,
+            "{kar} {kfr}"
+        );
+    }
+    assert_eq!(
+        freshness(&bank(0), both(true, true), now()),
+        (Freshness::Current, told)
+    );
+    let long_ago = |_: SetId| SetFreshness {
+        loaded: false,
+        last_delivery: Some(now() - TimeDelta::days(400)),
     };
     assert_eq!(
-        freshness(&bank(0), with_gap, now()),
-        (Freshness::Stale, Some(now()))
+        counted(vec![bank(0)], long_ago, None).stale,
+        0,
+        "it is not late as well"
     );
 }
 
@@ -132,7 +168,7 @@ fn a_bank_is_as_fresh_as_its_oldest_set() {
                 Register::Kar => kar,
                 Register::Kfr => kfr,
             };
-            hours.map(|hours| whole(now() - TimeDelta::hours(hours)))
+            hours.map_or(NEVER, |hours| whole(now() - TimeDelta::hours(hours)))
         };
         freshness(&bank(0), last, now())
     };
@@ -146,7 +182,10 @@ fn a_bank_is_as_fresh_as_its_oldest_set() {
         registers: vec![Register::Kar],
         ..bank(0)
     };
-    let kar_alone = |set: SetId| (set.register == Register::Kar).then(|| whole(now()));
+    let kar_alone = |set: SetId| match set.register {
+        Register::Kar => whole(now()),
+        Register::Kfr => NEVER,
+    };
     assert_eq!(
         freshness(&only_kar, kar_alone, now()),
         (Freshness::Current, Some(now()))
@@ -177,10 +216,10 @@ fn a_delivery_is_late_only_after_the_whole_of_its_time() {
 #[test]
 fn stale_and_unloaded_banks_are_counted_apart() {
     let last = |set: SetId| match set.bank {
-        bank if bank == number(0) => None,
-        bank if bank == number(1) => Some(whole(now() - TimeDelta::days(9))),
-        bank if bank == number(2) => (set.register == Register::Kar).then(|| whole(now())),
-        _ => Some(whole(now())),
+        bank if bank == number(0) => NEVER,
+        bank if bank == number(1) => whole(now() - TimeDelta::days(9)),
+        bank if bank == number(2) && set.register == Register::Kfr => NEVER,
+        _ => whole(now()),
     };
     let expected = Coverage {
         stale: 1,
@@ -226,9 +265,9 @@ fn a_merged_bank_is_never_counted_and_one_that_merges_tomorrow_is() {
     let fresh_but_for_0 = |age: Option<TimeDelta>| {
         move |set: SetId| {
             if set.bank == number(0) {
-                age.map(|age| whole(now() - age))
+                age.map_or(NEVER, |age| whole(now() - age))
             } else {
-                Some(whole(now()))
+                whole(now())
             }
         }
     };

@@ -9,7 +9,7 @@ use kundeforhold::domain::overview::{
     Days, HeldAccount, HeldRelationship, Overview, OwnershipFilter, OwnershipType, overview,
     servicing_provider,
 };
-use kundeforhold::domain::participants::Participants;
+use kundeforhold::domain::participants::{Participant, Participants};
 use kundeforhold::domain::relationship::{self, Interval, Relationship};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -41,14 +41,16 @@ fn questions() -> impl Strategy<Value = Question> {
     let days = (4..DAYS - 2, 0..2 * DAYS, 0..DAYS, 0..DAYS);
     let turns = (0..3_u8, 0..4_u8, any::<bool>());
     let mergers = prop::array::uniform3((0..3_u8, 0..3_usize, 0..DAYS));
+    let covers_from = prop::collection::vec(prop::option::weighted(0.2, 0..DAYS), BANKS);
+    let banks = (mergers, covers_from);
     let calendar = prop::sample::select(CALENDARS.to_vec());
     let records = prop::collection::vec(records(), 0..8);
-    (calendar, days, turns, mergers, records, only).prop_map(
+    (calendar, days, turns, banks, records, only).prop_map(
         |(
             calendar,
             (today, kept, one, other),
             (ends_today, all_ended, upwards),
-            mergers,
+            (mergers, covers_from),
             mut records,
             only,
         )| {
@@ -63,6 +65,7 @@ fn questions() -> impl Strategy<Value = Question> {
                 today,
                 kept_from: if kept > today { 0 } else { kept },
                 mergers: chain_of_mergers(mergers, upwards),
+                covers_from,
                 records,
             };
             Question {
@@ -136,6 +139,11 @@ impl Question {
             .map(|(at, merger)| match *merger {
                 Some((successor, on)) => merged(at, successor, self.day(on)),
                 None => bank(at),
+            })
+            .zip(&self.world.covers_from)
+            .map(|(bank, covers_from)| Participant {
+                covers_from: covers_from.map(|first| self.day(first)),
+                ..bank
             });
         Participants::new(banks.collect()).unwrap()
     }
@@ -195,6 +203,7 @@ fn in_terms_of_the_model(found: &Overview) -> Answer {
     Answer {
         banks: found.banks.iter().map(bank).collect(),
         unknown_ownership: found.unknown_ownership,
+        before_retention: found.before_retention,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the random questions were like: a class that is met too rarely proves nothing.
 
-use crate::model::{Answer, OnlyPrimaryOwner, Ownership, Record, World};
+use crate::model::{Answer, OnlyPrimaryOwner, Ownership, Record, Role, World};
 use crate::random::{BANKS, QUESTIONS, Question};
 use std::collections::BTreeMap;
 
@@ -107,6 +107,7 @@ pub fn note_answers(question: &Question, expected: &Answer, seen: &mut Seen) {
     } = question;
     let listed = |is: Ownership| expected.banks.iter().any(|(_, ownership, _)| *ownership == is);
     let everything = world.relationships(*from, *to, OnlyPrimaryOwner::Absent);
+    note_reach(question, &everything, seen);
     let left_out = everything.banks.len() - expected.banks.len() - expected.unknown_ownership;
     seen.note(&[
         ("no bank is listed", expected.banks.is_empty()),
@@ -135,6 +136,57 @@ pub fn note_answers(question: &Question, expected: &Answer, seen: &mut Seen) {
             expected.unknown_ownership > 1,
         ),
         ("banks left out without being counted", left_out > 0),
+    ]);
+}
+
+/// Where it matters, or might, how far back the records of a bank reach.
+fn note_reach(question: &Question, everything: &Answer, seen: &mut Seen) {
+    let Question { world, from, to, .. } = question;
+    let begins_late = |at: usize| world.covers_from[at].is_some_and(|first| first > *from);
+    let answered = |bank: usize| {
+        let of_bank = move |r: &&Record| world.listed_as(r.bank) == bank && world.is_spoken_of(r);
+        let overlaps = |r: &&Record| (*from..=*to).any(|day| r.runs(day));
+        world.records.iter().filter(of_bank).filter(overlaps)
+    };
+    let any = |is: &dyn Fn(usize, Ownership) -> bool| {
+        everything
+            .banks
+            .iter()
+            .any(|(bank, ownership, _)| is(*bank, *ownership))
+    };
+    let without_unknown = |bank| answered(bank).all(|r| r.role != Role::Unknown);
+    let decides = |bank, ownership| ownership == Ownership::Unknown && without_unknown(bank);
+    seen.note(&[
+        ("how far back a bank reaches decides", any(&decides)),
+        (
+            "how far back a merged bank reaches decides",
+            any(&|bank, ownership| decides(bank, ownership) && !begins_late(bank)),
+        ),
+        (
+            "how far back only the successor reaches decides",
+            any(&|bank, ownership| {
+                decides(bank, ownership) && answered(bank).all(|r| r.bank != bank && !begins_late(r.bank))
+            }),
+        ),
+        (
+            "a merged bank that reaches less far has no answered record",
+            any(&|bank, ownership| {
+                let merged = |at: usize| at != bank && world.listed_as(at) == bank;
+                let contributes = |at: usize| answered(bank).any(|r| r.bank == at);
+                ownership == Ownership::NotPrimary
+                    && (0..BANKS).any(|at| merged(at) && begins_late(at) && !contributes(at))
+            }),
+        ),
+        (
+            "a bank reaches back to the first day asked for",
+            any(&|bank, ownership| {
+                ownership == Ownership::NotPrimary && world.covers_from[bank] == Some(*from)
+            }),
+        ),
+        (
+            "a primary owner at a bank that reaches less far",
+            any(&|bank, ownership| ownership == Ownership::Primary && begins_late(bank)),
+        ),
     ]);
 }
 

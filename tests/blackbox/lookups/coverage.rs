@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::harness::ask::NOBODYS_ACCOUNT;
-use chrono::Months;
+use chrono::{Months, NaiveDate};
 
 async fn coverage(ask: Ask<'_>) -> String {
     ask.send().await.header("Register-Coverage").unwrap().to_owned()
@@ -32,7 +32,7 @@ async fn banks_that_never_delivered_are_counted_until_they_have_and_merged_ones_
 }
 
 #[tokio::test]
-async fn banks_that_do_not_reach_back_to_the_first_day_are_counted() {
+async fn banks_that_do_not_reach_back_to_the_first_day_are_counted_and_days_before_those_kept_told() {
     for engine in ENGINES {
         let service = with_world(engine).await;
         let today = world::today();
@@ -45,6 +45,11 @@ async fn banks_that_do_not_reach_back_to_the_first_day_are_counted() {
             (since(6) - chrono::Days::new(1), "incomplete; beforeCoverage=1"),
             (since(9), "incomplete; beforeCoverage=1"),
             (since(9) - chrono::Days::new(1), "incomplete; beforeCoverage=2"),
+            (since(10), "incomplete; beforeCoverage=2"),
+            (
+                since(10) - chrono::Days::new(1),
+                "incomplete; beforeCoverage=2; beforeRetention=1",
+            ),
         ] {
             let ask = Ask::relationships(&service).query("fromDate", from.to_string());
             assert_eq!(coverage(ask).await, expected, "{from}");
@@ -66,6 +71,37 @@ async fn banks_left_out_because_ownership_is_unknown_are_counted() {
             "complete"
         );
         assert_eq!(coverage(ask).await, "complete");
+    }
+}
+
+#[tokio::test]
+async fn a_bank_that_may_have_been_owned_at_before_the_first_day_it_covers_is_left_out_and_counted() {
+    for engine in ENGINES {
+        let service = with_world(engine).await;
+        // Only a disponent at the bank that covers six years.
+        let ask = |from: NaiveDate| {
+            Ask::relationships(&service)
+                .with("CustomerID", "06894169867")
+                .query("fromDate", from.to_string())
+        };
+        let covered = world::today() - Months::new(72);
+        for (from, ownership, counted) in [
+            (covered, json!("notPrimaryOwner"), 1),
+            (covered - chrono::Days::new(1), json!("unknown"), 2),
+        ] {
+            let all = banks(ask(from).query("onlyPrimaryOwner", "false")).await;
+            let bank = all
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|bank| bank["organizationID"] == "210110100");
+            assert_eq!(bank.unwrap()["ownershipType"], ownership, "{engine:?}: {all}");
+            let only = ask(from).query("onlyPrimaryOwner", "true");
+            let listed = banks(only.clone()).await;
+            assert!(!listed.to_string().contains("210110100"), "{engine:?}: {listed}");
+            let told = coverage(only).await;
+            assert!(told.contains(&format!("unknownOwnership={counted}")), "{told}");
+        }
     }
 }
 
