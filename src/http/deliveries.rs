@@ -1,5 +1,6 @@
 //! V2 deliveries: a bank's whole set, and its changes, streamed.
 
+pub mod adapter;
 pub mod history;
 mod order;
 pub mod receipt;
@@ -11,9 +12,10 @@ use super::body::{DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, re
 use super::docs::{BankErrors, DeliveryErrors};
 use super::ndjson::{self, ChangeLine, RecordLine};
 use super::request::{arrival_of, rules_of};
+use crate::domain::delivery::LineFault;
 use crate::domain::identifiers::IdentifierRules;
 use crate::domain::relationship::Register;
-use crate::journal::{Operation, Receipt, Reject};
+use crate::journal::{Operation, Receipt};
 use crate::register::delivery::{Delivery, DeliveryError, DeliveryRefusal, Incoming, Line, Order, Taking};
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
@@ -24,7 +26,7 @@ use std::io;
 use std::sync::Arc;
 
 /// Parses one line of a delivery to a register.
-type ParseLine = fn(u64, &[u8], Register, &IdentifierRules) -> Result<Line, Vec<Reject>>;
+type ParseLine = fn(&[u8], Register, &IdentifierRules) -> Result<Line, Vec<LineFault>>;
 
 /// Replaces the whole set of the bank in a register. Lookups see the former set until the new one is complete.
 #[utoipa::path(
@@ -140,7 +142,8 @@ fn take_block(
 ) -> io::Result<()> {
     let (mut block, register) = (incoming.block(), incoming.set().register);
     for (number, line) in lines.lines() {
-        block.push(number, parse(number, line, register, rules));
+        let line = parse(line, register, rules);
+        block.push(number, line.map_err(|faults| adapter::kept(number, faults)));
     }
     block.take()
 }

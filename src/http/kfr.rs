@@ -5,6 +5,7 @@ use super::bank_calls::BankRefusal;
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
 use super::batch;
 use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
+use super::deliveries::adapter;
 use super::docs::{BankErrors, KfrEndErrors, PublishedReadErrors};
 use super::error::Detail;
 use super::multipart::{BatchField, BatchForm, content_of};
@@ -144,7 +145,10 @@ async fn add_batch(
     check_type(&customer_type, "customer_type")?;
     match delivery.publish_batch(batch, sha256).await? {
         Ok(_) => Ok(()),
-        Err(summary) => Err(batch::refuse(&summary)),
+        Err(summary) => {
+            let rejects = adapter::lines_of(&summary.rejects);
+            Err(batch::refuse(adapter::counts_of(summary.counts), &rejects))
+        }
     }
 }
 
@@ -162,10 +166,11 @@ async fn read_customers(
     let take = move |items: LineBlock| {
         let mut block = taker.block();
         for (position, item) in items.lines() {
-            let item = batch::read_item(position, item, &rules, today);
+            let item = batch::read_item(item, &rules, today);
             block.push(
                 position,
-                item.map(|(customer, from)| taker.register(customer, from)),
+                item.map(|(customer, from)| taker.register(customer, from))
+                    .map_err(|faults| adapter::kept(position, faults)),
             );
         }
         block.take()

@@ -1,13 +1,19 @@
-//! One line of a delivery: a relationship record as banks write it, parsed once into a valid one.
+//! One line of a delivery: a relationship record as banks write it, parsed once into a valid one, or all that is
+//! wrong with it. What is wrong never repeats the line.
+
+mod faults;
+#[cfg(test)]
+mod tests;
 
 use crate::domain::calendar::parse_day;
+use crate::domain::delivery::LineFault;
 use crate::domain::identifiers::{AccountNumber, CustomerId, IdentifierRules};
 use crate::domain::relationship::{
     Agreement, AgreementId, Interval, Register, Relationship, RelationshipRecord, Role,
 };
-use crate::journal::{Reject, RejectCode};
 use crate::register::delivery::{Identity, Line};
 use chrono::NaiveDate;
+use faults::{Faults, fault, parse_json};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -29,6 +35,7 @@ impl Deref for Text<'_> {
     }
 }
 
+// That a mandatory field is missing is told with all else that is wrong, so it is optional to the parser.
 /// A relationship record, one a line.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -37,7 +44,7 @@ pub struct RecordLine<'a> {
     #[serde(rename = "customerID")]
     #[schema(value_type = String, example = "13897210066")]
     #[serde(borrow)]
-    customer_id: Text<'a>,
+    customer_id: Option<Text<'a>>,
     /// Account number with a valid check digit, when the agreement is an account.
     #[serde(rename = "accountID")]
     #[schema(value_type = Option<String>)]
@@ -46,14 +53,15 @@ pub struct RecordLine<'a> {
     #[serde(rename = "agreementID")]
     #[schema(value_type = Option<String>)]
     agreement_id: Option<Text<'a>>,
-    role: RoleName,
+    #[schema(value_type = RoleName)]
+    role: Option<Text<'a>>,
     /// Can be credited through NICS. Default: true with `accountID` in KAR, else false. True in KFR is refused.
     creditable: Option<bool>,
     /// Can pay or hold available funds. Default: true for the two owner roles.
     holds_funds: Option<bool>,
     /// First day, inclusive.
     #[schema(value_type = String, format = Date)]
-    from_date: Text<'a>,
+    from_date: Option<Text<'a>>,
     /// Last day, inclusive; absent: still running.
     #[schema(value_type = Option<String>, format = Date)]
     to_date: Option<Text<'a>>,
@@ -61,7 +69,7 @@ pub struct RecordLine<'a> {
 
 /// The customer's role on the agreement.
 #[derive(Clone, Copy, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[schema(rename_all = "camelCase")]
 enum RoleName {
     Owner,
     SecondaryOwner,
@@ -69,39 +77,70 @@ enum RoleName {
     Unknown,
 }
 
-/// A role is a text and nothing else; what is derived would take an object too.
-impl<'de> Deserialize<'de> for RoleName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const NAMES: [&str; 4] = ["owner", "secondaryOwner", "other", "unknown"];
-        match &*Text::deserialize(deserializer)? {
-            "owner" => Ok(Self::Owner),
-            "secondaryOwner" => Ok(Self::SecondaryOwner),
-            "other" => Ok(Self::Other),
-            "unknown" => Ok(Self::Unknown),
-            _ => Err(serde::de::Error::unknown_variant("", &NAMES)),
+impl RoleName {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "owner" => Some(Self::Owner),
+            "secondaryOwner" => Some(Self::SecondaryOwner),
+            "other" => Some(Self::Other),
+            "unknown" => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::Owner => Role::Owner,
+            Self::SecondaryOwner => Role::SecondaryOwner,
+            Self::Other => Role::Other,
+            Self::Unknown => Role::Unknown,
         }
     }
 }
 
-type Fault = (&'static str, String);
-
 /// One change, one a line.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub enum ChangeLine<'a> {
     /// The record stands, in place of one of the same identity.
-    #[serde(borrow, deserialize_with = "object")]
     Put(RecordLine<'a>),
     /// The record of this identity ends.
-    #[serde(borrow, deserialize_with = "object")]
     End(EndLine<'a>),
     /// The record of this identity goes.
-    #[serde(borrow, deserialize_with = "object")]
     Remove(IdentityLine<'a>),
 }
 
+/// The changes that a line holds: one, if it is right.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes<'a> {
+    #[serde(borrow, default, deserialize_with = "object")]
+    put: Option<RecordLine<'a>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    end: Option<EndLine<'a>>,
+    #[serde(borrow, default, deserialize_with = "object")]
+    remove: Option<IdentityLine<'a>>,
+}
+
+impl<'a> Changes<'a> {
+    fn only(self) -> Result<ChangeLine<'a>, Vec<LineFault>> {
+        match (self.put, self.end, self.remove) {
+            (Some(record), None, None) => Ok(ChangeLine::Put(record)),
+            (None, Some(end), None) => Ok(ChangeLine::End(end)),
+            (None, None, Some(identity)) => Ok(ChangeLine::Remove(identity)),
+            (None, None, None) => Err(vec![fault("line", "must hold put, end or remove")]),
+            _ => Err(vec![fault(
+                "line",
+                "holds more than one of put, end and remove; each change is a line of its own",
+            )]),
+        }
+    }
+}
+
 /// A JSON object and nothing else; what is derived would take its fields as a bare list too.
-fn object<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn object<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     struct Object<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
         type Value = T;
@@ -114,7 +153,7 @@ fn object<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D
             T::deserialize(MapAccessDeserializer::new(map))
         }
     }
-    deserializer.deserialize_map(Object(PhantomData))
+    deserializer.deserialize_map(Object(PhantomData)).map(Some)
 }
 
 /// Which record ends, and when.
@@ -124,7 +163,7 @@ pub struct EndLine<'a> {
     #[serde(rename = "customerID")]
     #[schema(value_type = String, example = "13897210066")]
     #[serde(borrow)]
-    customer_id: Text<'a>,
+    customer_id: Option<Text<'a>>,
     #[serde(rename = "accountID")]
     #[schema(value_type = Option<String>)]
     account_id: Option<Text<'a>>,
@@ -132,10 +171,10 @@ pub struct EndLine<'a> {
     #[schema(value_type = Option<String>)]
     agreement_id: Option<Text<'a>>,
     #[schema(value_type = String, format = Date)]
-    from_date: Text<'a>,
+    from_date: Option<Text<'a>>,
     /// Last day, inclusive.
     #[schema(value_type = String, format = Date)]
-    to_date: Text<'a>,
+    to_date: Option<Text<'a>>,
 }
 
 /// Which record is meant: its customer, its account or agreement or neither, and its first day.
@@ -145,7 +184,7 @@ pub struct IdentityLine<'a> {
     #[serde(rename = "customerID")]
     #[schema(value_type = String, example = "13897210066")]
     #[serde(borrow)]
-    customer_id: Text<'a>,
+    customer_id: Option<Text<'a>>,
     #[serde(rename = "accountID")]
     #[schema(value_type = Option<String>)]
     account_id: Option<Text<'a>>,
@@ -153,277 +192,153 @@ pub struct IdentityLine<'a> {
     #[schema(value_type = Option<String>)]
     agreement_id: Option<Text<'a>>,
     #[schema(value_type = String, format = Date)]
-    from_date: Text<'a>,
+    from_date: Option<Text<'a>>,
 }
 
-/// Parses a line of a whole set. The reason of a refusal never repeats the line.
+/// Parses a line of a whole set.
+///
+/// # Errors
+/// All that is wrong with it.
 pub fn parse_record(
-    number: u64,
     line: &[u8],
     register: Register,
     rules: &IdentifierRules,
-) -> Result<Line, Vec<Reject>> {
-    let record = parse_json::<RecordLine>(line).and_then(|line| line.into_record(register, rules));
-    record.map(Line::Put).map_err(|fault| vec![reject(number, fault)])
+) -> Result<Line, Vec<LineFault>> {
+    let record = parse_json::<RecordLine>(line)?;
+    record.into_record(register, rules).map(Line::Put)
 }
 
-/// Parses a line of changes. The reason of a refusal never repeats the line.
+/// Parses a line of changes.
+///
+/// # Errors
+/// All that is wrong with it.
 pub fn parse_change(
-    number: u64,
     line: &[u8],
     register: Register,
     rules: &IdentifierRules,
-) -> Result<Line, Vec<Reject>> {
-    let change = parse_json::<ChangeLine>(line).and_then(|change| match change {
-        ChangeLine::Put(line) => Ok(Line::Put(line.into_record(register, rules)?)),
+) -> Result<Line, Vec<LineFault>> {
+    match parse_json::<Changes>(line)?.only()? {
+        ChangeLine::Put(line) => line.into_record(register, rules).map(Line::Put),
         ChangeLine::End(line) => line.into_end(rules),
-        ChangeLine::Remove(line) => Ok(Line::Remove(line.into_identity(rules)?)),
-    });
-    change.map_err(|fault| vec![reject(number, fault)])
-}
-
-fn parse_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Fault> {
-    // serde would take the fields as a bare list too.
-    match line.trim_ascii_start().starts_with(b"{") {
-        true => serde_json::from_slice(line).map_err(|cause| ("line", describe(&cause))),
-        false => Err(("line", "is not a JSON object".to_owned())),
+        ChangeLine::Remove(line) => line.into_identity(rules).map(Line::Remove),
     }
-}
-
-fn reject(line: u64, (parameter, reason): Fault) -> Reject {
-    let code = match parameter {
-        "customerID" => RejectCode::InvalidCustomer,
-        "fromDate" | "toDate" => RejectCode::InvalidDate,
-        _ => RejectCode::InvalidRecord,
-    };
-    Reject {
-        line,
-        code,
-        parameter: parameter.to_owned(),
-        reason,
-    }
-}
-
-/// What is wrong with the JSON, without quoting any of it: serde's own message would.
-fn describe(cause: &serde_json::Error) -> String {
-    let what = match cause.classify() {
-        serde_json::error::Category::Data => {
-            let text = cause.to_string();
-            let kinds = [
-                ("missing field", "lacks a mandatory field"),
-                ("unknown field", "has a field that is not known"),
-                ("duplicate field", "has a field twice"),
-                (
-                    "unknown variant",
-                    "has a role or a kind of change that is not known",
-                ),
-            ];
-            kinds
-                .iter()
-                .find(|(kind, _)| text.starts_with(kind))
-                .map_or("has a field of a wrong type", |(_, say)| say)
-        }
-        _ => "is not a JSON object",
-    };
-    format!("{what} (column {})", cause.column())
 }
 
 impl RecordLine<'_> {
-    fn into_record(self, register: Register, rules: &IdentifierRules) -> Result<RelationshipRecord, Fault> {
-        let customer = parse_customer(&self.customer_id, rules)?;
-        let agreement = parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?;
-        let role = match self.role {
-            RoleName::Owner => Role::Owner,
-            RoleName::SecondaryOwner => Role::SecondaryOwner,
-            RoleName::Other => Role::Other,
-            RoleName::Unknown => Role::Unknown,
-        };
+    fn into_record(
+        self,
+        register: Register,
+        rules: &IdentifierRules,
+    ) -> Result<RelationshipRecord, Vec<LineFault>> {
+        let mut faults = Faults::default();
+        let customer = read_customer(self.customer_id, rules, &mut faults);
+        let agreement = read_agreement(self.account_id, self.agreement_id, rules, &mut faults);
+        let role = read_role(self.role, &mut faults);
         if register == Register::Kfr && self.creditable == Some(true) {
-            return Err(("creditable", "cannot be true in KFR".to_owned()));
+            faults.note("creditable", "cannot be true in KFR");
         }
-        let creditable = self
-            .creditable
-            .unwrap_or_else(|| RelationshipRecord::creditable_by_default(register, &agreement));
-        let holds_funds = self
-            .holds_funds
-            .unwrap_or_else(|| RelationshipRecord::holds_funds_by_default(role));
-        let interval = parse_interval(&self.from_date, self.to_date.as_deref())?;
-        let relationship = Relationship::new(role, creditable, holds_funds, interval);
-        Ok(RelationshipRecord {
-            customer,
-            agreement,
-            relationship,
-        })
+        let from = read_day("fromDate", self.from_date, &mut faults);
+        let interval = read_interval(from, self.to_date, &mut faults);
+        let read = customer.zip(agreement).zip(role.zip(interval));
+        faults.unless_any(read.map(|((customer, agreement), (role, interval))| {
+            let creditable = self
+                .creditable
+                .unwrap_or_else(|| RelationshipRecord::creditable_by_default(register, &agreement));
+            let holds_funds = self
+                .holds_funds
+                .unwrap_or_else(|| RelationshipRecord::holds_funds_by_default(role));
+            RelationshipRecord {
+                customer,
+                agreement,
+                relationship: Relationship::new(role, creditable, holds_funds, interval),
+            }
+        }))
     }
 }
 
 impl EndLine<'_> {
-    fn into_end(self, rules: &IdentifierRules) -> Result<Line, Fault> {
-        let interval = parse_interval(&self.from_date, Some(&self.to_date))?;
-        let identity = Identity {
-            customer: parse_customer(&self.customer_id, rules)?,
-            agreement: parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?,
-            from: interval.from(),
-        };
-        let to = parse_day_of("toDate", &self.to_date)?;
-        Ok(Line::End { identity, to })
+    fn into_end(self, rules: &IdentifierRules) -> Result<Line, Vec<LineFault>> {
+        let mut faults = Faults::default();
+        let customer = read_customer(self.customer_id, rules, &mut faults);
+        let agreement = read_agreement(self.account_id, self.agreement_id, rules, &mut faults);
+        let from = read_day("fromDate", self.from_date, &mut faults);
+        if self.to_date.is_none() {
+            faults.missing("toDate");
+        }
+        let interval = read_interval(from, self.to_date, &mut faults);
+        let days = interval.and_then(|interval| Some((interval.from(), interval.to()?)));
+        let read = customer.zip(agreement).zip(days);
+        faults.unless_any(read.map(|((customer, agreement), (from, to))| Line::End {
+            identity: Identity {
+                customer,
+                agreement,
+                from,
+            },
+            to,
+        }))
     }
 }
 
 impl IdentityLine<'_> {
-    fn into_identity(self, rules: &IdentifierRules) -> Result<Identity, Fault> {
-        Ok(Identity {
-            customer: parse_customer(&self.customer_id, rules)?,
-            agreement: parse_agreement(self.account_id.as_deref(), self.agreement_id.as_deref(), rules)?,
-            from: parse_day_of("fromDate", &self.from_date)?,
-        })
+    fn into_identity(self, rules: &IdentifierRules) -> Result<Identity, Vec<LineFault>> {
+        let mut faults = Faults::default();
+        let customer = read_customer(self.customer_id, rules, &mut faults);
+        let agreement = read_agreement(self.account_id, self.agreement_id, rules, &mut faults);
+        let from = read_day("fromDate", self.from_date, &mut faults);
+        let read = customer.zip(agreement).zip(from);
+        faults.unless_any(read.map(|((customer, agreement), from)| Identity {
+            customer,
+            agreement,
+            from,
+        }))
     }
 }
 
-fn parse_customer(text: &str, rules: &IdentifierRules) -> Result<CustomerId, Fault> {
-    CustomerId::parse(text, rules).map_err(|cause| ("customerID", cause.to_string()))
+fn read_customer(text: Option<Text>, rules: &IdentifierRules, faults: &mut Faults) -> Option<CustomerId> {
+    let text = faults.present("customerID", text)?;
+    faults.good("customerID", CustomerId::parse(&text, rules))
 }
 
-fn parse_agreement(
-    account: Option<&str>,
-    reference: Option<&str>,
+fn read_agreement(
+    account: Option<Text>,
+    reference: Option<Text>,
     rules: &IdentifierRules,
-) -> Result<Agreement, Fault> {
+    faults: &mut Faults,
+) -> Option<Agreement> {
+    if account.is_some() && reference.is_some() {
+        faults.note("agreementID", "cannot stand beside accountID");
+    }
     match (account, reference) {
-        (None, None) => Ok(Agreement::CustomerLevel),
-        (Some(account), None) => AccountNumber::parse_delivered(account, rules)
-            .map(Agreement::Account)
-            .map_err(|cause| ("accountID", cause.to_string())),
-        (None, Some(reference)) => AgreementId::parse(reference).map(Agreement::Reference).ok_or((
-            "agreementID",
-            "must be 1 to 64 printable ASCII characters".to_owned(),
-        )),
-        (Some(_), Some(_)) => Err(("agreementID", "cannot stand beside accountID".to_owned())),
+        (None, None) => Some(Agreement::CustomerLevel),
+        (Some(account), _) => {
+            let account = AccountNumber::parse_delivered(&account, rules);
+            faults.good("accountID", account).map(Agreement::Account)
+        }
+        (None, Some(reference)) => {
+            let reference =
+                AgreementId::parse(&reference).ok_or("must be 1 to 64 printable ASCII characters");
+            faults.good("agreementID", reference).map(Agreement::Reference)
+        }
     }
 }
 
-fn parse_day_of(parameter: &'static str, text: &str) -> Result<NaiveDate, Fault> {
-    parse_day(text).ok_or((parameter, "must be a day, YYYY-MM-DD".to_owned()))
+fn read_role(text: Option<Text>, faults: &mut Faults) -> Option<Role> {
+    let name = RoleName::parse(&faults.present("role", text)?);
+    let name = name.ok_or("must be owner, secondaryOwner, other or unknown");
+    faults.good("role", name).map(RoleName::role)
 }
 
-fn parse_interval(from: &str, to: Option<&str>) -> Result<Interval, Fault> {
-    let from = parse_day_of("fromDate", from)?;
-    let to = to.map(|text| parse_day_of("toDate", text)).transpose()?;
-    Interval::new(from, to).ok_or(("toDate", "must not lie before fromDate".to_owned()))
+fn read_day(parameter: &'static str, text: Option<Text>, faults: &mut Faults) -> Option<NaiveDate> {
+    let day = parse_day(&faults.present(parameter, text)?);
+    faults.good(parameter, day.ok_or("must be a day, YYYY-MM-DD"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str, register: Register) -> Result<RelationshipRecord, Reject> {
-        match parse_record(7, line.as_bytes(), register, &IdentifierRules::SYNTHETIC) {
-            Ok(Line::Put(record)) => Ok(record),
-            Ok(line) => panic!("{line:?}"),
-            Err(mut rejects) => Err(rejects.remove(0)),
-        }
-    }
-
-    #[test]
-    fn flags_default_by_register_role_and_agreement() {
-        for (extra, register, creditable, holds_funds) in [
-            (
-                r#""role":"owner","accountID":"86011117947""#,
-                Register::Kar,
-                true,
-                true,
-            ),
-            (
-                r#""role":"owner","accountID":"86011117947""#,
-                Register::Kfr,
-                false,
-                true,
-            ),
-            (
-                r#""role":"secondaryOwner","agreementID":"A-1""#,
-                Register::Kar,
-                false,
-                true,
-            ),
-            (r#""role":"other""#, Register::Kar, false, false),
-            (
-                r#""role":"unknown","holdsFunds":true"#,
-                Register::Kfr,
-                false,
-                true,
-            ),
-            (
-                r#""role":"owner","creditable":true,"holdsFunds":false"#,
-                Register::Kar,
-                true,
-                false,
-            ),
-        ] {
-            let line = format!(r#"{{"customerID":"17912099997","fromDate":"2020-01-01",{extra}}}"#);
-            let relationship = parse(&line, register).unwrap().relationship;
-            assert_eq!(
-                (relationship.creditable, relationship.holds_funds),
-                (creditable, holds_funds),
-                "{extra}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_bad_line_is_refused_without_repeating_it() {
-        let base = r#""role":"owner","fromDate":"2020-01-01""#;
-        for (line, parameter) in [
-            (format!(r#"{{"customerID":"17912099998",{base}}}"#), "customerID"),
-            (
-                format!(r#"{{"customerID":"17912099997","accountID":"86011117949",{base}}}"#),
-                "accountID",
-            ),
-            (
-                format!(r#"{{"customerID":"17912099997","agreementID":"",{base}}}"#),
-                "agreementID",
-            ),
-            (
-                format!(
-                    r#"{{"customerID":"17912099997","agreementID":"a","accountID":"86011117947",{base}}}"#
-                ),
-                "agreementID",
-            ),
-            (
-                format!(r#"{{"customerID":"17912099997","creditable":true,{base}}}"#),
-                "creditable",
-            ),
-            (
-                format!(r#"{{"customerID":"17912099997","toDate":"2019-12-31",{base}}}"#),
-                "toDate",
-            ),
-            (
-                format!(r#"{{"customerID":"17912099997","17912099997":1,{base}}}"#),
-                "line",
-            ),
-            (
-                r#"{"customerID":"17912099997","role":"17912099997","fromDate":"2020-01-01"}"#.to_owned(),
-                "line",
-            ),
-            (format!(r#"{{"customerID":17912099997,{base}}}"#), "line"),
-            (format!(r#"{{"customerID":"17912099997",{base},{base}}}"#), "line"),
-            (
-                r#"["17912099997",null,null,"owner",null,null,"2020-01-01",null]"#.to_owned(),
-                "line",
-            ),
-            (
-                r#"{"customerID":"17912099997","role":{"owner":null},"fromDate":"2020-01-01"}"#.to_owned(),
-                "line",
-            ),
-            ("17912099997".to_owned(), "line"),
-            ("{".to_owned(), "line"),
-        ] {
-            let reject = parse(&line, Register::Kfr).unwrap_err();
-            assert_eq!(reject.parameter, parameter, "{line}");
-            assert!(
-                !reject.reason.contains("1791209999") && !reject.reason.contains("8601111794"),
-                "{}",
-                reject.reason
-            );
-        }
-    }
+/// From a first day that may have been no day, to a last day if there is one.
+fn read_interval(from: Option<NaiveDate>, to: Option<Text>, faults: &mut Faults) -> Option<Interval> {
+    let to = match to {
+        None => None,
+        Some(text) => Some(read_day("toDate", Some(text), faults)?),
+    };
+    let interval = Interval::new(from?, to).ok_or("must not lie before fromDate");
+    faults.good("toDate", interval)
 }

@@ -34,7 +34,7 @@ fn lines(population: &Population) -> String {
 fn parsed(set: &GeneratedSet) -> Vec<RelationshipRecord> {
     let parse = |record: GeneratedRecord| {
         let line = record.to_string();
-        match parse_record(1, line.as_bytes(), set.id.register, &RULES) {
+        match parse_record(line.as_bytes(), set.id.register, &RULES) {
             Ok(Line::Put(record)) => record,
             other => panic!("{line}: {other:?}"),
         }

@@ -98,7 +98,7 @@ async fn a_rejected_delivery_shows_what_is_wrong_and_no_identifier() {
     for told in [
         "KFR-012",
         "59 bad lines",
-        "line 2: line has a role",
+        "line 2: role must be owner",
         "line 21:",
         "and 39 more",
         "rejected",

@@ -62,7 +62,7 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
         let found: Vec<_> = told.iter().map(what).collect();
         let expected = [
             (2, "KFR-005", "customerID"),
-            (3, "KFR-004", "line"),
+            (3, "KFR-004", "role"),
             (4, "KFR-010", "toDate"),
             (5, "KFR-004", "accountID"),
             (6, "KFR-004", "line"),

@@ -80,13 +80,13 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
             (4, "accountID"),
             (5, "agreementID"),
             (6, "agreementID"),
-            (7, "line"),
+            (7, "role"),
             (8, "creditable"),
             (9, "toDate"),
             (10, "toDate"),
             (11, "line"),
             (12, "line"),
-            (13, "line"),
+            (13, "customerID"),
             (14, "customerID"),
         ];
         assert_eq!(told, expected, "{engine:?}");
