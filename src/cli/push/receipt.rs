@@ -8,11 +8,12 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 /// The fields of a receipt that are shown, in this order.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 15] = [
     "deliveryID",
     "kind",
     "register",
     "state",
+    "reason",
     "receivedAt",
     "publishedAt",
     "read",
@@ -75,8 +76,13 @@ fn rejects(body: &Value) -> String {
     let shown = rejects.into_iter().flatten().take(REJECTS_SHOWN);
     let mut lines: Vec<String> = shown
         .map(|reject| {
-            let [line, parameter, reason] = ["line", "parameter", "reason"].map(|name| text(reject, name));
-            format!("line {line}: {parameter} {reason}")
+            let faults = reject.get("faults").and_then(Value::as_array);
+            let told = faults.into_iter().flatten().map(|fault| {
+                let [parameter, reason] = ["parameter", "reason"].map(|name| text(fault, name));
+                format!("{parameter} {reason}")
+            });
+            let told: Vec<String> = told.collect();
+            format!("line {}: {}", text(reject, "line"), told.join("; "))
         })
         .collect();
     let others = rejected(body).saturating_sub(lines.len() as u64);

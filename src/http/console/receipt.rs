@@ -5,6 +5,7 @@ use super::format::{Moment, moment, number};
 use super::operator::Operator;
 use super::page::{Frame, Section, page};
 use super::refusal::ConsoleRefusal;
+use crate::http::deliveries::adapter;
 use crate::http::deliveries::receipt::{ReceiptBody, RejectBody};
 use crate::journal::Receipt;
 use actix_web::HttpResponse;
@@ -23,6 +24,7 @@ struct ReceiptPage {
     name: String,
     delivery: DeliveryRow,
     published: Option<Moment>,
+    reason: Option<String>,
     sequence: Option<u64>,
     sha256: Option<String>,
     counts: Vec<(&'static str, String)>,
@@ -36,13 +38,15 @@ pub async fn show(operator: Operator, path: Path<(String, String)>) -> Result<Ht
     let participants = operator.console.delivery.participants.load();
     let name = participants.get(bank.bank()).map_or("", |bank| &bank.name);
     let body = ReceiptBody::from(&receipt);
-    let rejects = receipt.summary.rejects.iter().take(SHOWN_REJECTS);
+    let rejects = adapter::lines_of(&receipt.summary.rejects);
+    let rejects = rejects.iter().take(SHOWN_REJECTS);
     let view = ReceiptPage {
         frame: Frame::new(&operator, Section::Banks, format!("A delivery of {name}")),
         bank: bank.bank().to_string(),
         name: name.to_owned(),
         delivery: DeliveryRow::new(&receipt),
         published: receipt.published_at.map(moment),
+        reason: body.reason,
         sequence: receipt.summary.sequence,
         sha256: body.sha256,
         counts: counts(&receipt),

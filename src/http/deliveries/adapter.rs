@@ -1,7 +1,7 @@
-//! Rejected lines as they are kept today, a reject a fault, and as they are told: a line with all its faults.
+//! Deliveries as they are kept today, with a reject a fault, and as they are told: a line with all its faults.
 
-use crate::domain::delivery::{Counts, FaultCode, LineFault, Reject};
-use crate::journal::{self, RejectCode};
+use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, FaultCode, LineFault, Reject};
+use crate::journal::{self, Operation, ReceiptState, RejectCode};
 
 /// What is kept of a line.
 pub fn kept(line: u64, faults: Vec<LineFault>) -> Vec<journal::Reject> {
@@ -28,6 +28,25 @@ pub fn lines_of(kept: &[journal::Reject]) -> Vec<Reject> {
     kept.chunk_by(|one, next| one.line == next.line)
         .map(told)
         .collect()
+}
+
+pub fn kind_of(kept: Operation) -> DeliveryKind {
+    match kept {
+        Operation::WholeSet => DeliveryKind::WholeSet,
+        Operation::Changes => DeliveryKind::Changes,
+        Operation::Rollback => DeliveryKind::Rollback,
+    }
+}
+
+pub fn state_of(kept: ReceiptState) -> DeliveryState {
+    match kept {
+        ReceiptState::Receiving => DeliveryState::Receiving,
+        ReceiptState::Published => DeliveryState::Published,
+        ReceiptState::Rejected => DeliveryState::Rejected,
+        ReceiptState::Abandoned => DeliveryState::Abandoned,
+        ReceiptState::RolledBack => DeliveryState::RolledBack,
+        ReceiptState::Superseded => DeliveryState::Superseded,
+    }
 }
 
 pub fn counts_of(kept: journal::Counts) -> Counts {

@@ -1,5 +1,6 @@
 //! What became of a bank's deliveries: receipts, rejects, rollback, and the bank's own records of a customer.
 
+use super::adapter;
 use super::order::flag;
 use super::receipt::{ReceiptBody, RejectBody};
 use super::refused;
@@ -106,7 +107,7 @@ pub async fn get(bank: AdmittedBank<ReadDelivery>, delivery: Data<Delivery>) -> 
     .await
 }
 
-/// The lines of a delivery that were not taken, as NDJSON; the first 1,000.
+/// The lines of a delivery that were not taken, each with all that is wrong with it, as NDJSON; the first 1,000.
 #[utoipa::path(
     get,
     path = "/v2/financialInstitutions/{organizationID}/deliveries/{deliveryID}/rejects",
@@ -123,7 +124,8 @@ pub async fn rejects(bank: AdmittedBank<ReadRejects>, delivery: Data<Delivery>) 
     let outcome = read_receipt(&bank, &delivery).await;
     bank.conclude(None, outcome, |receipt| {
         let line = |reject| serde_json::to_string(&RejectBody::from(reject)).map(|line| line + "\n");
-        let lines: Result<String, _> = receipt.summary.rejects.iter().map(line).collect();
+        let rejects = adapter::lines_of(&receipt.summary.rejects);
+        let lines: Result<String, _> = rejects.iter().map(line).collect();
         match lines {
             Ok(lines) => HttpResponse::Ok()
                 .content_type("application/x-ndjson")

@@ -1,7 +1,10 @@
 //! Receipts as banks see them.
 
-use crate::journal::{Counts, Operation, Receipt, ReceiptState, Reject, RejectCode};
-use chrono::{DateTime, SecondsFormat, Utc};
+use super::adapter;
+use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, FaultCode, LineFault, Reject};
+use crate::domain::relationship::Register;
+use crate::journal::Receipt;
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,7 +15,7 @@ use uuid::Uuid;
 pub struct ReceiptBody {
     #[serde(rename = "deliveryID")]
     pub delivery_id: Uuid,
-    /// `wholeSet`, `changes` or `rollback`.
+    /// `wholeSet`, `changes`, `batch`, `rollback`, or `kfrCalls` for the single KFR calls of a day.
     #[schema(example = "wholeSet")]
     kind: &'static str,
     #[schema(example = "KAR")]
@@ -25,6 +28,18 @@ pub struct ReceiptBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     published_at: Option<String>,
+    /// Of a delivery that was rejected or abandoned: what the bank was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reason: Option<String>,
+    /// Of `kfrCalls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<String>, format = Date)]
+    day: Option<NaiveDate>,
+    /// Of `kfrCalls`: how many there were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    calls: Option<u64>,
     /// Lines.
     read: u64,
     /// Identities.
@@ -46,9 +61,16 @@ pub struct ReceiptBody {
     discarded_deliveries: Vec<Uuid>,
 }
 
-impl From<&Receipt> for ReceiptBody {
-    fn from(receipt: &Receipt) -> Self {
-        let summary = &receipt.summary;
+impl ReceiptBody {
+    /// What every delivery has.
+    fn new(
+        delivery_id: Uuid,
+        kind: DeliveryKind,
+        register: Register,
+        state: DeliveryState,
+        received_at: DateTime<Utc>,
+        counts: Counts,
+    ) -> Self {
         let Counts {
             read,
             stored,
@@ -57,18 +79,17 @@ impl From<&Receipt> for ReceiptBody {
             rejected,
             customers,
             accounts,
-        } = summary.counts;
+        } = counts;
         Self {
-            delivery_id: receipt.delivery_id,
-            kind: match receipt.operation {
-                Operation::WholeSet => "wholeSet",
-                Operation::Changes => "changes",
-                Operation::Rollback => "rollback",
-            },
-            register: receipt.set.register.name(),
-            state: state_name(receipt.state),
-            received_at: time(receipt.received_at),
-            published_at: receipt.published_at.map(time),
+            delivery_id,
+            kind: kind_name(kind),
+            register: register.name(),
+            state: state_name(state),
+            received_at: time(received_at),
+            published_at: None,
+            reason: None,
+            day: None,
+            calls: None,
             read,
             stored,
             ended,
@@ -76,31 +97,63 @@ impl From<&Receipt> for ReceiptBody {
             rejected,
             customers,
             accounts,
-            sha256: body_hash(receipt),
-            delivery_sequence: summary.sequence,
-            discarded_deliveries: summary.discarded.clone(),
+            sha256: None,
+            delivery_sequence: None,
+            discarded_deliveries: Vec::new(),
         }
     }
 }
 
-/// A rollback has no body, and that of others may not be there yet, or never.
-fn body_hash(receipt: &Receipt) -> Option<String> {
-    let incomplete = matches!(receipt.state, ReceiptState::Receiving | ReceiptState::Abandoned);
-    if incomplete || receipt.operation == Operation::Rollback {
-        return None;
+impl From<&Receipt> for ReceiptBody {
+    fn from(receipt: &Receipt) -> Self {
+        let summary = &receipt.summary;
+        let kind = adapter::kind_of(receipt.operation);
+        let state = adapter::state_of(receipt.state);
+        Self {
+            published_at: receipt.published_at.map(time),
+            sha256: body_hash(kind, state, &summary.sha256),
+            delivery_sequence: summary.sequence,
+            discarded_deliveries: summary.discarded.clone(),
+            ..Self::new(
+                receipt.delivery_id,
+                kind,
+                receipt.set.register,
+                state,
+                receipt.received_at,
+                adapter::counts_of(summary.counts),
+            )
+        }
     }
-    let bytes = receipt.summary.sha256.iter();
-    Some(bytes.map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn state_name(state: ReceiptState) -> &'static str {
+/// Rollbacks and single calls have no body, and that of others may not be there yet, or never.
+fn body_hash(kind: DeliveryKind, state: DeliveryState, sha256: &[u8; 32]) -> Option<String> {
+    let bodiless = matches!(kind, DeliveryKind::Rollback | DeliveryKind::KfrCalls);
+    let incomplete = matches!(state, DeliveryState::Receiving | DeliveryState::Abandoned);
+    if bodiless || incomplete {
+        return None;
+    }
+    Some(sha256.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn kind_name(kind: DeliveryKind) -> &'static str {
+    match kind {
+        DeliveryKind::WholeSet => "wholeSet",
+        DeliveryKind::Changes => "changes",
+        DeliveryKind::Batch => "batch",
+        DeliveryKind::Rollback => "rollback",
+        DeliveryKind::KfrCalls => "kfrCalls",
+    }
+}
+
+fn state_name(state: DeliveryState) -> &'static str {
     match state {
-        ReceiptState::Receiving => "receiving",
-        ReceiptState::Published => "published",
-        ReceiptState::Rejected => "rejected",
-        ReceiptState::Abandoned => "abandoned",
-        ReceiptState::RolledBack => "rolledBack",
-        ReceiptState::Superseded => "superseded",
+        DeliveryState::Receiving => "receiving",
+        DeliveryState::Published => "published",
+        DeliveryState::Rejected => "rejected",
+        DeliveryState::Abandoned => "abandoned",
+        DeliveryState::RolledBack => "rolledBack",
+        DeliveryState::Superseded => "superseded",
     }
 }
 
@@ -131,20 +184,32 @@ impl RejectedBody {
             error_message: "Delivery rejected",
             correlation_id,
             receipt: receipt.into(),
-            rejects: receipt.summary.rejects.iter().map(Into::into).collect(),
+            rejects: adapter::lines_of(&receipt.summary.rejects)
+                .iter()
+                .map(Into::into)
+                .collect(),
         }
     }
 }
 
-/// A line that was not taken. What it holds is not repeated.
+/// A line that was not taken, with all that is wrong with it. What it holds is not repeated.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RejectBody {
     /// Counted from 1.
     pub line: u64,
-    #[schema(example = "KFR-005")]
-    pub code: &'static str,
+    /// At least one.
+    pub faults: Vec<FaultBody>,
+}
+
+/// One thing that is wrong with a line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FaultBody {
+    /// The field; `line` where it is none.
     #[schema(example = "customerID")]
     pub parameter: String,
+    #[schema(example = "KFR-005")]
+    pub code: &'static str,
+    #[schema(example = "has a wrong check digit")]
     pub reason: String,
 }
 
@@ -152,14 +217,102 @@ impl From<&Reject> for RejectBody {
     fn from(reject: &Reject) -> Self {
         Self {
             line: reject.line,
-            code: match reject.code {
-                RejectCode::InvalidRecord => "KFR-004",
-                RejectCode::InvalidCustomer => "KFR-005",
-                RejectCode::NotFound => "KFR-008",
-                RejectCode::InvalidDate => "KFR-010",
-            },
-            parameter: reject.parameter.clone(),
-            reason: reject.reason.clone(),
+            faults: reject.faults.iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<&LineFault> for FaultBody {
+    fn from(fault: &LineFault) -> Self {
+        Self {
+            parameter: fault.parameter.clone(),
+            code: match fault.code {
+                FaultCode::InvalidRecord => "KFR-004",
+                FaultCode::InvalidCustomer => "KFR-005",
+                FaultCode::NotFound => "KFR-008",
+                FaultCode::InvalidDate => "KFR-010",
+            },
+            reason: fault.reason.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_rejected_line_is_told_with_all_its_faults() {
+        let fault = |code, parameter: &str| LineFault {
+            code,
+            parameter: parameter.to_owned(),
+            reason: "is no good".to_owned(),
+        };
+        let reject = Reject {
+            line: 7,
+            faults: vec![
+                fault(FaultCode::InvalidCustomer, "customerID"),
+                fault(FaultCode::InvalidRecord, "line"),
+                fault(FaultCode::InvalidDate, "toDate"),
+                fault(FaultCode::NotFound, "end"),
+            ],
+        };
+        let expected = json!({"line": 7, "faults": [
+            {"parameter": "customerID", "code": "KFR-005", "reason": "is no good"},
+            {"parameter": "line", "code": "KFR-004", "reason": "is no good"},
+            {"parameter": "toDate", "code": "KFR-010", "reason": "is no good"},
+            {"parameter": "end", "code": "KFR-008", "reason": "is no good"},
+        ]});
+        assert_eq!(json!(RejectBody::from(&reject)), expected);
+    }
+
+    fn receipt(kind: DeliveryKind, state: DeliveryState) -> ReceiptBody {
+        let at = "2026-11-20T12:00:00Z".parse().unwrap();
+        let body = ReceiptBody::new(Uuid::nil(), kind, Register::Kfr, state, at, Counts::default());
+        ReceiptBody {
+            sha256: body_hash(kind, state, &[0xab; 32]),
+            ..body
+        }
+    }
+
+    #[test]
+    fn a_receipt_has_only_what_is_there() {
+        use DeliveryKind::{Batch, Changes, KfrCalls, Rollback, WholeSet};
+        use DeliveryState::{Abandoned, Published, Receiving, Rejected};
+        for (kind, state, name, has_hash) in [
+            (WholeSet, Published, "wholeSet", true),
+            (WholeSet, Receiving, "wholeSet", false),
+            (Changes, Abandoned, "changes", false),
+            (Batch, Rejected, "batch", true),
+            (Rollback, Published, "rollback", false),
+            (KfrCalls, Published, "kfrCalls", false),
+        ] {
+            let told = json!(receipt(kind, state));
+            assert_eq!(told["kind"], name);
+            assert_eq!(told.get("sha256").is_some(), has_hash, "{told}");
+            for absent in [
+                "publishedAt",
+                "reason",
+                "day",
+                "calls",
+                "deliverySequence",
+                "discardedDeliveries",
+            ] {
+                assert_eq!(told.get(absent), None, "{absent}");
+            }
+        }
+        let calls = ReceiptBody {
+            day: NaiveDate::from_ymd_opt(2026, 11, 20),
+            calls: Some(3),
+            ..receipt(KfrCalls, Published)
+        };
+        let told = json!(calls);
+        assert_eq!((&told["day"], &told["calls"]), (&json!("2026-11-20"), &json!(3)));
+        let refused = ReceiptBody {
+            reason: Some("the connection broke".to_owned()),
+            ..receipt(WholeSet, Abandoned)
+        };
+        assert_eq!(json!(refused)["reason"], "the connection broke");
     }
 }

@@ -133,7 +133,7 @@ async fn one_change_that_cannot_be_made_leaves_all_unmade() {
             );
             let reject = &refused["rejects"][0];
             assert_eq!(
-                (&reject["line"], &reject["code"]),
+                (&reject["line"], &reject["faults"][0]["code"]),
                 (&json!(3), &json!("KFR-008")),
                 "{reject}"
             );

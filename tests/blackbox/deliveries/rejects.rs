@@ -19,6 +19,11 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
             record(&who[1], "owner", &json!({"toDate": secret})),
             record(&who[1], "owner", &json!({"accountID": "12345678901"})),
             record(&who[1], "owner", &json!({secret: 1})),
+            record(
+                "13097248032",
+                "owner",
+                &json!({"accountID": "12345678901", "toDate": "2014-12-31"}),
+            ),
         ]);
         let (status, refused) = put(&service, BLABAERLIA, "", set).await;
         assert_eq!(
@@ -28,7 +33,7 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
         );
         assert_eq!(
             (&refused["state"], &refused["rejected"]),
-            (&json!("rejected"), &json!(5))
+            (&json!("rejected"), &json!(6))
         );
         let path = format!("deliveries/{}/rejects", id_of(&refused));
         let mut told = Vec::new();
@@ -51,21 +56,29 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
         }
         assert_eq!(json!(told), refused["rejects"]);
         let what = |reject: &Value| {
-            assert_eq!(reject.as_object().unwrap().len(), 4, "{reject}");
-            assert!(reject["reason"].as_str().unwrap().len() > 5, "{reject}");
-            (
-                reject["line"].as_u64(),
-                reject["code"].clone(),
-                reject["parameter"].clone(),
-            )
+            assert_eq!(reject.as_object().unwrap().len(), 2, "{reject}");
+            let fault = |fault: &Value| {
+                assert_eq!(fault.as_object().unwrap().len(), 3, "{fault}");
+                assert!(fault["reason"].as_str().unwrap().len() > 5, "{fault}");
+                (
+                    reject["line"].as_u64(),
+                    fault["code"].clone(),
+                    fault["parameter"].clone(),
+                )
+            };
+            let faults = reject["faults"].as_array().unwrap();
+            faults.iter().map(fault).collect::<Vec<_>>()
         };
-        let found: Vec<_> = told.iter().map(what).collect();
+        let found: Vec<_> = told.iter().flat_map(what).collect();
         let expected = [
             (2, "KFR-005", "customerID"),
             (3, "KFR-004", "role"),
             (4, "KFR-010", "toDate"),
             (5, "KFR-004", "accountID"),
             (6, "KFR-004", "line"),
+            (7, "KFR-005", "customerID"),
+            (7, "KFR-004", "accountID"),
+            (7, "KFR-010", "toDate"),
         ];
         let expected = expected.map(|(line, code, parameter)| (Some(line), json!(code), json!(parameter)));
         assert_eq!(found, expected, "{engine:?}");

@@ -71,7 +71,7 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
             .map(|reject| {
                 (
                     reject["line"].as_u64().unwrap(),
-                    reject["parameter"].as_str().unwrap(),
+                    reject["faults"][0]["parameter"].as_str().unwrap(),
                 )
             })
             .collect();
@@ -95,7 +95,7 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
                 .as_array()
                 .unwrap()
                 .iter()
-                .all(|reject| reject["reason"].is_string())
+                .all(|reject| reject["faults"][0]["reason"].is_string())
         );
         assert_eq!(
             service.listed(&who[0]).await.as_array().unwrap().len(),
