@@ -46,7 +46,7 @@ pub struct PublishedAccountServicingProviderBody {
     params(super::docs::AccountHeader, super::docs::LookupHeaders),
     responses(
         (status = 200, description = "The bank.", body = AccountServicingProviderBody,
-            headers(("CorrelationID" = String, description = "As sent."), ("Register-Coverage" = String, description = "`complete`, or what the register does not know."))),
+            headers(("CorrelationID" = String, description = "As sent."), ("Register-Coverage" = String, description = "`complete`, or `incomplete; stale=N; notLoaded=N`: so many banks. Only the parts above zero."))),
         LookupErrors, AccountErrors
     ),
     security(("maskinporten" = ["bits:kundeforhold"]), ("maskinporten" = ["bits:kundeforhold.konto"]))

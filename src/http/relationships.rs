@@ -38,7 +38,8 @@ struct BankBody {
     ownership_type: Option<OwnershipTypeName>,
 }
 
-/// DSOP customerRelationships V2.0, `banks.ownershipType`.
+/// DSOP customerRelationships V2.0, `banks.ownershipType`. `unknown`: the bank holds no role history, or its records begin
+/// after `fromDate`, so that the customer may have owned an account before.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum OwnershipTypeName {
@@ -88,7 +89,7 @@ impl From<RelationshipsAnswer> for CustomerRelationshipsBody {
     params(super::docs::CustomerHeader, super::docs::LookupHeaders, super::docs::PeriodParameters, super::docs::OnlyPrimaryOwnerParameter),
     responses(
         (status = 200, description = "The banks; none is an empty list.", body = CustomerRelationshipsBody,
-            headers(("CorrelationID" = String, description = "As sent."), ("Register-Coverage" = String, description = "`complete`, or what the register does not know."))),
+            headers(("CorrelationID" = String, description = "As sent."), ("Register-Coverage" = String, description = "`complete`, or `incomplete; stale=N; notLoaded=N; beforeCoverage=N; unknownOwnership=N; beforeRetention=1`: so many banks, and whether `fromDate` lies further back than the register keeps. Only the parts above zero."))),
         LookupErrors
     ),
     security(("maskinporten" = ["bits:kundeforhold"]))

@@ -9,7 +9,7 @@ mod push;
 
 use crate::harness::PROGRAM;
 use kundeforhold::http::routes::lookup_route;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -227,6 +227,38 @@ fn the_openapi_document_admits_every_encoding_that_is_taken() {
         .map(|parameter| &parameter["schema"]["pattern"])
         .collect();
     assert_eq!(patterns, ["^(identity|gzip|zstd)$"; 2]);
+}
+
+#[test]
+fn the_openapi_document_tells_what_coverage_and_rejects_are_made_of() {
+    let document: Value = serde_json::from_str(&done(run(&["openapi"]))).unwrap();
+    let answer = &document["paths"]["/v2/customers/customerRelationships"]["get"]["responses"]["200"];
+    let coverage = answer["headers"]["Register-Coverage"]["description"]
+        .as_str()
+        .unwrap();
+    for part in [
+        "stale",
+        "notLoaded",
+        "beforeCoverage",
+        "unknownOwnership",
+        "beforeRetention",
+    ] {
+        assert!(coverage.contains(&format!("{part}=")), "{part}: {coverage}");
+    }
+    let schemas = &document["components"]["schemas"];
+    assert_eq!(schemas["RejectBody"]["required"], json!(["line", "faults"]));
+    assert_eq!(
+        schemas["FaultBody"]["required"],
+        json!(["parameter", "code", "reason"])
+    );
+    let kind = schemas["ReceiptBody"]["properties"]["kind"]["description"]
+        .as_str()
+        .unwrap();
+    for name in ["wholeSet", "changes", "batch", "rollback", "kfrCalls"] {
+        assert!(kind.contains(&format!("`{name}`")), "{name}: {kind}");
+    }
+    let record = &schemas["RecordLine"]["required"];
+    assert_eq!(*record, json!(["customerID", "role", "fromDate"]));
 }
 
 /// The routes as the table of contents of the API has them.

@@ -45,7 +45,7 @@ pub enum LookupErrors {
 #[derive(IntoResponses)]
 pub enum AccountErrors {
     /// ERR-006: no bank services the account, as far as `Register-Coverage` says.
-    #[response(status = 404, headers(("Register-Coverage" = String, description = "`complete`, or what the register does not know.")))]
+    #[response(status = 404, headers(("Register-Coverage" = String, description = "`complete`, or `incomplete; stale=N; notLoaded=N`: so many banks. Only the parts above zero.")))]
     Unknown(ErrorBody),
 }
 
@@ -112,7 +112,7 @@ pub enum DeliveryErrors {
     TooLarge(ErrorBody),
     /// KFR-012: too many lines are bad; what stood stands.
     #[response(status = 422)]
-    Rejected(RejectedBody),
+    Rejected(Box<RejectedBody>),
     /// KFR-015: the bank sends too many deliveries again at once.
     #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
     TooMany(ErrorBody),
