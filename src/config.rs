@@ -2,9 +2,9 @@
 //!
 //! `config.default.toml` is the reference of all keys.
 
-mod index;
 mod keys;
 mod refusals;
+mod store;
 
 use crate::access::caller::Scope;
 use crate::access::limits::LimitSettings;
@@ -45,8 +45,9 @@ pub struct Settings {
     pub server: ServerSettings,
     pub maskinporten: MaskinportenSettings,
     pub access: AccessSettings,
-    pub index: IndexSettings,
-    pub journal: JournalSettings,
+    pub store: StoreSettings,
+    pub cache: CacheSettings,
+    pub pseudonym: PseudonymSettings,
     pub retention: RetentionSettings,
     pub delivery: DeliverySettings,
     pub audit: AuditSettings,
@@ -127,29 +128,34 @@ pub struct ScopeSettings {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct IndexSettings {
-    pub url: Option<SecretString>,
-    pub password: Option<SecretString>,
-    pub password_file: Option<PathBuf>,
-    pub tls_ca_file: Option<PathBuf>,
-    pub pseudonym_key_file: Option<PathBuf>,
-    pub pseudonym_key: Option<SecretString>,
-    pub next_pseudonym_key_file: Option<PathBuf>,
+pub struct StoreSettings {
+    pub url: SecretString,
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
-    pub lookup_connections: usize,
-    pub pool_connections: usize,
-    pub connect_timeout_milliseconds: u64,
-    pub write_timeout_milliseconds: u64,
-    pub lease_seconds: u64,
-    pub missing_journal_seconds: u64,
+    pub scratch_directory: Option<PathBuf>,
+    pub upkeep_seconds: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct JournalSettings {
-    pub directory: PathBuf,
-    pub upkeep_seconds: u64,
+pub struct CacheSettings {
+    pub url: SecretString,
+    pub password: Option<SecretString>,
+    pub password_file: Option<PathBuf>,
+    pub sentinel_password: Option<SecretString>,
+    pub sentinel_password_file: Option<PathBuf>,
+    pub tls_ca_file: Option<PathBuf>,
+    pub seconds: u64,
+    pub timeout_milliseconds: u64,
+    pub connections: usize,
+    pub remembered_changes: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PseudonymSettings {
+    pub key: Option<SecretString>,
+    pub key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +174,10 @@ pub struct DeliverySettings {
     pub shrink_percent: u64,
     pub idempotency_days: u32,
     pub rollback_days: u32,
+    pub call_wait_seconds: u64,
+    pub receipt_days: u32,
+    pub reject_days: u32,
+    pub publication_days: u32,
     pub min_free_megabytes: u64,
     pub max_at_once: usize,
     pub max_batches_per_bank: usize,
@@ -249,14 +259,6 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Where the index is.
-#[derive(Clone)]
-pub enum IndexUrl {
-    Embedded(PathBuf),
-    /// With user and password, if any.
-    Redis(SecretString),
-}
-
 impl Settings {
     /// Defaults, then the file, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
@@ -309,11 +311,6 @@ impl Settings {
         self.participants_file
             .as_deref()
             .ok_or(ConfigError::Missing("participants_file"))
-    }
-
-    /// `None`: this instance takes no deliveries.
-    pub fn journal_directory(&self) -> Option<&Path> {
-        Some(self.journal.directory.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 }
 

@@ -3,14 +3,7 @@
 //! A [`Sealed`] value is deterministic authenticated encryption (AES-SIV, RFC 5297): the holder of the key
 //! can reverse it, nobody else learns more than equality. Each kind has a key of its own, so that equal
 //! digits of different kinds do not look alike. The synthetic IV of a sealed value is itself a keyed
-//! pseudorandom function of it; the index uses its first bytes as short one-way keys, so that a row of the
-//! index follows from a row of the journal without any secret.
-
-mod reseal;
-mod ring;
-
-pub use reseal::{NotOfThisKey, Reseal};
-pub use ring::{PseudonymRing, Sought};
+//! pseudorandom function of it, so its first bytes serve as a short one-way key.
 
 use crate::domain::identifiers::{AccountNumber, CustomerId};
 use crate::domain::relationship::{Agreement, AgreementId};
@@ -150,7 +143,7 @@ impl KindKey {
     }
 }
 
-/// A customer, account or agreement as journal and index know it: 16 bytes of synthetic IV and the ciphertext.
+/// A customer, account or agreement as it is stored: 16 bytes of synthetic IV and the ciphertext.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sealed(Box<[u8]>);
 
@@ -182,21 +175,9 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// A customer in the index.
+/// Names a customer or an account in a few bytes, one-way. Two may share a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CustomerKey(pub [u8; 16]);
-
-/// An account in the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey(pub [u8; 10]);
-
-/// An agreement among those of one customer at one bank; all zeros stands for the customer level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AgreementKey(pub [u8; 6]);
-
-impl AgreementKey {
-    pub const CUSTOMER_LEVEL: Self = Self([0; 6]);
-}
+pub struct Tag(pub [u8; 8]);
 
 /// An agreement with its pseudonym.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -207,30 +188,30 @@ pub enum SealedAgreement {
 }
 
 impl SealedAgreement {
-    pub fn key(&self) -> AgreementKey {
+    /// What stands in a row; empty at customer level.
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::CustomerLevel => AgreementKey::CUSTOMER_LEVEL,
-            Self::Account(sealed) | Self::Reference(sealed) => AgreementKey(sealed.prefix()),
+            Self::CustomerLevel => &[],
+            Self::Account(sealed) | Self::Reference(sealed) => sealed.as_bytes(),
         }
     }
 
-    pub fn account_key(&self) -> Option<AccountKey> {
+    pub fn account(&self) -> Option<&Sealed> {
         match self {
-            Self::Account(sealed) => Some(sealed.account_key()),
+            Self::Account(sealed) => Some(sealed),
             Self::CustomerLevel | Self::Reference(_) => None,
         }
     }
 }
 
 impl Sealed {
-    /// The index key of a sealed customer.
-    pub fn customer_key(&self) -> CustomerKey {
-        CustomerKey(self.prefix())
+    pub fn tag(&self) -> Tag {
+        Tag(self.prefix())
     }
 
-    /// The index key of a sealed account.
-    pub fn account_key(&self) -> AccountKey {
-        AccountKey(self.prefix())
+    /// The synthetic IV: names the value, and cannot be reversed.
+    pub fn one_way(&self) -> [u8; IV_BYTES] {
+        self.prefix()
     }
 }
 
@@ -243,12 +224,12 @@ pub struct Pseudonyms {
 }
 
 impl Pseudonyms {
-    /// Those of journal and index.
+    /// Those of the store.
     pub fn new(key: &MasterKey) -> Self {
         Self::for_use(key, "pseudonym")
     }
 
-    /// Those of the record of use, which do not match the ones of journal and index.
+    /// Those of the record of use, which do not match the ones of the store.
     pub fn for_audit(key: &MasterKey) -> Self {
         Self::for_use(key, "audit")
     }
@@ -322,10 +303,13 @@ mod tests {
         let account = AccountNumber::parse_lookup_key("17912099997").unwrap();
         let reference = Agreement::Reference(AgreementId::parse("17912099997").unwrap());
         let sealed_account = p.agreement(&Agreement::Account(account));
-        assert_ne!(sealed_account.key(), p.agreement(&reference).key());
         assert_ne!(
-            p.customer(&customer("17912099997")).prefix::<6>(),
-            sealed_account.key().0
+            sealed_account.as_bytes()[..16],
+            p.agreement(&reference).as_bytes()[..16]
+        );
+        assert_ne!(
+            p.customer(&customer("17912099997")).one_way()[..],
+            sealed_account.as_bytes()[..16]
         );
     }
 

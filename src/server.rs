@@ -1,35 +1,28 @@
 //! The service: built, bound, run, drained. The only place that wires; commands and tests start it this way.
 
 mod background;
-mod backup;
 mod disk;
 mod heads;
-mod next_key;
 mod ports;
 mod tls;
 mod upkeep;
 mod wiring;
 
-pub use crate::journal::BackedUp;
-pub use backup::{back_up, restore};
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
-pub use wiring::{Parts, Stores, audit_ring, required_scopes};
+pub use wiring::{Parts, audit_ring, find_cache, open_store, required_scopes};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
 use crate::audit::RecorderError;
-use crate::chain::OpenError;
+use crate::cache::CacheError;
 use crate::config::{ConfigError, Settings};
-use crate::index::IndexError;
-use crate::journal::{JournalError, JournalPlace};
 use crate::register::participants::ParticipantsFileError;
-use crate::register::rekey::Rekeying;
+use crate::store::StoreError;
 use actix_web::dev::{Server as ActixServer, ServerHandle};
-use background::{Background, Ends};
-use next_key::NextKeyWatch;
+use background::Background;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,14 +43,12 @@ pub enum StartError {
     Participants(#[from] ParticipantsFileError),
     #[error(transparent)]
     Terms(#[from] TermsFileError),
-    #[error("the index: {0}")]
-    Index(#[from] IndexError),
-    #[error("the journal is new, and which register it is of is in Redis, which cannot be asked: {0}")]
-    NoRegister(IndexError),
-    #[error("there is no journal in {0}")]
-    NotAJournal(PathBuf),
+    #[error("store.url: {0}")]
+    Store(#[from] StoreError),
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Cache(#[from] CacheError),
+    #[error("the directory for sorting deliveries cannot be made: {0}")]
+    Scratch(std::io::Error),
     #[error("the record of use: {0}")]
     Audit(#[from] RecorderError),
     #[error("the issuer's keys cannot be fetched from here: {0}")]
@@ -84,13 +75,6 @@ impl From<TlsSettingsError> for StartError {
     }
 }
 
-impl StartError {
-    /// Another process holds the journal.
-    pub fn is_journal_in_use(&self) -> bool {
-        matches!(self, Self::Journal(JournalError::Open(OpenError::InUse(_))))
-    }
-}
-
 /// A service that listens.
 pub struct Server {
     pub parts: Parts,
@@ -113,22 +97,15 @@ impl Server {
         let of_tls: Vec<_> = of_tls.cloned().map(WatchedFiles::tls).collect();
         let parts = Parts::wire(settings).await?;
         let (public, address) = bind_public(settings, &parts, tls.as_ref())?;
-        let next_key = watched_next_key(settings, &parts);
-        let (management, management_address) = bind_management(
-            settings,
-            &parts,
-            management_tls.as_ref(),
-            prometheus.clone(),
-            next_key.progress(),
-        )?;
+        let (management, management_address) =
+            bind_management(settings, &parts, management_tls.as_ref(), prometheus.clone())?;
         Ok(Self {
             background: Background {
                 files: seen.watched(&parts).chain(of_tls).collect(),
-                next_key,
-                lease_time: settings.index.lease(),
                 head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
                 audit_directory: settings.audit.directory.clone(),
-                upkeep_every: Duration::from_secs(settings.journal.upkeep_seconds.max(1)),
+                upkeep_every: Duration::from_secs(settings.store.upkeep_seconds.max(1)),
+                kept: wiring::kept(&settings.delivery),
                 prometheus,
             },
             parts,
@@ -147,8 +124,8 @@ impl Server {
         stop: CancellationToken,
         reload: Arc<tokio::sync::Notify>,
     ) -> Result<(), std::io::Error> {
-        let ends = Ends::default();
-        let tasks = self.background.start(&self.parts, reload, &ends);
+        let end = CancellationToken::new();
+        let tasks = self.background.start(&self.parts, reload, &end);
         let (public_handle, management_handle) = (self.public.handle(), self.management.handle());
         let draining = Arc::clone(&self.parts.readiness.draining);
         let drain = self.drain;
@@ -157,14 +134,16 @@ impl Server {
             drain_and_stop(&draining, drain, public_handle, management_handle).await;
         });
         let served = tokio::try_join!(self.public, self.management).map(|_| ());
-        ends.all_else.cancel();
-        // A publication that hangs is not waited for: the journal completes it as a whole at the next start.
-        wait_for_end(&self.parts.delivery.publications, "publications").await;
-        ends.leases.cancel();
+        end.cancel();
+        // A publication that hangs is not waited for: it leaves no trace.
+        wait_for_end(self.parts.delivery.publications(), "publications").await;
         wait_for_end(&tasks, "background tasks").await;
         self.parts.readiness.recorder.close().await;
-        if let Some(journal) = &self.parts.delivery.journal {
-            journal.load().close().await;
+        let store = self.parts.store;
+        // Ends a thread, which may be at its last work.
+        let closed = tokio::task::spawn_blocking(move || store.close());
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, closed).await.is_err() {
+            tracing::warn!("the store was still being written at shutdown");
         }
         served
     }
@@ -198,20 +177,12 @@ impl<'s> ListsAtStart<'s> {
 
     fn watched(self, parts: &Parts) -> impl Iterator<Item = WatchedFiles> {
         let (path, seen) = self.participants;
-        let participants = WatchedFiles::participants(seen, path, parts.delivery.clone());
+        let participants = WatchedFiles::participants(seen, path, parts);
         let terms = self
             .terms
-            .map(|(path, seen)| WatchedFiles::terms(seen, path, parts.lookup.terms.clone()));
+            .map(|(path, seen)| WatchedFiles::terms(seen, path, parts.lookup.terms().clone()));
         [participants].into_iter().chain(terms)
     }
-}
-
-fn watched_next_key(settings: &Settings, parts: &Parts) -> NextKeyWatch {
-    let keeper = &parts.keeper;
-    let journal = keeper.journal.clone().zip(settings.journal_directory());
-    let rekeying =
-        journal.map(|(journal, place)| Rekeying::new(keeper.clone(), journal, JournalPlace::new(place)));
-    NextKeyWatch::new(settings, keeper.keys.clone(), keeper.index.clone(), rekeying)
 }
 
 async fn drain_and_stop(

@@ -12,7 +12,6 @@ need npm npm
 need python3 python3
 need curl curl
 need promtool prometheus
-need haproxy haproxy
 need systemd-analyze systemd
 need setsid util-linux
 need strace strace
@@ -26,7 +25,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
-for tool in redis-server redis-cli chromium node npm python3 curl promtool haproxy systemd-analyze; do
+for tool in redis-server redis-cli chromium node npm python3 curl promtool strace systemd-analyze; do
     command -v "$tool" >/dev/null || { echo "tests/run.sh: $tool is missing and could not be installed" >&2; exit 1; }
 done
 

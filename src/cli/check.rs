@@ -1,18 +1,21 @@
 //! `kundeforhold check`
 
-use super::{Failure, progress};
+use super::Failure;
 use crate::access::terms::Terms;
 use crate::audit;
 use crate::config::Settings;
 use crate::domain::participants::Participants;
+use crate::pseudonym::{MasterKey, Pseudonyms};
 use crate::register::participants;
-use crate::server::{Port, Stores, audit_ring, check_tls, required_scopes};
-use std::path::PathBuf;
+use crate::server::{Port, audit_ring, check_tls, find_cache, required_scopes};
+use crate::store::Store;
+use std::path::{Path, PathBuf};
 
-/// Validates configuration, terms, participants, index, journal and audit folder without serving
+/// Validates configuration, terms, participants, store, cache and record of use without serving
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  kundeforhold check --config kundeforhold.toml\n\n\
-                          Where a service runs, all but journal and index is looked at.")]
+#[command(
+    after_help = "Example:\n  kundeforhold check --config kundeforhold.toml\n\nThe service may run meanwhile."
+)]
 pub struct Check {
     /// Configuration in TOML
     #[arg(long, value_name = "FILE")]
@@ -41,39 +44,37 @@ impl Check {
         check_writable(&settings.audit.directory)?;
         audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
         println!("record of use: writable, and readable with its keys");
-        if !settings.audit.has_own_keys() {
-            println!(
-                "record of use: has no keys of its own (audit.key_files); before the pseudonym key is changed, \
-                 its present file must be listed there"
-            );
-        }
-        check_stores(&settings, &list).await?;
-        Ok(())
+        let key = settings.master_key()?;
+        check_store(&settings, &key, &list)?;
+        check_cache(&settings, &key).await
     }
 }
 
-/// What journal and index hold, and that no bank with records is dropped. Both are left to a service that runs.
-async fn check_stores(settings: &Settings, list: &Participants) -> Result<(), Failure> {
-    let opened = progress::while_waiting("opening journal and index", Stores::open(settings)).await?;
-    let stores = match opened {
-        Err(cause) if cause.is_journal_in_use() => {
-            println!("journal and index: not looked at, a running service holds them");
-            return Ok(());
+/// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
+fn check_store(settings: &Settings, key: &MasterKey, list: &Participants) -> Result<(), Failure> {
+    let path = settings.store.path()?;
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    check_writable(directory.unwrap_or(Path::new(".")))
+        .map_err(|Failure(cause)| Failure(format!("store.url: {}: {cause}", path.display())))?;
+    match Store::look(&path, Pseudonyms::new(key).fingerprint())? {
+        None => println!("store: none yet; serve makes it"),
+        Some(sets) => {
+            participants::check_none_dropped(list, &sets)?;
+            println!("store: {} sets", sets.iter().count());
         }
-        opened => opened?,
-    };
-    stores.index.refresh().await?;
-    let journal = stores.journal.as_ref().map(|journal| journal.load());
-    let with_records = participants::sets_with_records(journal.as_deref(), &stores.index);
-    participants::check_none_dropped(list, &with_records)?;
-    let sets = journal.as_ref().map_or(0, |journal| journal.sets().len());
-    let level = match stores.keeper().is_level() {
-        true => "level with it",
-        false => "to be built at start",
-    };
-    println!("journal: {sets} sets; index: {level}");
-    if let Some(journal) = &journal {
-        journal.close().await;
+    }
+    Ok(())
+}
+
+async fn check_cache(settings: &Settings, key: &MasterKey) -> Result<(), Failure> {
+    match find_cache(settings, key)? {
+        None => println!("cache: none"),
+        Some(cache) => {
+            cache.check().await?;
+            println!("cache: reachable");
+        }
     }
     Ok(())
 }

@@ -33,12 +33,15 @@ pub struct Demo {
     /// Where the stand-in for Maskinporten listens
     #[arg(long, default_value = "127.0.0.1:8081")]
     issuer_listen: SocketAddr,
-    /// Keeps journal, index and keys in this folder instead of a temporary one
+    /// Keeps register, record of use and keys in this folder instead of a temporary one
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Uses this index instead of an embedded one, such as redis://127.0.0.1:6379/0
+    /// Uses this store instead of a SQLite file in the folder, such as sqlite:./register.sqlite
     #[arg(long, value_name = "URL")]
-    index: Option<String>,
+    store: Option<String>,
+    /// Puts this cache in front of it, such as redis://127.0.0.1:6379/0
+    #[arg(long, value_name = "URL")]
+    cache: Option<String>,
     /// When ready, prints one line of JSON for scripts
     #[arg(long)]
     json: bool,
@@ -58,12 +61,9 @@ impl Demo {
         world::write_private(&directory.join("client-key.pem"), issuer.client_key_pem())?;
         let settings = self.settings(&directory, &issuer, &world)?;
         let server = Server::build(&settings).await?;
-        let (address, management, index) = (
-            server.address,
-            server.management_address,
-            server.parts.keeper.index.clone(),
-        );
+        let (address, management) = (server.address, server.management_address);
         let (delivery, readiness) = (server.parts.delivery.clone(), server.parts.readiness.clone());
+        let (store, cache) = (server.parts.store.clone(), server.parts.cache.clone());
         let issuer_handle = issuer_server.handle();
         tokio::task::spawn(issuer_server);
         let service = tokio::task::spawn_local(server.run(stop.clone(), reload));
@@ -76,8 +76,8 @@ impl Demo {
             // Only now, since a paused bank could not have delivered.
             Ok::<_, Failure>(
                 delivery
-                    .participants
-                    .replace(world.participants().clone(), &delivery.sets_with_records())?,
+                    .participants()
+                    .replace(world.participants().clone(), &store.sets())?,
             )
         };
         match loaded.await {
@@ -89,9 +89,9 @@ impl Demo {
         }
         service.await??;
         issuer_handle.stop(false).await;
-        if self.index.is_some() && self.data.is_none() {
-            // The journal behind it goes with the temporary folder.
-            index.clear().await?;
+        if let Some(cache) = cache.filter(|_| self.data.is_none()) {
+            // The key that its entries can be read with goes with the temporary folder.
+            cache.clear().await?;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Demo {
         std::fs::write(&participants_file, world.participants_before_pauses())?;
         let services_file = directory.join("dsop-services.toml");
         std::fs::write(&services_file, world::service_terms())?;
-        let embedded = format!("embedded:{}", directory.join("index.redb").display());
+        let file = format!("sqlite:{}", directory.join("register.sqlite").display());
         let mut settings =
             Settings::from_toml("identifiers.synthetic = [\"tenor\", \"helsenett\", \"dolly\"]")?;
         settings.participants_file = Some(participants_file);
@@ -115,10 +115,10 @@ impl Demo {
         settings.server.drain_seconds = 0;
         settings.maskinporten.issuer = Some(issuer.name().to_owned());
         settings.maskinporten.jwks_uri = Some(issuer.jwks_uri());
-        settings.index.url = Some(self.index.clone().unwrap_or(embedded).into());
+        settings.store.url = self.store.clone().unwrap_or(file).into();
+        settings.cache.url = self.cache.clone().unwrap_or_default().into();
         settings.audit.key_files = vec![key_file.clone()];
-        settings.index.pseudonym_key_file = Some(key_file);
-        settings.journal.directory = directory.join("journal");
+        settings.pseudonym.key_file = Some(key_file);
         settings.audit.directory = directory.join("audit");
         Ok(settings)
     }

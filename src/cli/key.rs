@@ -20,7 +20,7 @@ impl KeyCommand {
         let Self::New { file } = self;
         MasterKey::create(&file)?;
         println!(
-            "{} made. Keep a copy away from journal and index: without it they name nobody.",
+            "{} made. Keep a copy away from the store: without it that names nobody.",
             file.display()
         );
         Ok(())

@@ -3,21 +3,20 @@
 
 mod ask;
 mod audit;
-mod backup;
+mod cache;
 mod check;
 mod client;
 mod completions;
 mod demo;
 mod generate;
 mod healthcheck;
-mod index;
 mod issuer;
 mod key;
 mod management;
+mod migrate;
 mod openapi;
 mod progress;
 mod push;
-mod rekey;
 mod serve;
 mod signals;
 mod terms;
@@ -48,12 +47,10 @@ enum Command {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     #[command(subcommand)]
-    Index(index::IndexCommand),
-    Backup(backup::Backup),
-    Restore(backup::Restore),
+    Cache(cache::CacheCommand),
+    Migrate(migrate::Migrate),
     #[command(subcommand)]
     Key(key::KeyCommand),
-    Rekey(rekey::Rekey),
     Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -98,11 +95,9 @@ pub fn run() -> ExitCode {
             Command::Issuer(command) => command.run().await,
             Command::Token(command) => command.run().await,
             Command::Audit(command) => command.run(),
-            Command::Index(command) => command.run().await,
-            Command::Backup(command) => command.run(),
-            Command::Restore(command) => command.run(),
+            Command::Cache(command) => command.run().await,
+            Command::Migrate(command) => command.run(),
             Command::Key(command) => command.run(),
-            Command::Rekey(command) => command.run().await,
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),

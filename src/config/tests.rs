@@ -12,12 +12,16 @@ fn the_defaults_are_those_of_the_specification() {
     assert!(settings.access.services_file().is_none());
     assert!(settings.access.enforcement == Enforcement::Enforce);
     assert_eq!(settings.access.today_grace_days, 1);
-    assert_eq!(settings.journal.directory, PathBuf::from("./data/journal"));
+    assert_eq!(
+        settings.store.path().unwrap(),
+        PathBuf::from("./data/register.sqlite")
+    );
+    assert_eq!(
+        settings.store.scratch_directory().unwrap(),
+        PathBuf::from("./data")
+    );
+    assert!(settings.cache.url().is_none());
     assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
-    assert!(matches!(
-        settings.index.url(),
-        Err(ConfigError::Missing("index.url"))
-    ));
     assert!(settings.participants_file().is_err());
 }
 
@@ -63,12 +67,12 @@ fn a_refused_configuration_does_not_show_its_values() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.toml");
     for text in [
-        "[index]\nurl = \"redis://:s3cret@h",
-        "[index]\npseudonym_key = \"s3cret",
+        "[cache]\nurl = \"redis://:s3cret@h",
+        "[pseudonym]\nkey = \"s3cret",
         "[server]\nlisten = \"s3cret\"",
-        "[index]\ntimeout_milliseconds = \"s3cret\"",
+        "[cache]\ntimeout_milliseconds = \"s3cret\"",
         "[identifiers]\ncheck = \"s3cret\"",
-        "[index]\nurl = [\"s3cret\"]",
+        "[cache]\nurl = [\"s3cret\"]",
     ] {
         std::fs::write(&path, text).unwrap();
         let refused = Settings::load(Some(&path)).err().unwrap().to_string();
@@ -77,31 +81,17 @@ fn a_refused_configuration_does_not_show_its_values() {
 }
 
 #[test]
-fn index_urls_are_told_apart() {
-    let url = |text: &str| {
-        Settings::from_toml(&format!("[index]\nurl = \"{text}\""))
+fn a_store_is_a_sqlite_file() {
+    let path = |text: &str| {
+        Settings::from_toml(&format!("[store]\nurl = \"{text}\""))
             .unwrap()
-            .index
-            .url()
+            .store
+            .path()
     };
-    assert!(matches!(url("embedded:./x"), Ok(IndexUrl::Embedded(path)) if path == Path::new("./x")));
-    assert!(matches!(url("redis://127.0.0.1:6379/0"), Ok(IndexUrl::Redis(_))));
-    for kind in [
-        "redis",
-        "rediss",
-        "redis-cluster",
-        "rediss-cluster",
-        "redis-sentinel",
-        "rediss-sentinel",
-    ] {
-        assert!(matches!(
-            url(&format!("{kind}://a:1,b:2/x")),
-            Ok(IndexUrl::Redis(_))
-        ));
-    }
-    for text in ["embedded:", "postgres://x", "x"] {
+    assert_eq!(path("sqlite:./x").unwrap(), Path::new("./x"));
+    for text in ["sqlite:", "x", "", "redis://127.0.0.1:6379/0"] {
         assert!(
-            matches!(url(text), Err(ConfigError::Value { key: "index.url", .. })),
+            matches!(path(text), Err(ConfigError::Value { key: "store.url", .. })),
             "{text}"
         );
     }

@@ -4,9 +4,10 @@ use super::deliveries::history::{DeliveriesBody, OwnRecordsBody};
 use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, Problem};
 use crate::audit::{Conclusion, ListedBanks};
-use crate::journal::Receipt;
+use crate::domain::delivery::Reject;
 use crate::register::delivery::{Busy, Conflict, DeliveryError, KfrEffect};
 use crate::register::lookup::{ListedBank, Refusal};
+use crate::store::Receipt;
 
 /// Why a bank's call is not done.
 #[derive(Debug)]
@@ -85,6 +86,7 @@ impl Conclusion for BankOutcome<KfrEffect> {
             KfrEffect::AlreadyRunning => 200,
             KfrEffect::Ended => 204,
             KfrEffect::NothingRuns => 404,
+            KfrEffect::EndsBeforeItBegan => 400,
         })
     }
 
@@ -94,6 +96,16 @@ impl Conclusion for BankOutcome<KfrEffect> {
 }
 
 impl Conclusion for BankOutcome<Receipt> {
+    fn status(&self) -> u16 {
+        self.status_or(|_| 200)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+}
+
+impl Conclusion for BankOutcome<Vec<Reject>> {
     fn status(&self) -> u16 {
         self.status_or(|_| 200)
     }

@@ -3,8 +3,9 @@
 use super::bank_calls::BankRefusal;
 use super::error::Detail;
 use crate::domain::calendar::parse_day;
-use crate::domain::delivery::{Counts, FaultCode, LineFault, Reject};
+use crate::domain::delivery::{FaultCode, LineFault, Reject};
 use crate::domain::identifiers::{CustomerId, IdentifierRules};
+use crate::register::delivery::RefusedBatch;
 use chrono::NaiveDate;
 
 /// Reads an item; all that is wrong with it, at once.
@@ -43,13 +44,14 @@ pub fn read_item(
 }
 
 /// The refusal of a batch with bad items, or with none: a bad customer gives the code before a bad day does.
-pub fn refuse(counts: Counts, rejects: &[Reject]) -> BankRefusal {
+pub fn refuse(batch: &RefusedBatch) -> BankRefusal {
+    let rejects = &batch.rejects;
     let mut details: Vec<Detail> = rejects.iter().flat_map(details_of).collect();
-    if counts.read == 0 {
+    if batch.read == 0 {
         details.push(Detail::new("customers", "holds no customer"));
         return BankRefusal::InvalidRequest(details);
     }
-    if let more @ 1.. = counts.rejected.saturating_sub(rejects.len() as u64) {
+    if let more @ 1.. = batch.rejected.saturating_sub(rejects.len() as u64) {
         let reason = format!("and {more} more items are not valid");
         details.push(Detail::new("customers", reason));
     }

@@ -93,13 +93,13 @@ pub enum BodyFault {
     LineTooLong,
     #[error("there are too many lines")]
     TooManyLines,
-    #[error("the body ended before its end")]
+    #[error("the connection was broken off before the end of the body")]
     Cut,
     #[error("the body is not of the encoding that Content-Encoding names")]
     NotDecoded,
     #[error("the body is not the form that Content-Type names")]
     NotAForm,
-    #[error("the lines could not be stored: {0}")]
+    #[error("the lines could not be sorted")]
     Store(io::Error),
     #[error("the reader of the body failed")]
     Panicked,
@@ -116,7 +116,7 @@ impl From<BodyFault> for BankRefusal {
             BodyFault::NotAForm => {
                 invalid("is not multipart/form-data with the boundary that Content-Type names")
             }
-            BodyFault::Store(cause) => Self::Failed(crate::journal::JournalError::Io(cause).into()),
+            BodyFault::Store(cause) => Self::Failed(cause.into()),
             BodyFault::Panicked => Self::Failed(DeliveryError::Panicked),
         }
     }

@@ -119,7 +119,7 @@ where
                 ));
             }
             let lookup = service::<Lookup>(&request)?;
-            if O::is_open_to(&caller, &lookup.terms) {
+            if O::is_open_to(&caller, lookup.terms()) {
                 request.extensions_mut().insert(Admitted);
                 return Ok(Self {
                     caller,

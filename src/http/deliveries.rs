@@ -1,6 +1,5 @@
 //! V2 deliveries: a bank's whole set, and its changes, streamed.
 
-pub mod adapter;
 pub mod history;
 mod order;
 pub mod receipt;
@@ -12,11 +11,11 @@ use super::body::{DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, re
 use super::docs::{BankErrors, DeliveryErrors};
 use super::ndjson::{self, ChangeLine, RecordLine};
 use super::request::{arrival_of, rules_of};
-use crate::domain::delivery::LineFault;
+use crate::domain::delivery::{DeliveryKind, LineFault};
 use crate::domain::identifiers::IdentifierRules;
 use crate::domain::relationship::Register;
-use crate::journal::{Operation, Receipt};
 use crate::register::delivery::{Delivery, DeliveryError, DeliveryRefusal, Incoming, Line, Order, Taking};
+use crate::store::Receipt;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
 use futures_util::StreamExt;
@@ -51,7 +50,7 @@ pub async fn put_whole_set(
     limits: Data<DeliveryLimits>,
     body: Payload,
 ) -> Answer {
-    let outcome = match read_order(&bank, Operation::WholeSet) {
+    let outcome = match read_order(&bank, DeliveryKind::WholeSet) {
         Err(refusal) => Err(refusal),
         Ok(order) => take_delivery(&bank, order, ndjson::parse_record, &delivery, &limits, body).await,
     };
@@ -82,7 +81,7 @@ pub async fn post_changes(
     limits: Data<DeliveryLimits>,
     body: Payload,
 ) -> Answer {
-    let outcome = match read_order(&bank, Operation::Changes) {
+    let outcome = match read_order(&bank, DeliveryKind::Changes) {
         Err(refusal) => Err(refusal),
         Ok(order) => take_delivery(&bank, order, ndjson::parse_change, &delivery, &limits, body).await,
     };
@@ -105,8 +104,8 @@ async fn take_delivery<O: BankOperation>(
     limits: &DeliveryLimits,
     body: Payload,
 ) -> Result<Receipt, BankRefusal> {
-    let (operation, limits) = (order.operation, limits.delivery);
-    let (body, lines, workers) = (pieces_of(body, limits), Separation::Lines, &delivery.workers);
+    let (kind, limits) = (order.kind, limits.delivery);
+    let (body, lines, workers) = (pieces_of(body, limits), Separation::Lines, delivery.workers());
     let taken = match delivery.begin(order, bank.arrival().today).await {
         Err(refusal) => Err(refusal),
         Ok(Taking::Repeat(repeat)) => {
@@ -123,11 +122,15 @@ async fn take_delivery<O: BankOperation>(
             let incoming = Arc::new(*incoming);
             let taker = Arc::clone(&incoming);
             let take = move |block: LineBlock| take_block(&taker, &block, parse, &rules);
-            let sha256 = read_body(body, encoding, lines, limits, workers, take).await?;
+            let read = read_body(body, encoding, lines, limits, workers, take).await;
             let incoming = Arc::into_inner(incoming).ok_or(DeliveryError::Panicked)?;
-            match operation {
-                Operation::WholeSet => delivery.publish_whole_set(incoming, sha256).await,
-                Operation::Changes | Operation::Rollback => delivery.publish_changes(incoming, sha256).await,
+            match (read, kind) {
+                (Err(fault), _) => {
+                    incoming.abandon(&fault.to_string());
+                    return Err(fault.into());
+                }
+                (Ok(sha256), DeliveryKind::WholeSet) => delivery.publish_whole_set(incoming, sha256).await,
+                (Ok(sha256), _) => delivery.publish_changes(incoming, sha256).await,
             }
         }
     };
@@ -142,8 +145,7 @@ fn take_block(
 ) -> io::Result<()> {
     let (mut block, register) = (incoming.block(), incoming.set().register);
     for (number, line) in lines.lines() {
-        let line = parse(line, register, rules);
-        block.push(number, line.map_err(|faults| adapter::kept(number, faults)));
+        block.push(number, parse(line, register, rules));
     }
     block.take()
 }
@@ -153,9 +155,9 @@ fn refused<O: BankOperation>(bank: &AdmittedBank<O>, refusal: DeliveryRefusal) -
         DeliveryRefusal::Conflict(conflict) => BankRefusal::Conflict(conflict),
         DeliveryRefusal::Busy(busy) => BankRefusal::Busy(busy),
         DeliveryRefusal::Failed(cause) => BankRefusal::Failed(cause),
-        DeliveryRefusal::Rejected(receipt) => {
+        DeliveryRefusal::Rejected(receipt, rejects) => {
             let correlation = arrival_of(bank.request()).correlation;
-            BankRefusal::Rejected(Box::new(RejectedBody::new(&receipt, correlation)))
+            BankRefusal::Rejected(Box::new(RejectedBody::new(&receipt, &rejects, correlation)))
         }
     }
 }

@@ -5,16 +5,15 @@ use super::bank_calls::BankRefusal;
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
 use super::batch;
 use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
-use super::deliveries::adapter;
 use super::docs::{BankErrors, KfrEndErrors, PublishedReadErrors};
 use super::error::Detail;
 use super::multipart::{BatchField, BatchForm, content_of};
 use super::relationships::CustomerRelationshipsBody;
 use super::request::{Reader, rules_of};
 use crate::audit::Subject;
-use crate::domain::calendar::{Period, parse_day, years_before};
+use crate::domain::calendar::{Period, parse_day};
 use crate::domain::identifiers::CustomerId;
-use crate::domain::overview::{Days, judge};
+use crate::domain::overview::judge;
 use crate::domain::relationship::Register;
 use crate::register::delivery::{Delivery, DeliveryError, IncomingBatch, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
@@ -72,11 +71,15 @@ pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> A
     let today = bank.arrival().today;
     let mut reader = Reader::new(bank.request(), &["toDate"]);
     let customer = read_customer(&mut reader);
-    let to = read_last_day(&mut reader, today);
+    let to = read_last_day(&mut reader);
     let outcome = match finish(reader, &bank, customer.zip(to)) {
         Err(refusal) => Err(refusal),
         Ok((customer, to)) => match delivery.end_customer(bank.bank(), customer, to, today).await {
             Ok(KfrEffect::NothingRuns) => Err(BankRefusal::NothingRuns),
+            Ok(KfrEffect::EndsBeforeItBegan) => Err(BankRefusal::InvalidDate(vec![Detail::new(
+                "toDate",
+                "lies before the registration began",
+            )])),
             ended => ended.map_err(BankRefusal::Failed),
         },
     };
@@ -145,10 +148,7 @@ async fn add_batch(
     check_type(&customer_type, "customer_type")?;
     match delivery.publish_batch(batch, sha256).await? {
         Ok(_) => Ok(()),
-        Err(summary) => {
-            let rejects = adapter::lines_of(&summary.rejects);
-            Err(batch::refuse(adapter::counts_of(summary.counts), &rejects))
-        }
+        Err(refused) => Err(batch::refuse(&refused)),
     }
 }
 
@@ -169,8 +169,7 @@ async fn read_customers(
             let item = batch::read_item(item, &rules, today);
             block.push(
                 position,
-                item.map(|(customer, from)| taker.register(customer, from))
-                    .map_err(|faults| adapter::kept(position, faults)),
+                item.map(|(customer, from)| taker.register(customer, from)),
             );
         }
         block.take()
@@ -181,7 +180,7 @@ async fn read_customers(
         Encoding::Identity,
         items,
         limits,
-        &delivery.workers,
+        delivery.workers(),
         take,
     )
     .await;
@@ -243,11 +242,8 @@ async fn own_banks(
         })?;
     let records: Vec<_> = held.iter().map(|held| held.relationship).collect();
     let today = bank.arrival().today;
-    let days = Days {
-        today,
-        retained_from: years_before(today, lookup.retention_closed_years),
-    };
-    let participants = lookup.participants.load();
+    let days = lookup.days(today);
+    let participants = lookup.banks();
     let Some(institution) = participants.answering_for(bank.bank().bank(), today) else {
         return Ok(Vec::new());
     };
@@ -266,16 +262,18 @@ fn read_customer(reader: &mut Reader<'_>) -> Option<CustomerId> {
     customer
 }
 
-/// `toDate`, default yesterday.
-fn read_last_day(reader: &mut Reader<'_>, today: NaiveDate) -> Option<NaiveDate> {
-    let to = match reader.parameter("toDate") {
-        None => today.pred_opt(),
-        Some(text) => parse_day(&text),
-    };
-    if to.is_none() {
-        reader.fault(FaultKind::Period, "toDate", "must be a day, YYYY-MM-DD");
+/// `toDate`, if it is there: `None` outside, a fault; inside, the default.
+fn read_last_day(reader: &mut Reader<'_>) -> Option<Option<NaiveDate>> {
+    match reader.parameter("toDate") {
+        None => Some(None),
+        Some(text) => {
+            let to = parse_day(&text);
+            if to.is_none() {
+                reader.fault(FaultKind::Period, "toDate", "must be a day, YYYY-MM-DD");
+            }
+            to.map(Some)
+        }
     }
-    to
 }
 
 /// The question, if the bank takes part in KFR, the type in the path is right and nothing else is wrong.

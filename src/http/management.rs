@@ -2,9 +2,8 @@
 
 use crate::access::key_set::KeySet;
 use crate::audit::{PublishedHead, Recorder};
-use crate::register::keeper::Keeper;
 use crate::register::participants::ParticipantsInForce;
-use crate::register::rekey::RekeyProgress;
+use crate::store::Store;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpResponse, http::header::ContentType};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,13 +11,12 @@ use metrics_process::Collector;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::watch;
 
 /// Whether the service may be sent requests, and if not, why.
 #[derive(Clone)]
 pub struct Readiness {
     pub keys: Arc<KeySet>,
-    pub keeper: Keeper,
+    pub store: Store,
     pub recorder: Recorder,
     pub participants: ParticipantsInForce,
     /// What the operating system knows of this process.
@@ -39,10 +37,6 @@ impl Readiness {
     pub fn waiting_for(&self) -> Vec<&'static str> {
         let conditions = [
             (self.keys.ready(), "the issuer's keys"),
-            (
-                self.keeper.gate.is_open(),
-                "the index to be level with the journal",
-            ),
             (self.recorder.writable(), "the record of use to be writable"),
             (
                 !self.draining.load(Ordering::Relaxed),
@@ -66,11 +60,10 @@ pub fn configure(config: &mut ServiceConfig) {
         config.route(path, web::get().to(is_ready));
     }
     config.route("/internal/audit/head", web::get().to(audit_head));
-    config.route("/internal/rekey", web::get().to(rekey));
     config.route("/metrics", web::get().to(metrics));
 }
 
-/// Never touches index or issuer.
+/// Never touches store or issuer.
 async fn is_alive() -> HttpResponse {
     HttpResponse::Ok()
         .content_type(ContentType::plaintext())
@@ -97,14 +90,6 @@ async fn audit_head(readiness: Data<Readiness>) -> HttpResponse {
         .body(format!("{head}\n"))
 }
 
-/// How far a change of the pseudonym key is; `kundeforhold rekey` follows it. Not found where no journal is held.
-async fn rekey(progress: Data<Option<watch::Receiver<RekeyProgress>>>) -> HttpResponse {
-    match progress.as_ref() {
-        Some(progress) => HttpResponse::Ok().json(&*progress.borrow()),
-        None => HttpResponse::NotFound().finish(),
-    }
-}
-
 async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>) -> HttpResponse {
     let head = readiness.recorder.head();
     ::metrics::gauge!("kundeforhold_audit_head").set(head.sequence as f64);
@@ -116,14 +101,23 @@ async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>)
     ::metrics::gauge!("kundeforhold_audit_lag_entries").set(readiness.recorder.waiting() as f64);
     readiness.process.collect();
     tell_participants(&readiness.participants);
-    for (set, state) in &readiness.keeper.index.state().sets {
-        let (bank, register) = (set.bank.to_string(), set.register.name());
-        ::metrics::gauge!("kundeforhold_last_delivery_timestamp_seconds", "bank" => bank, "register" => register)
-            .set(state.last_delivery.timestamp() as f64);
-    }
+    let is_writable = if readiness.store.is_writable() { 1.0 } else { 0.0 };
+    ::metrics::gauge!("kundeforhold_store_writable").set(is_writable);
+    tell_deliveries(&readiness.store);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
         .body(prometheus.render() + &head_info(&head))
+}
+
+/// When each set was delivered to last.
+fn tell_deliveries(store: &Store) {
+    for (set, state) in store.sets().iter() {
+        if let Some(at) = state.standing.last_delivery {
+            let (bank, register) = (set.bank.to_string(), set.register.name());
+            ::metrics::gauge!("kundeforhold_last_delivery_timestamp_seconds", "bank" => bank, "register" => register)
+                .set(at.timestamp() as f64);
+        }
+    }
 }
 
 /// When each register that may deliver is stale.

@@ -2,6 +2,7 @@
 //! services this account.
 
 mod coverage;
+mod found;
 mod judgement;
 mod limits;
 mod meters;
@@ -9,17 +10,16 @@ mod participants;
 mod services;
 
 pub use coverage::KnownFreshness;
-pub use meters::IndexMeters;
+pub use meters::StoreMeters;
 pub use participants::{ParticipantState, ParticipantStatus};
 pub use services::OwnServices;
 
-use self::meters::IndexMeter;
-use super::keeper::LevelGate;
 use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
 use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
+use crate::cache::Cache;
 use crate::domain::calendar::{Period, oslo_day, years_before};
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
 use crate::domain::overview::{
@@ -27,15 +27,12 @@ use crate::domain::overview::{
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
-use crate::index::layout::IndexState;
-use crate::index::{Index, IndexError};
-use crate::pseudonym::PseudonymRing;
+use crate::pseudonym::Pseudonyms;
+use crate::store::{Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
-use tracing::Instrument;
 use uuid::Uuid;
 
 /// The moment a request arrived: taken once, and everything of the request is judged by it.
@@ -130,16 +127,22 @@ pub enum Refusal {
     Defect,
 }
 
-impl From<IndexError> for Refusal {
-    fn from(cause: IndexError) -> Self {
-        tracing::warn!(%cause, "the index did not answer a lookup");
+impl From<StoreError> for Refusal {
+    fn from(cause: StoreError) -> Self {
+        tracing::warn!(%cause, event = "store_error", "the store did not answer a lookup");
         match cause {
-            IndexError::TimedOut => Self::TimedOut,
-            IndexError::NotBuilt
-            | IndexError::Unavailable(_)
-            | IndexError::Unfit(_)
-            | IndexError::Overtaken => Self::Unavailable,
-            IndexError::Format(_) => Self::Defect,
+            StoreError::Damaged(_) => Self::Defect,
+            StoreError::TimedOut => Self::TimedOut,
+            StoreError::SetBusy
+            | StoreError::Overloaded
+            | StoreError::Full
+            | StoreError::Unavailable(_)
+            | StoreError::NotReceiving
+            | StoreError::OtherKey
+            | StoreError::InUse(_)
+            | StoreError::Newer { .. }
+            | StoreError::Absent(_)
+            | StoreError::Closed => Self::Unavailable,
         }
     }
 }
@@ -175,24 +178,69 @@ pub struct AccountAnswer {
     pub coverage: Coverage,
 }
 
-/// Answers agencies.
-#[derive(Clone)]
-pub struct Lookup {
-    pub index: Index,
-    pub keys: PseudonymRing,
+/// What answering agencies stands on.
+pub struct LookupParts {
+    pub store: Store,
+    /// In front of the store, if there is one.
+    pub cache: Option<Cache>,
+    pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
     pub limits: Arc<Limits>,
     pub terms: TermsInForce,
     /// What ended longer ago is no longer answered.
-    pub retention_closed_years: u32,
-    pub meters: IndexMeters,
-    /// Closed while the index may lack what was acknowledged.
-    pub gate: LevelGate,
-    pub freshness: KnownFreshness,
+    pub closed_years: u32,
+}
+
+/// Answers agencies.
+#[derive(Clone)]
+pub struct Lookup {
+    store: Store,
+    cache: Option<Cache>,
+    pseudonyms: Arc<Pseudonyms>,
+    participants: ParticipantsInForce,
+    recorder: Recorder,
+    limits: Arc<Limits>,
+    terms: TermsInForce,
+    closed_years: u32,
+    meters: StoreMeters,
+    freshness: KnownFreshness,
 }
 
 impl Lookup {
+    pub fn new(parts: LookupParts) -> Self {
+        Self {
+            store: parts.store,
+            cache: parts.cache,
+            pseudonyms: parts.pseudonyms,
+            participants: parts.participants,
+            recorder: parts.recorder,
+            limits: parts.limits,
+            terms: parts.terms,
+            closed_years: parts.closed_years,
+            meters: StoreMeters::find(),
+            freshness: KnownFreshness::default(),
+        }
+    }
+
+    /// What lookups read.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The banks that take part.
+    pub fn banks(&self) -> Arc<Participants> {
+        self.participants.load()
+    }
+
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    pub fn terms(&self) -> &TermsInForce {
+        &self.terms
+    }
+
     /// Which banks a customer has or had a relationship with.
     pub async fn relationships(
         &self,
@@ -223,16 +271,11 @@ impl Lookup {
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
-        let customer = self.keys.customer(&question.customer);
-        self.admit(call, arrival, customer.first())?;
+        let customer = self.pseudonyms.customer(&question.customer);
+        self.admit(call, arrival, Some(customer.tag()))?;
         let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
-        let held = self
-            .ask(
-                &self.meters.relationships,
-                self.index.find_relationships(&customer),
-            )
-            .await?;
+        let held = self.held_by_customer(&customer).await?;
         let participants = self.participants.load();
         let found = overview(
             &held,
@@ -279,9 +322,8 @@ impl Lookup {
     ) -> Result<AccountAnswer, Refusal> {
         self.admit(call, arrival, None)?;
         self.judge(call, caller, Wanted::Account, arrival)?;
-        let account = self.keys.account(&question.account);
         let held = self
-            .ask(&self.meters.account, self.index.find_accounts(&account))
+            .holding_account(&self.pseudonyms.account(&question.account))
             .await?;
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, arrival, None);
@@ -328,10 +370,11 @@ impl Lookup {
             .await
     }
 
-    fn days(&self, today: NaiveDate) -> Days {
+    /// The days that answers are judged by.
+    pub fn days(&self, today: NaiveDate) -> Days {
         Days {
             today,
-            retained_from: years_before(today, self.retention_closed_years),
+            retained_from: years_before(today, self.closed_years),
         }
     }
 
@@ -342,23 +385,7 @@ impl Lookup {
         period_from: Option<NaiveDate>,
     ) -> Coverage {
         self.freshness
-            .coverage(participants, &self.index.state(), arrival, period_from)
-    }
-
-    /// Asks the index. Redis gives up by itself when a lookup's time is over; the embedded one reads at once, on this
-    /// thread, and has no such bound.
-    async fn ask<T>(
-        &self,
-        meter: &IndexMeter,
-        answer: impl Future<Output = Result<T, IndexError>>,
-    ) -> Result<T, Refusal> {
-        if !self.gate.is_open() {
-            return Err(IndexError::NotBuilt.into());
-        }
-        let started = Instant::now();
-        let answer = answer.instrument(tracing::debug_span!("index")).await;
-        meter.count(started.elapsed(), answer.is_ok());
-        Ok(answer?)
+            .coverage(participants, &self.store.sets(), arrival, period_from)
     }
 }
 
@@ -379,14 +406,13 @@ fn ownership_filter(only_primary_owner: Option<bool>, unknown: UnknownOwnership)
     }
 }
 
-fn last_delivery(state: &IndexState) -> impl Fn(SetId) -> SetFreshness + '_ {
+fn freshness_of(sets: &Sets) -> impl Fn(SetId) -> SetFreshness + '_ {
     |set| {
-        let at = state.sets.get(&set).map(|known| known.last_delivery);
-        let last_delivery = at.filter(|at| *at != DateTime::UNIX_EPOCH);
-        SetFreshness {
-            loaded: last_delivery.is_some(),
-            last_delivery,
-        }
+        let known = sets.get(set);
+        known.map_or_else(SetFreshness::default, |known| SetFreshness {
+            loaded: known.standing.loaded,
+            last_delivery: known.standing.last_delivery,
+        })
     }
 }
 

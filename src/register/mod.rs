@@ -1,12 +1,8 @@
-//! The use cases of the register, shared by HTTP and the commands.
+//! The use cases: what agencies ask and what banks deliver.
 
 pub mod delivery;
-pub mod index_use;
-pub mod keeper;
 pub mod lookup;
 pub mod oversight;
 pub mod participants;
-pub mod rekey;
-pub mod replay;
+mod resolution;
 pub mod statistics;
-pub mod verify;

@@ -4,6 +4,7 @@ use super::delivery::{Delivery, Running};
 use super::lookup::{Arrival, Lookup, ParticipantState, ParticipantStatus};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::SetId;
+use crate::store::StoreError;
 use chrono::{DateTime, Utc};
 
 /// Points of a set's trend.
@@ -21,9 +22,9 @@ pub struct BankStanding {
 pub struct SetStanding {
     pub set: SetId,
     pub last_delivery: Option<DateTime<Utc>>,
-    /// About how many run. `None`: the index does not know the set.
+    /// About how many run. `None`: nothing was delivered.
     pub records: Option<u64>,
-    /// Lines that its last delivery had rejected. `None`: no journal is held here, or none has ended in it.
+    /// Lines that its last delivery had rejected. `None`: none has ended.
     pub rejected: Option<u64>,
     /// Records after each delivery, oldest first.
     pub trend: Vec<(DateTime<Utc>, u64)>,
@@ -56,17 +57,21 @@ impl CoverageCounts {
 }
 
 /// All banks, in order of organisation number.
-pub fn banks(lookup: &Lookup, delivery: &Delivery, arrival: &Arrival) -> Vec<BankStanding> {
-    let running = delivery.running.list();
+pub fn banks(
+    lookup: &Lookup,
+    delivery: &Delivery,
+    arrival: &Arrival,
+) -> Result<Vec<BankStanding>, StoreError> {
+    let running = delivery.running();
     let standing = |status: ParticipantStatus| {
         let sets = status.registers.iter().map(|register| SetId {
             bank: status.organization,
             register: *register,
         });
         let sets = sets
-            .map(|set| set_standing(lookup, delivery, &running, set))
-            .collect();
-        BankStanding { status, sets }
+            .map(|set| set_standing(lookup, &running, set))
+            .collect::<Result<_, _>>()?;
+        Ok(BankStanding { status, sets })
     };
     lookup
         .standing_of_banks(arrival)
@@ -81,28 +86,25 @@ pub fn bank(
     delivery: &Delivery,
     arrival: &Arrival,
     number: OrganizationNumber,
-) -> Option<BankStanding> {
-    let mut all = banks(lookup, delivery, arrival).into_iter();
-    all.find(|bank| bank.status.organization == number)
+) -> Result<Option<BankStanding>, StoreError> {
+    let mut all = banks(lookup, delivery, arrival)?.into_iter();
+    Ok(all.find(|bank| bank.status.organization == number))
 }
 
 fn set_standing(
     lookup: &Lookup,
-    delivery: &Delivery,
     running: &[(SetId, Running)],
     set: SetId,
-) -> SetStanding {
-    let journal = delivery.journal.as_ref().map(|journal| journal.load());
-    let state = lookup.index.state();
-    let known = state.sets.get(&set);
-    let last_delivery = known.map(|known| known.last_delivery);
+) -> Result<SetStanding, StoreError> {
+    let (store, sets) = (lookup.store(), lookup.store().sets());
+    let known = sets.get(set).filter(|known| known.version > 0);
     let is_of_set = |(of, _): &&(SetId, Running)| *of == set;
-    SetStanding {
+    Ok(SetStanding {
         set,
-        last_delivery: last_delivery.filter(|at| *at != DateTime::UNIX_EPOCH),
-        records: known.map(|known| known.running),
-        rejected: journal.as_ref().and_then(|journal| journal.last_rejected(set)),
-        trend: journal.map_or_else(Vec::new, |journal| journal.trend(set, TREND)),
+        last_delivery: known.and_then(|known| known.standing.last_delivery),
+        records: known.map(|known| known.standing.running),
+        rejected: store.last_rejected(set)?,
+        trend: store.trend(set, TREND)?,
         running: running.iter().find(is_of_set).map(|(_, running)| running.clone()),
-    }
+    })
 }

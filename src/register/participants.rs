@@ -4,12 +4,10 @@ use crate::domain::calendar::parse_day;
 use crate::domain::identifiers::{InvalidIdentifier, OrganizationNumber};
 use crate::domain::participants::{Merger, Participant, Participants, ParticipantsError};
 use crate::domain::relationship::{Register, Role, SetId};
-use crate::index::Index;
-use crate::journal::Journal;
+use crate::store::Sets;
 use arc_swap::ArcSwap;
 use chrono::{NaiveDate, TimeDelta};
 use serde::Deserialize;
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -163,24 +161,15 @@ pub fn load(path: &Path) -> Result<Participants, ParticipantsFileError> {
     parse(&std::fs::read_to_string(path).map_err(unreadable)?)
 }
 
-/// The sets with records, in the journal or in the index, as far as this instance knows.
-pub fn sets_with_records(journal: Option<&Journal>, index: &Index) -> BTreeSet<SetId> {
-    let journalled = journal.into_iter().flat_map(Journal::sets);
-    journalled.chain(index.state().sets.keys().copied()).collect()
-}
-
 /// A list that leaves out a bank with records, or one of its registers, would make answers disappear.
-pub fn check_none_dropped(
-    participants: &Participants,
-    sets: &BTreeSet<SetId>,
-) -> Result<(), ParticipantsFileError> {
+pub fn check_none_dropped(participants: &Participants, sets: &Sets) -> Result<(), ParticipantsFileError> {
     let registered = |set: &SetId| {
         participants
             .get(set.bank)
             .is_some_and(|bank| bank.registers.contains(&set.register))
     };
-    let dropped = sets.iter().find(|set| !registered(set));
-    dropped.map_or(Ok(()), |set| Err(ParticipantsFileError::Dropped(*set)))
+    let dropped = sets.iter().map(|(set, _)| set).find(|set| !registered(set));
+    dropped.map_or(Ok(()), |set| Err(ParticipantsFileError::Dropped(set)))
 }
 
 /// The participants in force, shared; a request takes them once.
@@ -197,12 +186,8 @@ impl ParticipantsInForce {
     }
 
     /// Puts another list in force, unless it drops a bank with records.
-    pub fn replace(
-        &self,
-        participants: Participants,
-        sets_with_records: &BTreeSet<SetId>,
-    ) -> Result<(), ParticipantsFileError> {
-        check_none_dropped(&participants, sets_with_records)?;
+    pub fn replace(&self, participants: Participants, sets: &Sets) -> Result<(), ParticipantsFileError> {
+        check_none_dropped(&participants, sets)?;
         self.0.store(Arc::new(participants));
         Ok(())
     }

@@ -9,7 +9,6 @@ use crate::http::middleware::{self, Draining, HeaderLimit};
 use crate::http::overload::{LookupRoom, RoomBounds};
 use crate::http::routes;
 use crate::http::{console, management};
-use crate::register::rekey::RekeyProgress;
 use actix_web::dev::Server as ActixServer;
 use actix_web::middleware::from_fn;
 use actix_web::web::{Data, PayloadConfig};
@@ -18,7 +17,6 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// The port of agencies and banks.
 pub(super) fn bind_public(
@@ -93,16 +91,14 @@ pub(super) fn bind_management(
     parts: &Parts,
     tls: Option<&Tls>,
     prometheus: PrometheusHandle,
-    rekey: Option<watch::Receiver<RekeyProgress>>,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
     let (readiness, prometheus) = (Data::new(parts.readiness.clone()), Data::new(prometheus));
-    let (rekey, console) = (Data::new(rekey), parts.console.clone());
+    let console = parts.console.clone();
     let address = settings.server.management_listen;
     let factory = move || {
         App::new()
             .app_data(readiness.clone())
             .app_data(prometheus.clone())
-            .app_data(rekey.clone())
             .app_data(console.clone())
             .configure(management::configure)
             .configure(console::configure)

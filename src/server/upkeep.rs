@@ -1,12 +1,13 @@
 //! What the server does beside answering: files read again, the record of use tried again.
 
+use super::Parts;
 use super::StartError;
 use super::tls::{Port, Tls};
 use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
 use crate::audit::Recorder;
-use crate::register::delivery::Delivery;
-use crate::register::participants;
+use crate::register::participants::{self, ParticipantsInForce};
+use crate::store::Store;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -51,14 +52,15 @@ pub(super) struct WatchedFiles {
 
 /// What files are put in force for.
 enum Governed {
-    Participants(PathBuf, Box<Delivery>),
+    Participants(PathBuf, ParticipantsInForce, Store),
     Terms(PathBuf, TermsInForce),
     Tls(Tls),
 }
 
 impl WatchedFiles {
-    pub(super) fn participants(seen: SeenFiles, path: &Path, delivery: Delivery) -> Self {
-        let governs = Governed::Participants(path.to_owned(), Box::new(delivery));
+    pub(super) fn participants(seen: SeenFiles, path: &Path, parts: &Parts) -> Self {
+        let participants = parts.delivery.participants().clone();
+        let governs = Governed::Participants(path.to_owned(), participants, parts.store.clone());
         Self { seen, governs }
     }
 
@@ -124,10 +126,8 @@ impl Governed {
 
     fn replace(&self) -> Result<(), StartError> {
         match self {
-            Self::Participants(path, delivery) => {
-                let participants = participants::load(path)?;
-                let sets = delivery.sets_with_records();
-                Ok(delivery.participants.replace(participants, &sets)?)
+            Self::Participants(path, in_force, store) => {
+                Ok(in_force.replace(participants::load(path)?, &store.sets())?)
             }
             Self::Terms(path, terms) => {
                 terms.replace(Terms::read(Some(path))?);

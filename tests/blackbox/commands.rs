@@ -4,7 +4,6 @@ mod clients;
 mod configuration;
 mod demo;
 mod generate;
-mod index;
 mod push;
 
 use crate::harness::PROGRAM;
@@ -75,7 +74,7 @@ fn commands_below(path: &[String]) -> Vec<Vec<String>> {
 #[test]
 fn every_command_has_help_with_an_example() {
     let commands = commands_below(&[]);
-    assert!(commands.len() >= 20, "{commands:?}");
+    assert!(commands.len() >= 19, "{commands:?}");
     for command in commands {
         let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         let typed = format!("kundeforhold {}", command.join(" "));
@@ -130,7 +129,7 @@ fn wrong_usage_is_exit_code_2() {
         vec!["serve", "extra"],
         vec!["demo", "--listen", "nowhere"],
         vec!["key", "new"],
-        vec!["index"],
+        vec!["cache"],
         vec!["lookup"],
         vec!["lookup", "--mandate", "m", "--token", "t", "--client-id", "c"],
         vec!["lookup", "--mandate", "m", "--client-id", "c"],

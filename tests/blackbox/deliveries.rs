@@ -103,18 +103,24 @@ pub async fn receipt(service: &Service, bank: &str, delivery: &str) -> Value {
     receipt
 }
 
-/// The bank's receipts, newest first.
+/// The bank's receipts, newest first: of V2 deliveries, batches, and the KFR calls of a day together.
 pub async fn receipts(service: &Service, bank: &str) -> Vec<Value> {
     let (status, mut page) = send(service.v2(Method::GET, bank, "deliveries?limit=500")).await;
     assert_eq!(status, 200, "{page}");
     serde_json::from_value(page["deliveries"].take()).unwrap()
 }
 
-/// The newest receipt, once it is in a state: those of what was broken off are filed a moment later.
+/// Of the KFR calls that are made in between: the line of a day, or a batch.
+pub fn is_of_calls(receipt: &Value) -> bool {
+    receipt["kind"] == "kfrCalls" || receipt["kind"] == "batch"
+}
+
+/// The newest receipt of a V2 delivery, once it is in a state: those of what was broken off are filed a moment later.
 pub async fn newest(service: &Service, bank: &str, state: &str) -> Value {
     let started = Instant::now();
     loop {
-        let newest = receipts(service, bank).await.into_iter().next();
+        let receipts = receipts(service, bank).await;
+        let newest = receipts.into_iter().find(|receipt| !is_of_calls(receipt));
         match newest {
             Some(receipt) if receipt["state"] == state => return receipt,
             other => assert!(
@@ -145,29 +151,4 @@ pub async fn own(service: &Service, bank: &str, customer: &str) -> Vec<Value> {
 
 pub async fn is_listed(service: &Service, customer: &str) -> bool {
     service.listed(customer).await != json!([])
-}
-
-pub async fn restart(service: &mut Service) {
-    assert!(service.terminate().success(), "{}", service.log());
-    service.start_again();
-    service.wait_until_ready().await;
-}
-
-pub async fn kill_and_restart(service: &mut Service) {
-    service.kill();
-    service.start_again();
-    service.wait_until_ready().await;
-}
-
-/// Ends the service, builds the index anew from the journal, and starts again.
-pub async fn rebuild_index(service: &mut Service) {
-    assert!(service.terminate().success(), "{}", service.log());
-    let mut command = std::process::Command::new(crate::harness::PROGRAM);
-    let command = command
-        .args(["index", "rebuild", "--config"])
-        .arg(service.configuration());
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    service.start_again();
-    service.wait_until_ready().await;
 }

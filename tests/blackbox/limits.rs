@@ -1,7 +1,7 @@
 //! Rates and daily ceilings of consumers, against the started service.
 
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Engine, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ async fn ask(service: &Service, customer: &str) -> reqwest::Response {
 
 #[tokio::test]
 async fn above_its_rate_a_consumer_is_429_and_others_are_not() {
-    for engine in ENGINES {
-        let service = Service::start_with(engine, "[access]\nrate_per_second = 1\nrate_burst = 3").await;
+    for caching in EITHER_WAY {
+        let service = Service::start_with(caching, "[access]\nrate_per_second = 1\nrate_burst = 3").await;
         let customer = people().next().unwrap();
         for _ in 0..3 {
             assert_eq!(ask(&service, &customer).await.status(), 200);
@@ -29,7 +29,7 @@ async fn above_its_rate_a_consumer_is_429_and_others_are_not() {
             }
             refused = ask(&service, &customer).await;
         }
-        assert_eq!(refused.status(), 429, "{engine:?}");
+        assert_eq!(refused.status(), 429, "{caching:?}");
         let wait: u64 = refused.headers()["Retry-After"]
             .to_str()
             .unwrap()
@@ -50,7 +50,7 @@ async fn above_its_rate_a_consumer_is_429_and_others_are_not() {
 
 #[tokio::test]
 async fn a_day_has_so_many_customers_and_known_ones_may_be_asked_about_again() {
-    let service = Service::start_with(Engine::Embedded, "[access]\ndaily_customers = 3").await;
+    let service = Service::start_with(Caching::Without, "[access]\ndaily_customers = 3").await;
     let customers: Vec<String> = people().take(4).collect();
     for customer in customers.iter().take(3).chain(&customers[..2]) {
         assert_eq!(ask(&service, customer).await.status(), 200);
@@ -71,7 +71,7 @@ async fn a_day_has_so_many_customers_and_known_ones_may_be_asked_about_again() {
 #[tokio::test]
 async fn an_unusual_day_is_told_and_former_days_survive_a_restart() {
     let configuration = "[access]\nusual_range_floor = 5";
-    let mut service = Service::start_with(Engine::Embedded, configuration).await;
+    let mut service = Service::start_with(Caching::Without, configuration).await;
     for customer in people().take(6) {
         assert_eq!(ask(&service, &customer).await.status(), 200);
     }
@@ -95,8 +95,8 @@ async fn an_unusual_day_is_told_and_former_days_survive_a_restart() {
 #[tokio::test]
 async fn lookups_above_what_a_worker_takes_are_shed_at_once_and_nothing_else_is() {
     let configuration =
-        "[server]\nworkers = 1\nmax_lookups_per_worker = 1\n[index]\ntimeout_milliseconds = 5000";
-    let service = Service::start_with(Engine::Redis, configuration).await;
+        "[server]\nworkers = 1\nmax_lookups_per_worker = 1\n[cache]\ntimeout_milliseconds = 5000";
+    let service = Service::start_with(Caching::With, configuration).await;
     let redis = service.redis.as_ref().unwrap();
     let customer = people().next().unwrap();
     assert_eq!(ask(&service, &customer).await.status(), 200);

@@ -9,7 +9,7 @@ mod period;
 
 use crate::errors::assert_common_headers;
 use crate::harness::ask::{AN_ACCOUNT, Ask, Told};
-use crate::harness::{ENGINES, Engine, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use serde_json::{Value, json};
 
 /// Is with every bank of the fixtures.
@@ -17,8 +17,8 @@ const OF_EVERY_BANK: &str = "01856867389";
 /// Has a card at a bank that tells no roles.
 const OF_UNKNOWN_OWNERSHIP: &str = "05858823066";
 
-async fn with_world(engine: Engine) -> Service {
-    let service = Service::start(engine).await;
+async fn with_world(caching: Caching) -> Service {
+    let service = Service::start(caching).await;
     service.deliver_world().await;
     service
 }
@@ -42,8 +42,8 @@ fn members(value: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn an_answer_has_the_published_members_and_no_other() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let told = answered(Ask::relationships(&service)).await;
         assert_eq!(members(&told.body()), ["banks"]);
         assert_eq!(
@@ -66,8 +66,8 @@ async fn an_answer_has_the_published_members_and_no_other() {
 
 #[tokio::test]
 async fn banks_are_in_order_of_their_number() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let banks = banks(Ask::relationships(&service).with("CustomerID", OF_EVERY_BANK)).await;
         let numbers: Vec<_> = banks
             .as_array()
@@ -82,8 +82,8 @@ async fn banks_are_in_order_of_their_number() {
 
 #[tokio::test]
 async fn no_relation_is_an_empty_list() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let told = answered(Ask::relationships(&service).with("CustomerID", "30848568593")).await;
         assert_eq!(told.text, r#"{"banks":[]}"#);
     }
@@ -91,8 +91,8 @@ async fn no_relation_is_an_empty_list() {
 
 #[tokio::test]
 async fn only_primary_owner_absent_shows_no_ownership_false_shows_all_and_true_filters() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let ask = Ask::relationships(&service).with("CustomerID", OF_EVERY_BANK);
         let absent = banks(ask.clone()).await;
         let all = banks(ask.clone().query("onlyPrimaryOwner", "false")).await;
@@ -113,7 +113,7 @@ async fn only_primary_owner_absent_shows_no_ownership_false_shows_all_and_true_f
 
 #[tokio::test]
 async fn parameter_names_and_booleans_are_read_in_any_letter_case() {
-    let service = with_world(Engine::Embedded).await;
+    let service = with_world(Caching::Without).await;
     let ask = Ask::relationships(&service).with("CustomerID", OF_UNKNOWN_OWNERSHIP);
     for name in [
         "onlyPrimaryOwner",

@@ -1,4 +1,4 @@
-//! Black box: the started program, real signed tokens, both index engines.
+//! Black box: the started program, real signed tokens, with a cache and without.
 
 mod audit;
 mod commands;
@@ -7,18 +7,15 @@ mod deliveries;
 mod errors;
 mod figures;
 mod harness;
-mod instances;
 mod kfr;
 mod limits;
 mod lookups;
-mod rekey;
 mod resilience;
-mod rolling;
 mod secrecy;
 mod smoke;
+mod store;
 mod terms;
 mod tls;
 mod tokens;
 mod traces;
-mod upkeep;
 mod whole_set;

@@ -1,9 +1,10 @@
-//! What was acknowledged survives; what cannot be known is never answered as nothing.
+//! What was acknowledged survives, and is in every answer; whatever becomes of Redis, no answer is wrong, refused or
+//! late for it.
 
 mod arrangements;
 mod cluster;
 mod cut_off;
-mod emptied;
+mod entries;
 mod failover;
 mod faults;
 mod node;
@@ -11,20 +12,26 @@ mod redis;
 mod refusals;
 mod restart;
 mod secured;
-mod slots;
 mod stopping;
 
 use crate::harness::identifiers::people;
-use crate::harness::{Engine, PROGRAM, Service, world};
+use crate::harness::{PROGRAM, Service, world};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// In both registers.
 pub const GRANSKAUEN: &str = "210099093";
 /// In KAR only.
 pub const BLABAERLIA: &str = "210011013";
+/// A lookup is answered within this, whatever hangs, by a build for development on a busy machine.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// A Redis that is there again is used again within this.
+const USED_AGAIN_WITHIN: Duration = Duration::from_secs(15);
 
-/// So many customers of Blabaerlia that a rebuild takes a while.
+/// So many customers of Blabaerlia.
 pub fn large_set(count: usize) -> String {
     let line = |customer| {
         format!("{{\"customerID\":\"{customer}\",\"role\":\"owner\",\"fromDate\":\"2015-01-01\"}}\n")
@@ -34,6 +41,12 @@ pub fn large_set(count: usize) -> String {
 
 pub async fn is_listed(service: &Service, customer: &str) -> bool {
     service.listed(customer).await != json!([])
+}
+
+/// Registers a customer with Granskauen in KFR.
+pub async fn register(service: &Service, customer: &str) {
+    let call = service.kfr(Method::POST, GRANSKAUEN, customer).send().await;
+    assert_eq!(call.unwrap().status(), 201, "{}", service.log());
 }
 
 /// Runs a command of the program with the service's configuration. One that should have ended is ended.
@@ -47,20 +60,6 @@ pub fn run(service: &Service, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// `index verify`, while the service is down.
-pub fn assert_index_agrees_with_journal(service: &Service) {
-    let output = run(service, &["index", "verify", "--json"]);
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// Takes away everything the index holds, while the service is down.
-pub fn lose_the_index(service: &Service) {
-    match &service.redis {
-        Some(redis) => drop(redis.command(&["FLUSHALL"])),
-        None => std::fs::remove_file(service.directory.path().join("index.redb")).unwrap(),
-    }
-}
-
 /// A lookup as it was answered: right, refused for now, or wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -70,14 +69,9 @@ pub enum Told {
 
 /// Asks for one customer; anything but the right answer or a proper 503 or 504 is a failure.
 pub async fn told(service: &Service, customer: &str, right: &Value) -> Told {
-    told_at(service, &service.address, customer, right).await
-}
-
-/// The same, asked of another instance.
-pub async fn told_at(service: &Service, address: &str, customer: &str, right: &Value) -> Told {
     let today = world::today().to_string();
     let request = service
-        .relationships_at(address, customer, &today, &today)
+        .relationships(customer, &today, &today)
         .query(&[("onlyPrimaryOwner", "false")]);
     let response = request.send().await.unwrap();
     let (status, retry) = (
@@ -108,4 +102,54 @@ pub async fn truths(service: &Service) -> Vec<(String, Value)> {
     truths
 }
 
-pub const REDIS: Engine = Engine::Redis;
+/// Asks for one customer: anything but the right answer in time is a failure.
+pub async fn assert_right(service: &Service, customer: &str, right: &Value) {
+    let asked = Instant::now();
+    let told = told(service, customer, right).await;
+    assert_eq!(told, Told::Right, "refused\n{}", service.log());
+    assert!(asked.elapsed() < TOLD_WITHIN, "{:?}", asked.elapsed());
+}
+
+pub async fn assert_all_right(service: &Service, truths: &[(String, Value)]) {
+    for (customer, right) in truths {
+        assert_right(service, customer, right).await;
+    }
+}
+
+/// Asks two questions at a time for as long as something goes on: none is refused, none answered wrongly.
+pub async fn asking_during<T>(
+    service: &Service,
+    truths: &[(String, Value)],
+    faults: impl Future<Output = T>,
+) -> T {
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let ask_on = async |skipped: usize| {
+        for (customer, right) in truths.iter().cycle().skip(skipped) {
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            assert_right(service, customer, right).await;
+            asked.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let faults = async {
+        let outcome = faults.await;
+        over.store(true, Ordering::Relaxed);
+        outcome
+    };
+    let (outcome, (), ()) = tokio::join!(faults, ask_on(0), ask_on(truths.len() / 2));
+    let asked = asked.into_inner();
+    println!("{asked} lookups, all right");
+    assert!(asked >= 10, "only {asked} lookups");
+    outcome
+}
+
+/// Asks until the cache has an answer again.
+pub async fn wait_until_cache_is_used(service: &Service, truths: &[(String, Value)]) {
+    let (started, before) = (Instant::now(), service.cache_lookups("hit").await);
+    while service.cache_lookups("hit").await <= before {
+        assert!(started.elapsed() < USED_AGAIN_WITHIN, "{}", service.log());
+        assert_all_right(service, truths).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,13 +1,13 @@
 //! The shortest way through everything: the fixtures delivered, each expected answer asked for.
 
 use crate::harness::world;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use serde_json::Value;
 
 #[tokio::test]
 async fn every_expected_answer_of_the_fixtures_is_given() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         service.deliver_world().await;
         let cases = world::expected();
         assert!(cases.len() >= 80);
@@ -29,18 +29,18 @@ async fn every_expected_answer_of_the_fixtures_is_given() {
             assert_eq!(
                 u64::from(response.status().as_u16()),
                 case["status"].as_u64().unwrap(),
-                "{engine:?}: {name}"
+                "{caching:?}: {name}"
             );
             let coverage = response.headers()["Register-Coverage"]
                 .to_str()
                 .unwrap()
                 .to_owned();
-            assert_eq!(Some(coverage.as_str()), text("coverage"), "{engine:?}: {name}");
+            assert_eq!(Some(coverage.as_str()), text("coverage"), "{caching:?}: {name}");
             let body: Value = response.json().await.unwrap();
             match (case.get("banks"), case.get("provider")) {
-                (Some(banks), _) => assert_eq!(&body["banks"], banks, "{engine:?}: {name}"),
-                (None, Some(provider)) => assert_eq!(&body, provider, "{engine:?}: {name}"),
-                (None, None) => assert_eq!(body["errorCode"], "ERR-006", "{engine:?}: {name}"),
+                (Some(banks), _) => assert_eq!(&body["banks"], banks, "{caching:?}: {name}"),
+                (None, Some(provider)) => assert_eq!(&body, provider, "{caching:?}: {name}"),
+                (None, None) => assert_eq!(body["errorCode"], "ERR-006", "{caching:?}: {name}"),
             }
         }
     }

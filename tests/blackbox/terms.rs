@@ -5,7 +5,7 @@ mod observing;
 mod reloading;
 mod walk_through;
 
-use crate::harness::{Engine, Service, world};
+use crate::harness::{Caching, Service, world};
 use chrono::Datelike;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
@@ -25,12 +25,12 @@ const RELATIONSHIPS: &str = "/v2/customers/customerRelationships";
 const ACCOUNT: &str = "/v2/customers/accountServicingProvider";
 
 /// A service with the terms that are built in, and the fixtures delivered.
-async fn start(engine: Engine) -> Service {
-    start_with(engine, "services_file = \"\"").await
+async fn start(caching: Caching) -> Service {
+    start_with(caching, "services_file = \"\"").await
 }
 
-async fn start_with(engine: Engine, access: &str) -> Service {
-    let service = Service::start_with(engine, &format!("[access]\n{access}\n")).await;
+async fn start_with(caching: Caching, access: &str) -> Service {
+    let service = Service::start_with(caching, &format!("[access]\n{access}\n")).await;
     service.deliver_world().await;
     service
 }

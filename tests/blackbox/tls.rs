@@ -3,7 +3,7 @@
 pub mod authority;
 
 use crate::commands::{program, refused};
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use authority::{Authority, Connection, Files};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const RELOADED_WITHIN: Duration = Duration::from_secs(20);
 
 async fn start(files: &Files) -> Service {
-    Service::start_with(Engine::Embedded, &files.configuration()).await
+    Service::start_with(Caching::Without, &files.configuration()).await
 }
 
 /// Waits until new connections are shown this certificate.
@@ -138,7 +138,7 @@ async fn a_handshake_that_is_never_finished_is_ended() {
     let authority = Authority::new();
     let files = Files::new(&authority, 1);
     let configuration = files.configuration() + "handshake_seconds = 1\n";
-    let service = Service::start_with(Engine::Embedded, &configuration).await;
+    let service = Service::start_with(Caching::Without, &configuration).await;
     let began = Instant::now();
     let mut silent = std::net::TcpStream::connect(&service.address).unwrap();
     silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -8,7 +8,7 @@ mod keys;
 
 use crate::harness::ask::{Ask, RELATIONSHIPS, Told};
 use crate::harness::issuer::{AGENCY, KID, SigningKey, unsigned};
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use chrono::Utc;
 use serde_json::{Value, json};
 
@@ -83,16 +83,16 @@ fn in_seconds(seconds: i64) -> Value {
 }
 
 /// A started service that accepts the agency's token.
-async fn started(engine: Engine, configuration: &str) -> Service {
-    let service = Service::start_with(engine, configuration).await;
+async fn started(caching: Caching, configuration: &str) -> Service {
+    let service = Service::start_with(caching, configuration).await;
     assert_accepted(&service, &service.issuer.agency_token()).await;
     service
 }
 
 #[tokio::test]
-async fn both_engines_judge_tokens_alike() {
-    for engine in ENGINES {
-        let service = started(engine, "").await;
+async fn tokens_are_judged_alike_with_a_cache_and_without() {
+    for caching in EITHER_WAY {
+        let service = started(caching, "").await;
         assert_claim_refused(
             &service,
             &with(&service, "iss", json!("https://other.example/")),

@@ -2,7 +2,7 @@
 
 use crate::harness::ask::Ask;
 use crate::harness::collector::{Collector, contains};
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use std::time::{Duration, Instant};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -20,7 +20,7 @@ fn traceparent(trace: &str, flags: &str) -> String {
 #[tokio::test]
 async fn spans_of_a_lookup_continue_the_trace_of_the_caller() {
     let collector = Collector::start().await;
-    let service = Service::start_with(Engine::Embedded, &collector.configuration()).await;
+    let service = Service::start_with(Caching::Without, &collector.configuration()).await;
     let told = Ask::relationships(&service)
         .with("traceparent", traceparent(TRACE, "01"))
         .send()
@@ -32,7 +32,7 @@ async fn spans_of_a_lookup_continue_the_trace_of_the_caller() {
     for said in [
         bytes(PARENT).as_slice(),
         b"request",
-        b"index",
+        b"store",
         b"record of use",
         b"http.route",
         b"/v2/customers/customerRelationships",
@@ -52,7 +52,7 @@ async fn spans_of_a_lookup_continue_the_trace_of_the_caller() {
 async fn the_caller_decides_whether_its_trace_is_exported() {
     const OTHER: &str = "11111111111111112222222222222222";
     let collector = Collector::start().await;
-    let mut service = Service::start_with(Engine::Embedded, &collector.configuration()).await;
+    let mut service = Service::start_with(Caching::Without, &collector.configuration()).await;
     for (trace, flags) in [(OTHER, "00"), (TRACE, "01")] {
         let told = Ask::account(&service).with("traceparent", traceparent(trace, flags));
         assert_eq!(told.send().await.status, 404);
@@ -66,7 +66,7 @@ async fn the_caller_decides_whether_its_trace_is_exported() {
 
 #[tokio::test]
 async fn without_a_collector_the_trace_is_in_the_log_line_all_the_same() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     for sent in [traceparent(TRACE, "01"), format!("00-{TRACE}-x-01")] {
         Ask::participants(&service).with("traceparent", sent).send().await;
     }
@@ -80,7 +80,7 @@ async fn a_collector_that_does_not_answer_neither_slows_answers_nor_holds_up_the
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/v1/traces", silent.local_addr().unwrap());
     let configuration = format!("[traces]\notlp_endpoint = \"{endpoint}\"\nsampled_percent = 100\n");
-    let mut service = Service::start_with(Engine::Embedded, &configuration).await;
+    let mut service = Service::start_with(Caching::Without, &configuration).await;
     let began = Instant::now();
     for _ in 0..50 {
         assert_eq!(Ask::relationships(&service).send().await.status, 200);

@@ -6,7 +6,7 @@ mod switching;
 
 use crate::harness::calls::CORRELATION;
 use crate::harness::identifiers::{accounts, people};
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
@@ -42,8 +42,8 @@ async fn put(service: &Service, bank: &str, query: &str, body: &str) -> Value {
 
 #[tokio::test]
 async fn the_receipt_counts_what_was_read_and_stored() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let (who, account): (Vec<_>, Vec<_>) = people().zip(accounts()).take(4).unzip();
         let on = |n: usize| format!(",\"accountID\":\"{}\"", account[n]);
         let set = [
@@ -74,7 +74,7 @@ async fn the_receipt_counts_what_was_read_and_stored() {
             "rejected": 0, "customers": 4, "accounts": 2, "sha256": hexadecimal_sha256(&set),
         });
         for (field, value) in counts.as_object().unwrap() {
-            assert_eq!(&receipt[field], value, "{engine:?}: {field}");
+            assert_eq!(&receipt[field], value, "{caching:?}: {field}");
         }
         let names: Vec<&str> = receipt.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(names.len(), 14, "{names:?}");
@@ -99,8 +99,8 @@ async fn the_receipt_counts_what_was_read_and_stored() {
 
 #[tokio::test]
 async fn the_last_line_of_an_identity_stands_also_when_it_says_less() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let (customer, account) = (people().next().unwrap(), accounts().next().unwrap());
         let on = format!(",\"accountID\":\"{account}\"");
         let ended = format!("{on},\"toDate\":\"2022-01-01\"");
@@ -111,18 +111,18 @@ async fn the_last_line_of_an_identity_stands_also_when_it_says_less() {
             &[line(&customer, "owner", &on), line(&customer, "other", &ended)].concat(),
         )
         .await;
-        assert_eq!(service.listed(&customer).await, json!([]), "{engine:?}");
+        assert_eq!(service.listed(&customer).await, json!([]), "{caching:?}");
         let then = service
             .listed_between(&customer, "2021-06-01", "2021-06-01")
             .await;
-        assert_eq!(then[0]["ownershipType"], "notPrimaryOwner", "{engine:?}");
+        assert_eq!(then[0]["ownershipType"], "notPrimaryOwner", "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn the_two_registers_of_a_bank_are_replaced_separately() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(3).collect();
         let receipt = put(&service, GRANSKAUEN, "", &line(&who[0], "owner", "")).await;
         assert_eq!(receipt["register"], "KAR", "the default of a bank in both");
@@ -134,11 +134,11 @@ async fn the_two_registers_of_a_bank_are_replaced_separately() {
             assert_eq!(
                 service.listed(customer).await.as_array().unwrap().len(),
                 1,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
         put(&service, GRANSKAUEN, "?REGISTER=KAR&confirmShrink=true", "").await;
-        assert_eq!(service.listed(&who[0]).await, json!([]), "{engine:?}");
+        assert_eq!(service.listed(&who[0]).await, json!([]), "{caching:?}");
         assert_eq!(
             service.listed(&who[1]).await.as_array().unwrap().len(),
             1,
@@ -148,15 +148,15 @@ async fn the_two_registers_of_a_bank_are_replaced_separately() {
         let both = line(&who[1], "other", ",\"creditable\":true");
         put(&service, GRANSKAUEN, "?register=KAR", &both).await;
         let listed = service.listed(&who[1]).await;
-        assert_eq!(listed.as_array().unwrap().len(), 1, "{engine:?}");
-        assert_eq!(listed[0]["ownershipType"], "primaryOwner", "{engine:?}");
+        assert_eq!(listed.as_array().unwrap().len(), 1, "{caching:?}");
+        assert_eq!(listed[0]["ownershipType"], "primaryOwner", "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn an_empty_set_is_a_set() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         put(&service, BLABAERLIA, "", &line(&customer, "owner", "")).await;
         for empty in ["", "\n", "\r\n\r\n  \n"] {
@@ -167,15 +167,15 @@ async fn an_empty_set_is_a_set() {
                 "{empty:?}"
             );
             assert_eq!(receipt["sha256"], hexadecimal_sha256(empty));
-            assert_eq!(service.listed(&customer).await, json!([]), "{engine:?}");
+            assert_eq!(service.listed(&customer).await, json!([]), "{caching:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn line_ends_are_those_of_any_system() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         let [one, two] =
             [line(&who[0], "owner", ""), line(&who[1], "owner", "")].map(|l| l.trim().to_owned());
@@ -195,7 +195,7 @@ async fn line_ends_are_those_of_any_system() {
             assert_eq!(
                 service.listed(&who[1]).await.as_array().unwrap().len(),
                 1,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
     }

@@ -43,7 +43,7 @@ struct Distinct {
 
 pub async fn show(operator: Operator) -> HttpResponse {
     let lookup = &operator.console.lookup;
-    let (terms, days) = (lookup.terms.load(), lookup.limits.days(arrival().today));
+    let (terms, days) = (lookup.terms().load(), lookup.limits().days(arrival().today));
     let view = Agencies {
         frame: Frame::new(&operator, Section::Agencies, "Agencies").live(),
         agencies: days.iter().map(|day| AgencyRow::new(day, &terms)).collect(),

@@ -42,7 +42,7 @@ pub async fn show(
     let console = &operator.console;
     let (number, bank) = find_bank(console, &path)?;
     let standing = oversight::bank(&console.lookup, &console.delivery, &arrival(), number);
-    let standing = standing.ok_or(ConsoleRefusal::Unknown)?;
+    let standing = standing.map_err(failed)?.ok_or(ConsoleRefusal::Unknown)?;
     let (receipts, next) = console
         .delivery
         .receipts(&bank, PAGE, paging.before)

@@ -2,10 +2,12 @@
 
 use super::arrival;
 use super::chart::Chart;
+use super::deliveries::failed;
 use super::format::{Moment, bytes, moment, number};
 use super::operator::Operator;
 use super::page::{Frame, Section, page};
-use crate::journal::Operation;
+use super::refusal::ConsoleRefusal;
+use crate::domain::delivery::DeliveryKind;
 use crate::register::delivery::Running;
 use crate::register::lookup::ParticipantState;
 use crate::register::oversight::{BankStanding, SetStanding, banks};
@@ -47,14 +49,14 @@ pub struct RunningRow {
     pub text: String,
 }
 
-pub async fn show(operator: Operator) -> HttpResponse {
+pub async fn show(operator: Operator) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &operator.console;
-    let standings = banks(&console.lookup, &console.delivery, &arrival());
+    let standings = banks(&console.lookup, &console.delivery, &arrival()).map_err(failed)?;
     let view = Banks {
         frame: Frame::new(&operator, Section::Banks, "Banks").live(),
         banks: standings.iter().map(BankRow::new).collect(),
     };
-    page(&operator, StatusCode::OK, &view)
+    Ok(page(&operator, StatusCode::OK, &view))
 }
 
 impl BankRow {
@@ -106,8 +108,8 @@ impl RunningRow {
         };
         let expected = progress.expected_bytes.filter(|expected| *expected > 0);
         let percent = expected.map(|expected| (progress.bytes().saturating_mul(100) / expected).min(100));
-        let text = match (running.operation, percent, expected) {
-            (Operation::Rollback, _, _) => "being put back".to_owned(),
+        let text = match (running.kind, percent, expected) {
+            (DeliveryKind::Rollback, _, _) => "being put back".to_owned(),
             (_, Some(100), _) => format!("all of it is here, being published{lines}"),
             (_, Some(percent), Some(expected)) => format!(
                 "{percent} % · {} of {}{lines}",
@@ -117,18 +119,20 @@ impl RunningRow {
             (_, _, _) => format!("{} so far{lines}", bytes(progress.bytes())),
         };
         Self {
-            kind: kind_text(running.operation),
+            kind: kind_text(running.kind),
             percent,
             text,
         }
     }
 }
 
-pub fn kind_text(operation: Operation) -> &'static str {
-    match operation {
-        Operation::WholeSet => "Whole set",
-        Operation::Changes => "Changes",
-        Operation::Rollback => "Rollback",
+pub fn kind_text(kind: DeliveryKind) -> &'static str {
+    match kind {
+        DeliveryKind::WholeSet => "Whole set",
+        DeliveryKind::Changes => "Changes",
+        DeliveryKind::Batch => "Batch",
+        DeliveryKind::Rollback => "Rollback",
+        DeliveryKind::KfrCalls => "KFR calls of a day",
     }
 }
 

@@ -4,9 +4,11 @@ use super::Console;
 use super::banks::kind_text;
 use super::format::{Moment, moment, number};
 use super::refusal::ConsoleRefusal;
+use crate::domain::delivery::{DeliveryKind, DeliveryState};
 use crate::domain::identifiers::OrganizationNumber;
-use crate::journal::{Operation, Receipt, ReceiptState};
-use crate::register::delivery::{BankCaller, DeliveryError};
+use crate::register::delivery::BankCaller;
+use crate::store::Receipt;
+use std::fmt::Display;
 use uuid::Uuid;
 
 /// A delivery as a row.
@@ -30,7 +32,7 @@ impl DeliveryRow {
         let counts = receipt.summary.counts;
         Self {
             id: receipt.delivery_id.to_string(),
-            kind: kind_text(receipt.operation),
+            kind: kind_text(receipt.kind),
             register: receipt.set.register.name(),
             state: state_word(receipt.state),
             state_text: state_text(receipt.state),
@@ -39,29 +41,29 @@ impl DeliveryRow {
             stored: number(counts.stored),
             rejected: number(counts.rejected),
             has_rejects: counts.rejected > 0,
-            standing: receipt.operation == Operation::WholeSet && receipt.state == ReceiptState::Published,
+            standing: receipt.kind == DeliveryKind::WholeSet && receipt.state == DeliveryState::Published,
         }
     }
 }
 
-fn state_word(state: ReceiptState) -> &'static str {
+fn state_word(state: DeliveryState) -> &'static str {
     match state {
-        ReceiptState::Published => "good",
-        ReceiptState::Receiving => "busy",
-        ReceiptState::Rejected => "bad",
-        ReceiptState::Abandoned => "late",
-        ReceiptState::RolledBack | ReceiptState::Superseded => "idle",
+        DeliveryState::Published => "good",
+        DeliveryState::Receiving => "busy",
+        DeliveryState::Rejected => "bad",
+        DeliveryState::Abandoned => "late",
+        DeliveryState::RolledBack | DeliveryState::Superseded => "idle",
     }
 }
 
-fn state_text(state: ReceiptState) -> &'static str {
+fn state_text(state: DeliveryState) -> &'static str {
     match state {
-        ReceiptState::Published => "Published",
-        ReceiptState::Receiving => "Receiving",
-        ReceiptState::Rejected => "Rejected",
-        ReceiptState::Abandoned => "Abandoned",
-        ReceiptState::RolledBack => "Rolled back",
-        ReceiptState::Superseded => "Superseded",
+        DeliveryState::Published => "Published",
+        DeliveryState::Receiving => "Receiving",
+        DeliveryState::Rejected => "Rejected",
+        DeliveryState::Abandoned => "Abandoned",
+        DeliveryState::RolledBack => "Rolled back",
+        DeliveryState::Superseded => "Superseded",
     }
 }
 
@@ -83,17 +85,16 @@ pub async fn find_receipt(
 ) -> Result<(BankCaller, Receipt), ConsoleRefusal> {
     let (_, bank) = find_bank(console, bank)?;
     let id = Uuid::try_parse(delivery).map_err(|_| ConsoleRefusal::Unknown)?;
-    let receipt = console.delivery.find_receipt(&bank, id).await.map_err(failed)?;
+    let receipt = console
+        .delivery
+        .find_receipt(bank.bank(), id)
+        .await
+        .map_err(failed)?;
     Ok((bank, receipt.ok_or(ConsoleRefusal::Unknown)?))
 }
 
 /// Tells the log why receipts cannot be shown.
-pub fn failed(cause: DeliveryError) -> ConsoleRefusal {
-    match cause {
-        DeliveryError::NoJournal => ConsoleRefusal::NoJournal,
-        cause => {
-            tracing::error!(%cause, "the console could not read deliveries");
-            ConsoleRefusal::Failed
-        }
-    }
+pub fn failed(cause: impl Display) -> ConsoleRefusal {
+    tracing::error!(%cause, "the console could not read deliveries");
+    ConsoleRefusal::Failed
 }

@@ -1,9 +1,11 @@
 //! Whether the nation's answers are complete and fresh, at a glance.
 
 use super::chart::Chart;
+use super::deliveries::failed;
 use super::format::{Moment, age, count, counted, moment, number, rate, short};
 use super::operator::Operator;
 use super::page::{Frame, Section, page};
+use super::refusal::ConsoleRefusal;
 use super::{Console, arrival};
 use crate::register::oversight::{CoverageCounts, banks};
 use crate::register::statistics::{SLOTS, Summary};
@@ -62,9 +64,9 @@ struct Record {
     last: String,
 }
 
-pub async fn show(operator: Operator) -> HttpResponse {
+pub async fn show(operator: Operator) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &operator.console;
-    let banks = banks(&console.lookup, &console.delivery, &arrival());
+    let banks = banks(&console.lookup, &console.delivery, &arrival()).map_err(failed)?;
     let running = banks.iter().flat_map(|bank| &bank.sets);
     let running = running.filter(|set| set.running.is_some()).count();
     let statuses: Vec<_> = banks.into_iter().map(|bank| bank.status).collect();
@@ -80,7 +82,7 @@ pub async fn show(operator: Operator) -> HttpResponse {
         running,
         running_text: counted(running, "delivery", "deliveries"),
     };
-    page(&operator, StatusCode::OK, &view)
+    Ok(page(&operator, StatusCode::OK, &view))
 }
 
 fn coverage(banks: &[crate::register::lookup::ParticipantStatus]) -> Coverage {

@@ -1,13 +1,12 @@
 //! A delivery's receipt.
 
-use super::deliveries::{DeliveryRow, find_receipt};
+use super::deliveries::{DeliveryRow, failed, find_receipt};
 use super::format::{Moment, moment, number};
 use super::operator::Operator;
 use super::page::{Frame, Section, page};
 use super::refusal::ConsoleRefusal;
-use crate::http::deliveries::adapter;
 use crate::http::deliveries::receipt::{ReceiptBody, RejectBody};
-use crate::journal::Receipt;
+use crate::store::Receipt;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
@@ -35,10 +34,15 @@ struct ReceiptPage {
 
 pub async fn show(operator: Operator, path: Path<(String, String)>) -> Result<HttpResponse, ConsoleRefusal> {
     let (bank, receipt) = find_receipt(&operator.console, &path.0, &path.1).await?;
-    let participants = operator.console.delivery.participants.load();
+    let participants = operator.console.delivery.participants().load();
     let name = participants.get(bank.bank()).map_or("", |bank| &bank.name);
     let body = ReceiptBody::from(&receipt);
-    let rejects = adapter::lines_of(&receipt.summary.rejects);
+    let rejects = operator
+        .console
+        .delivery
+        .rejects(receipt.delivery_id)
+        .await
+        .map_err(failed)?;
     let rejects = rejects.iter().take(SHOWN_REJECTS);
     let view = ReceiptPage {
         frame: Frame::new(&operator, Section::Banks, format!("A delivery of {name}")),

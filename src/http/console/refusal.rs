@@ -26,8 +26,6 @@ pub enum ConsoleRefusal {
     Unknown,
     #[error("The record of use cannot be written, so nothing is shown or done.")]
     Unrecorded,
-    #[error("This instance holds no journal: it takes no deliveries and knows no receipts.")]
-    NoJournal,
     #[error("The service met a fault. Its log says which.")]
     Failed,
 }
@@ -40,7 +38,6 @@ impl ConsoleRefusal {
             Self::SignIn { .. } | Self::NoCertificate => "Operators only",
             Self::Unknown => "Not found",
             Self::TooSlow | Self::Unrecorded | Self::Failed => "Not now",
-            Self::NoJournal => "No deliveries here",
         }
     }
 }
@@ -54,7 +51,7 @@ impl ResponseError for ConsoleRefusal {
             Self::SignIn { reading: true } => StatusCode::SEE_OTHER,
             Self::SignIn { reading: false } => StatusCode::UNAUTHORIZED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unknown | Self::NoJournal => StatusCode::NOT_FOUND,
+            Self::Unknown => StatusCode::NOT_FOUND,
             Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }

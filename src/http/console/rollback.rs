@@ -6,8 +6,8 @@ use super::operator::{Form, Operator};
 use super::page::{Frame, Section, page, see_other};
 use super::refusal::ConsoleRefusal;
 use crate::audit::{Deed, OperatorAct};
-use crate::journal::Receipt;
 use crate::register::delivery::{BankCaller, Conflict, DeliveryRefusal, Discard};
+use crate::store::Receipt;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Path;
@@ -82,11 +82,10 @@ async fn show(
     };
     let mut rows = Vec::with_capacity(undone.len());
     for id in undone.iter().rev() {
-        // A KFR call has no receipt of its own.
-        let receipt = console.delivery.find_receipt(bank, *id).await;
+        let receipt = console.delivery.find_receipt(bank.bank(), *id).await;
         rows.extend(receipt.ok().flatten().map(|receipt| DeliveryRow::new(&receipt)));
     }
-    let participants = console.delivery.participants.load();
+    let participants = console.delivery.participants().load();
     let name = participants.get(bank.bank()).map_or("", |bank| &bank.name);
     let status = if refusal.is_some() {
         StatusCode::CONFLICT
@@ -145,7 +144,7 @@ fn status_of(done: &Result<Option<Receipt>, DeliveryRefusal>) -> StatusCode {
     match done {
         Ok(Some(_)) => StatusCode::OK,
         Ok(None) => StatusCode::NOT_FOUND,
-        Err(DeliveryRefusal::Conflict(_) | DeliveryRefusal::Rejected(_)) => StatusCode::CONFLICT,
+        Err(DeliveryRefusal::Conflict(_) | DeliveryRefusal::Rejected(..)) => StatusCode::CONFLICT,
         Err(DeliveryRefusal::Busy(_) | DeliveryRefusal::Failed(_)) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -153,7 +152,7 @@ fn status_of(done: &Result<Option<Receipt>, DeliveryRefusal>) -> StatusCode {
 fn sentence(refusal: &DeliveryRefusal) -> String {
     match refusal {
         DeliveryRefusal::Conflict(conflict) => of_conflict(conflict).to_owned(),
-        DeliveryRefusal::Rejected(_) => "The delivery was rejected.".to_owned(),
+        DeliveryRefusal::Rejected(..) => "The delivery was rejected.".to_owned(),
         DeliveryRefusal::Busy(_) => {
             "As many deliveries are under way as are taken at once. Try again.".to_owned()
         }
@@ -165,7 +164,7 @@ fn of_conflict(conflict: &Conflict) -> &'static str {
     match conflict {
         Conflict::Running(_) => "Another delivery to this set is under way. Wait until it has ended.",
         Conflict::NotLatest => "Only the latest published whole set of a register can be rolled back.",
-        Conflict::OtherJournal => "What it replaced is in the journal of another instance.",
+        Conflict::NothingBefore => "It is the first that was loaded, so there is nothing to go back to.",
         Conflict::RollbackTimeOver => "The time within which a whole set can be rolled back is over.",
         Conflict::LaterChanges(_) => "Something was delivered meanwhile. This is what would be undone now.",
         Conflict::KeyReused(_) | Conflict::Sequence { .. } | Conflict::Shrink { .. } => {

@@ -1,6 +1,5 @@
 //! What became of a bank's deliveries: receipts, rejects, rollback, and the bank's own records of a customer.
 
-use super::adapter;
 use super::order::flag;
 use super::receipt::{ReceiptBody, RejectBody};
 use super::refused;
@@ -15,8 +14,8 @@ use crate::http::bank_request::{
 use crate::http::docs::{BankErrors, ConflictErrors, NotFoundErrors};
 use crate::http::error::Detail;
 use crate::http::request::Reader;
-use crate::journal::Receipt;
 use crate::register::delivery::{Delivery, Discard};
+use crate::store::Receipt;
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde::Serialize;
@@ -121,10 +120,15 @@ pub async fn get(bank: AdmittedBank<ReadDelivery>, delivery: Data<Delivery>) -> 
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
 pub async fn rejects(bank: AdmittedBank<ReadRejects>, delivery: Data<Delivery>) -> Answer {
-    let outcome = read_receipt(&bank, &delivery).await;
-    bank.conclude(None, outcome, |receipt| {
+    let outcome = match read_receipt(&bank, &delivery).await {
+        Ok(receipt) => delivery
+            .rejects(receipt.delivery_id)
+            .await
+            .map_err(BankRefusal::Failed),
+        Err(refusal) => Err(refusal),
+    };
+    bank.conclude(None, outcome, |rejects| {
         let line = |reject| serde_json::to_string(&RejectBody::from(reject)).map(|line| line + "\n");
-        let rejects = adapter::lines_of(&receipt.summary.rejects);
         let lines: Result<String, _> = rejects.iter().map(line).collect();
         match lines {
             Ok(lines) => HttpResponse::Ok()
@@ -175,7 +179,9 @@ async fn read_receipt<O: BankOperation>(
     let mut reader = Reader::new(bank.request(), &[]);
     reader.correlation(true);
     faults_of(reader, Vec::new())?;
-    let receipt = delivery.find_receipt(bank.bank(), delivery_id(bank)?).await?;
+    let receipt = delivery
+        .find_receipt(bank.bank().bank(), delivery_id(bank)?)
+        .await?;
     receipt.ok_or(BankRefusal::NoSuchDelivery)
 }
 
@@ -191,7 +197,7 @@ pub struct OwnRecordsBody {
     relationships: Vec<OwnRecordBody>,
 }
 
-/// A record as the index holds it. Accounts and references are kept as pseudonyms, and not told.
+/// A record as the register holds it. Accounts and references are kept as pseudonyms, and not told.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct OwnRecordBody {

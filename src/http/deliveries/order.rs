@@ -1,5 +1,6 @@
 //! How a bank asks for its delivery to be taken: parameters and headers.
 
+use crate::domain::delivery::DeliveryKind;
 use crate::domain::relationship::{Register, SetId};
 use crate::http::bank_calls::BankRefusal;
 use crate::http::bank_request::{AdmittedBank, BankOperation};
@@ -7,7 +8,6 @@ use crate::http::body::Encoding;
 use crate::http::error::Detail;
 use crate::http::headers::{DELIVERY_SEQUENCE, IDEMPOTENCY_KEY};
 use crate::http::request::Reader;
-use crate::journal::Operation;
 use crate::register::delivery::Order;
 use actix_web::http::header::{self, HeaderMap};
 use sha2::{Digest, Sha256};
@@ -23,11 +23,11 @@ const MAX_KEY_BYTES: usize = 200;
 /// `Content-Encoding`; all faults at once.
 pub fn read_order<O: BankOperation>(
     bank: &AdmittedBank<O>,
-    operation: Operation,
+    kind: DeliveryKind,
 ) -> Result<(Order, Encoding), BankRefusal> {
-    let known: &[&str] = match operation {
-        Operation::WholeSet => &["register", "maxRejects", "confirmShrink"],
-        Operation::Changes | Operation::Rollback => &["register", "maxRejects"],
+    let known: &[&str] = match kind {
+        DeliveryKind::WholeSet => &["register", "maxRejects", "confirmShrink"],
+        _ => &["register", "maxRejects"],
     };
     let mut reader = Reader::new(bank.request(), known);
     reader.correlation(true);
@@ -46,13 +46,13 @@ pub fn read_order<O: BankOperation>(
             bank: bank.bank().bank(),
             register: Register::Kar,
         }),
-        operation,
+        kind,
         idempotency: read_key(headers, &mut faults),
         max_rejects,
         confirm_shrink,
-        sequence: match operation {
-            Operation::Changes => read_sequence(headers, &mut faults),
-            Operation::WholeSet | Operation::Rollback => None,
+        sequence: match kind {
+            DeliveryKind::Changes => read_sequence(headers, &mut faults),
+            _ => None,
         },
         body_bytes: content_length(headers),
     };

@@ -3,10 +3,8 @@
 use super::{Detail, Problem};
 use crate::http::bank_calls::BankRefusal;
 use crate::register::delivery::{Busy, Conflict, DeliveryError};
+use crate::store::StoreError;
 use actix_web::http::StatusCode;
-
-/// Deliveries that a conflict names one by one.
-const NAMED_DELIVERIES: usize = 100;
 
 /// The errors of the KFR family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +97,7 @@ impl From<&BankRefusal> for Problem {
             BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
             BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
             BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
-            BankRefusal::Failed(cause) => Self::bank(failed(cause)).with(remedy(cause)),
+            BankRefusal::Failed(cause) => Self::bank(failed(cause)),
             BankRefusal::Published(refusal) => Self::from(refusal),
         }
     }
@@ -107,65 +105,15 @@ impl From<&BankRefusal> for Problem {
 
 /// What a delivery is at odds with, and what to do.
 fn at_odds(conflict: &Conflict) -> Detail {
-    let (parameter, reason) = match conflict {
-        Conflict::Running(delivery) => (
-            "register",
-            format!("delivery {delivery} to the same register is under way; wait for its receipt"),
-        ),
-        Conflict::KeyReused(delivery) => (
-            "Idempotency-Key",
-            format!("delivery {delivery} came with this key and another body; take a new key"),
-        ),
-        Conflict::Sequence { expected } => ("Delivery-Sequence", format!("{expected} is expected")),
-        Conflict::Shrink { present, running } => (
-            "confirmShrink",
-            format!(
-                "the set has {running} running records where about {present} stand; if that is meant, confirmShrink=true"
-            ),
-        ),
-        Conflict::NotLatest => (
-            "deliveryID",
-            "is not the latest published whole set; only that one can be rolled back".to_owned(),
-        ),
-        Conflict::OtherJournal => (
-            "deliveryID",
-            "replaced what another instance took and keeps in its journal; deliver a whole set".to_owned(),
-        ),
-        Conflict::RollbackTimeOver => (
-            "deliveryID",
-            "was published too long ago to be rolled back; deliver a whole set".to_owned(),
-        ),
-        Conflict::LaterChanges(later) => {
-            let ids: Vec<String> = later
-                .iter()
-                .take(NAMED_DELIVERIES)
-                .map(ToString::to_string)
-                .collect();
-            let reason = format!(
-                "{} deliveries published after it would be lost ({}); if that is meant, discardLaterChanges=true",
-                later.len(),
-                ids.join(", ")
-            );
-            ("discardLaterChanges", reason)
-        }
+    let parameter = match conflict {
+        Conflict::Running(_) => "register",
+        Conflict::KeyReused(_) => "Idempotency-Key",
+        Conflict::Sequence { .. } => "Delivery-Sequence",
+        Conflict::Shrink { .. } => "confirmShrink",
+        Conflict::NotLatest | Conflict::NothingBefore | Conflict::RollbackTimeOver => "deliveryID",
+        Conflict::LaterChanges(_) => "discardLaterChanges",
     };
-    Detail::new(parameter, reason)
-}
-
-/// What whoever routes the calls can do.
-fn remedy(cause: &DeliveryError) -> Vec<Detail> {
-    match cause {
-        DeliveryError::NoJournal | DeliveryError::TakenElsewhere => {
-            vec![Detail::new("instance", cause.to_string())]
-        }
-        DeliveryError::Index(_)
-        | DeliveryError::Journal(_)
-        | DeliveryError::Replay(_)
-        | DeliveryError::Behind
-        | DeliveryError::DiskFull { .. }
-        | DeliveryError::TimedOut
-        | DeliveryError::Panicked => Vec::new(),
-    }
+    Detail::new(parameter, conflict.to_string())
 }
 
 /// What is under way, to be waited for.
@@ -188,14 +136,10 @@ fn busy_now(busy: Busy) -> Problem {
 /// What a bank can wait out is 503; what it cannot is 500.
 fn failed(cause: &DeliveryError) -> BankError {
     match cause {
-        DeliveryError::Index(_)
-        | DeliveryError::Journal(_)
-        | DeliveryError::Replay(_)
-        | DeliveryError::NoJournal
-        | DeliveryError::TakenElsewhere
-        | DeliveryError::Behind
+        DeliveryError::Store(StoreError::Damaged(_)) | DeliveryError::Panicked => BankError::Internal,
+        DeliveryError::Store(_)
+        | DeliveryError::Scratch(_)
         | DeliveryError::DiskFull { .. }
         | DeliveryError::TimedOut => BankError::Unavailable,
-        DeliveryError::Panicked => BankError::Internal,
     }
 }

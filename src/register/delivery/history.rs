@@ -1,10 +1,11 @@
 //! What became of a bank's deliveries, and what it has delivered of a customer.
 
 use super::{BankCaller, Delivery, DeliveryError};
+use crate::domain::delivery::Reject;
 use crate::domain::identifiers::{CustomerId, OrganizationNumber};
 use crate::domain::overview::HeldRelationship;
-use crate::domain::relationship::{Register, SetId};
-use crate::journal::{Receipt, ReceiptState};
+use crate::domain::relationship::SetId;
+use crate::store::{Receipt, StoreError};
 use uuid::Uuid;
 
 impl Delivery {
@@ -16,63 +17,31 @@ impl Delivery {
         before: Option<Uuid>,
     ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
         let bank = bank.bank();
-        self.read(move |of| of.read_receipts(bank, limit, before)).await?
-    }
-
-    fn read_receipts(
-        &self,
-        bank: OrganizationNumber,
-        limit: usize,
-        before: Option<Uuid>,
-    ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
-        let journal = self.journal()?;
-        let ids = journal.receipts(bank);
-        let start = before.map_or(0, |before| {
-            ids.iter()
-                .position(|id| *id == before)
-                .map_or(ids.len(), |at| at + 1)
-        });
-        let page = &ids[start..ids.len().min(start + limit)];
-        let mut receipts = Vec::with_capacity(page.len());
-        for id in page {
-            receipts.extend(self.read_receipt(bank, *id)?);
-        }
-        let more = start + page.len() < ids.len();
-        Ok((receipts, page.last().copied().filter(|_| more)))
+        // One more tells whether there is another page.
+        let mut receipts = self
+            .read(move |store| store.receipts(bank, limit + 1, before))
+            .await??;
+        let more = receipts.len() > limit;
+        receipts.truncate(limit);
+        let next = receipts
+            .last()
+            .map(|receipt| receipt.delivery_id)
+            .filter(|_| more);
+        Ok((receipts, next))
     }
 
     /// A receipt; `None`: the bank has no such delivery.
     pub async fn find_receipt(
         &self,
-        bank: &BankCaller,
-        delivery: Uuid,
-    ) -> Result<Option<Receipt>, DeliveryError> {
-        let bank = bank.bank();
-        self.read(move |of| of.read_receipt(bank, delivery)).await?
-    }
-
-    /// What lookups do not see yet is not published yet.
-    fn read_receipt(
-        &self,
         bank: OrganizationNumber,
         delivery: Uuid,
     ) -> Result<Option<Receipt>, DeliveryError> {
-        let receipt = self.journal()?.receipt(bank, delivery)?;
-        Ok(receipt.map(|receipt| match self.is_on_its_way(&receipt) {
-            true => Receipt {
-                state: ReceiptState::Receiving,
-                published_at: None,
-                ..receipt
-            },
-            false => receipt,
-        }))
+        Ok(self.read(move |store| store.receipt(bank, delivery)).await??)
     }
 
-    /// Whether it is in the journal, and in the index not yet. Of an index that is being built nothing is known.
-    fn is_on_its_way(&self, receipt: &Receipt) -> bool {
-        let state = self.index.state();
-        let reached = state.sets.get(&receipt.set).map_or(0, |known| known.position);
-        state.answerable().is_some() && receipt.position.is_some_and(|position| position > reached)
+    /// The first of a delivery's rejected lines.
+    pub async fn rejects(&self, delivery: Uuid) -> Result<Vec<Reject>, DeliveryError> {
+        Ok(self.read(move |store| store.rejects(delivery)).await??)
     }
 
     /// The bank's own records of a customer, by set.
@@ -81,17 +50,12 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<(SetId, HeldRelationship)>, DeliveryError> {
-        let key = self.keys.customer(&customer);
-        let mut records = Vec::new();
-        for register in [Register::Kar, Register::Kfr] {
-            let set = SetId {
-                bank: bank.bank(),
-                register,
-            };
-            let found = tokio::time::timeout(self.publish_timeout, self.index.find_in_set(set, &key)).await;
-            let found = found.map_err(|_| DeliveryError::TimedOut)??;
-            records.extend(found.into_iter().map(|held| (set, held)));
-        }
-        Ok(records)
+        let (bank, subject) = (bank.bank(), self.pseudonyms.customer(&customer));
+        let read = move |store: &crate::store::Store| {
+            let mut records = store.relationships_by_set(&subject)?;
+            records.retain(|(set, _)| set.bank == bank);
+            Ok::<_, StoreError>(records)
+        };
+        Ok(self.read(read).await??)
     }
 }

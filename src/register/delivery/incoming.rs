@@ -1,20 +1,29 @@
 //! A V2 delivery while its lines come in, with a receipt whatever becomes of it.
 
-use super::begun::Begun;
 use super::intake::{Arrangement, Block, Intake};
 use super::running::Place;
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Progress, Turn};
+use crate::domain::delivery::{DeliveryKind, DeliveryState};
 use crate::domain::relationship::SetId;
-use crate::journal::{KeyUse, Operation, Receipt, ReceiptState, Summary};
+use crate::store::{Begun, DeliveryEnd, KeyUse, Receipt, StoreError, Summary};
 use chrono::{NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
+
+/// What the receipt of a delivery says whose caller has gone away.
+const BROKEN_OFF: &str = "the connection was broken off before the end of the body; deliver it again";
+
+/// Between two attempts to file an end while the store cannot be written.
+const FILE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// How a bank wants its delivery taken.
 #[derive(Debug, Clone)]
 pub struct Order {
     pub set: SetId,
-    pub operation: Operation,
+    /// A whole set or changes.
+    pub kind: DeliveryKind,
     /// SHA-256 of the `Idempotency-Key`.
     pub idempotency: Option<[u8; 32]>,
     /// Bad lines in spite of which it is published.
@@ -44,12 +53,21 @@ pub struct Repeat {
 /// A delivery while its lines come in.
 pub struct Incoming {
     pub(super) order: Order,
-    pub(super) begun: Begun,
-    /// The set's position when it began: KFR calls published from here on hold in a whole set too.
-    pub(super) carries_after: u64,
+    pub(super) receiving: Receiving,
     _place: Place,
     _turn: Turn,
     pub(super) intake: Intake,
+}
+
+/// A delivery whose beginning is filed. Dropped before its end is filed, it leaves nothing but a receipt that says
+/// that it was abandoned.
+pub(super) struct Receiving {
+    pub(super) id: Uuid,
+    delivery: Delivery,
+    /// What the receipt says if nothing more is filed; `None`: its end is filed.
+    abandoned: Option<String>,
+    /// Shutdown waits until its end is filed.
+    _publication: TaskTrackerToken,
 }
 
 impl Delivery {
@@ -60,42 +78,25 @@ impl Delivery {
             let _turn = self.turns.take_batch(set.bank).await?;
             return Ok(Taking::Repeat(Repeat { set, first, _turn }));
         }
-        // Before it waits for anything, and again when its turn has come.
-        self.check_built()?;
-        self.keep_lease(set).await?;
-        self.space()?;
-        let (delivery_id, received_at) = (Uuid::now_v7(), Utc::now());
+        self.space.check()?;
+        let id = Uuid::now_v7();
         let progress = Arc::new(Progress::expecting(order.body_bytes));
-        // Before any KFR call can meet a delivery under way.
-        let carries_after = self.journal()?.position(set).max(self.reached(set));
-        let place = self
-            .running
-            .enter(set, delivery_id, order.operation, Arc::clone(&progress));
+        let place = self.running.enter(set, id, order.kind, Arc::clone(&progress));
         let place = place.map_err(Conflict::Running)?;
         let turn = self.turns.take().await?;
-        let (journal, space) = (self.journal()?, self.space()?);
-        let arrangement = match order.operation {
-            Operation::WholeSet => Arrangement::ByIdentity,
-            Operation::Changes | Operation::Rollback => Arrangement::ByCustomer,
+        let arrangement = match order.kind {
+            DeliveryKind::WholeSet => Arrangement::ByIdentity,
+            DeliveryKind::Changes | DeliveryKind::Batch | DeliveryKind::Rollback | DeliveryKind::KfrCalls => {
+                Arrangement::ByCustomer
+            }
         };
-        let intake = Intake::new(
-            Arc::clone(&journal),
-            self.pseudonyms(&journal)?,
-            arrangement,
-            today,
-            space,
-            progress,
-        );
-        let begun = self
-            .file_begun(set, delivery_id, order.operation, received_at)
-            .await?;
+        let receiving = self.file_begun(set, id, order.kind).await?;
         Ok(Taking::New(Box::new(Incoming {
-            carries_after,
+            intake: self.intake(arrangement, today, progress),
             order,
-            begun,
+            receiving,
             _place: place,
             _turn: turn,
-            intake,
         })))
     }
 
@@ -105,7 +106,7 @@ impl Delivery {
             return Ok(None);
         };
         let since = Utc::now() - TimeDelta::days(self.bounds.idempotency_days);
-        Ok(self.journal()?.key_use(order.set, order.operation, key, since))
+        Ok(self.store.key_use(order.set, order.kind, key, since)?)
     }
 
     /// The first receipt, if the body that came with its key again is the same.
@@ -113,20 +114,62 @@ impl Delivery {
         if repeat.first.sha256 != sha256 {
             return Err(Conflict::KeyReused(repeat.first.delivery_id).into());
         }
-        let first = || self.receipt(repeat.set.bank, repeat.first.delivery_id);
-        let receipt = first().await?;
-        if receipt.state == ReceiptState::Rejected {
-            return Err(DeliveryRefusal::Rejected(Box::new(receipt)));
-        }
-        // It may be journalled, and not in the index yet; until it is there, another instance may overtake it.
-        let level = tokio::time::timeout(self.publish_timeout, self.locks.lock(repeat.set)).await;
-        let _guard = level.map_err(|_| DeliveryError::TimedOut)?;
-        self.check_level(repeat.set)?;
-        let receipt = first().await?;
+        let (bank, id) = (repeat.set.bank, repeat.first.delivery_id);
+        let receipt = self
+            .find_receipt(bank, id)
+            .await?
+            .ok_or(DeliveryError::Panicked)?;
         match receipt.state {
-            ReceiptState::Abandoned => Err(DeliveryError::TakenElsewhere.into()),
+            DeliveryState::Rejected => {
+                let rejects = self.rejects(id).await?;
+                Err(DeliveryRefusal::Rejected(Box::new(receipt), rejects))
+            }
             _ => Ok(receipt),
         }
+    }
+
+    /// Files that a delivery begins, under the lock of its set: calls from here on are kept for a whole set.
+    pub(super) async fn file_begun(
+        &self,
+        set: SetId,
+        id: Uuid,
+        kind: DeliveryKind,
+    ) -> Result<Receiving, DeliveryRefusal> {
+        let (delivery, received_at) = (self.clone(), Utc::now());
+        let mut receiving = Receiving {
+            id,
+            delivery: self.clone(),
+            abandoned: None,
+            _publication: self.publications.token(),
+        };
+        self.in_own_task(async move {
+            let lock = delivery.store.lock(set, delivery.bounds.call_wait).await?;
+            let begun = Begun {
+                delivery_id: id,
+                set,
+                kind,
+                received_at,
+            };
+            Ok(match lock.begin(begun).await? {
+                Ok(()) => {
+                    receiving.abandoned = Some(BROKEN_OFF.to_owned());
+                    Ok(receiving)
+                }
+                Err(running) => Err(Conflict::Running(running).into()),
+            })
+        })
+        .await?
+    }
+
+    /// Takes lines that are to be put in order.
+    pub(super) fn intake(
+        &self,
+        arrangement: Arrangement,
+        today: NaiveDate,
+        progress: Arc<Progress>,
+    ) -> Intake {
+        let (pseudonyms, space) = (Arc::clone(&self.pseudonyms), self.space.clone());
+        Intake::new(pseudonyms, arrangement, today, &self.scratch, space, progress)
     }
 }
 
@@ -146,77 +189,80 @@ impl Incoming {
         self.intake.block()
     }
 
-    /// Files the receipt of a delivery with too many bad lines, and gives it.
-    pub(super) async fn reject(self, summary: Summary) -> DeliveryRefusal {
-        let (set, id, delivery) = (self.order.set, self.begun.id, &self.begun.delivery);
-        super::count_rejects(set, &summary);
-        let filed = async {
-            let journal = delivery.journal()?;
-            journal.end_delivery(set, id, true, summary).await?;
-            delivery.receipt(set.bank, id).await
-        };
-        match filed.await {
-            Ok(receipt) => DeliveryRefusal::Rejected(Box::new(receipt)),
-            Err(refusal) => refusal,
-        }
+    /// The bank is answered with this: so does its receipt say.
+    pub fn abandon(mut self, reason: &str) {
+        self.receiving.abandoned = Some(reason.to_owned());
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::fixture::{Instance, set, today, whole_set};
-    use super::*;
-    use std::time::Duration;
-
-    /// Longer than a delivery waits here.
-    const LONG: Duration = Duration::from_secs(10);
-
-    #[tokio::test]
-    async fn what_another_instance_overtook_is_not_acknowledged_to_a_bank_that_sends_it_again() {
-        let instance = Instance::start().await;
-        let delivery = &instance.delivery;
-        let order = Order {
-            idempotency: Some([1; 32]),
-            ..whole_set()
-        };
-        let Ok(Taking::New(incoming)) = delivery.begin(order.clone(), today()).await else {
-            panic!("it is not taken");
-        };
-        delivery.publish_whole_set(*incoming, [0; 32]).await.unwrap();
-        let Ok(Taking::Repeat(repeat)) = delivery.begin(order, today()).await else {
-            panic!("it is taken again");
-        };
-        assert!(delivery.repeat(&repeat, [0; 32]).await.is_ok());
-        // As if the first were still on its way into the index.
-        let loading = delivery.locks.lock(set()).await;
-        let overtaken = async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            let journal = delivery.journal().unwrap();
-            journal.file_overtaken(set(), 0).await.unwrap();
-            drop(loading);
-        };
-        let (repeated, ()) = tokio::join!(delivery.repeat(&repeat, [0; 32]), overtaken);
-        assert!(matches!(
-            repeated.err().unwrap(),
-            DeliveryRefusal::Failed(DeliveryError::TakenElsewhere)
-        ));
+impl Receiving {
+    /// The end is filed with the publication.
+    pub(super) fn mark_published(mut self) {
+        self.abandoned = None;
     }
 
-    #[tokio::test]
-    async fn a_delivery_whose_beginning_is_filed_too_late_is_refused_and_abandoned() {
-        let mut instance = Instance::start().await;
-        let index_use = instance.delivery.index_use.clone();
-        let nothing_is_filed = index_use.pause(index_use.pause_sets().await).await.unwrap();
-        instance.delivery.publish_timeout = Duration::from_millis(20);
-        let begin = instance.delivery.begin(whole_set(), today());
-        let refused = tokio::time::timeout(LONG, begin).await.unwrap().err().unwrap();
-        assert!(matches!(
-            refused,
-            DeliveryRefusal::Failed(DeliveryError::TimedOut)
-        ));
-        assert!(instance.delivery.running.list().is_empty(), "its place is free");
-        drop(nothing_is_filed);
-        let receipt = instance.newest_receipt().await;
-        assert_eq!(receipt.state, ReceiptState::Abandoned);
+    /// Files the end of a delivery with too many bad lines.
+    pub(super) async fn reject(
+        mut self,
+        summary: Summary,
+        rejects: Vec<crate::domain::delivery::Reject>,
+        idempotency: Option<[u8; 32]>,
+        max_rejects: u64,
+    ) -> DeliveryRefusal {
+        let reason = format!(
+            "{} lines were rejected, and maxRejects is {max_rejects}",
+            summary.counts.rejected
+        );
+        let end = DeliveryEnd::Rejected {
+            reason,
+            summary,
+            rejects: rejects.clone(),
+            idempotency,
+        };
+        match self.delivery.store.end_delivery(self.id, end).await {
+            Ok(receipt) => {
+                self.abandoned = None;
+                DeliveryRefusal::Rejected(Box::new(receipt), rejects)
+            }
+            Err(cause) => cause.into(),
+        }
+    }
+
+    /// Notes in the receipt what the bank is refused with.
+    pub(super) fn refused(mut self, refusal: DeliveryRefusal) -> DeliveryRefusal {
+        if self.abandoned.is_some() {
+            self.abandoned = Some(refusal.reason());
+        }
+        refusal
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let Some(reason) = self.abandoned.take() else {
+            return;
+        };
+        let (id, delivery) = (self.id, self.delivery.clone());
+        let (publications, runtime) = (delivery.publications.clone(), delivery.runtime.clone());
+        let abandon = async move {
+            let end = DeliveryEnd::Abandoned { reason };
+            if let Err(cause) = delivery.store.end_delivery(id, end.clone()).await {
+                tracing::warn!(%cause, "the receipt of an abandoned delivery cannot be filed yet");
+                // Shutdown does not wait for this: the next start does the same.
+                delivery.runtime.clone().spawn(file_later(delivery, id, end));
+            }
+        };
+        publications.spawn_on(abandon, &runtime);
+    }
+}
+
+/// Until it is filed, the set takes no other delivery.
+async fn file_later(delivery: Delivery, id: Uuid, end: DeliveryEnd) {
+    loop {
+        tokio::time::sleep(FILE_AGAIN_AFTER).await;
+        match delivery.store.end_delivery(id, end.clone()).await {
+            Ok(_) | Err(StoreError::NotReceiving | StoreError::Closed) => return,
+            Err(_) => {}
+        }
     }
 }

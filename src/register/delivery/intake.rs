@@ -1,14 +1,14 @@
 //! What comes in, line by line: sealed, sorted in bounded memory, counted.
 
-use super::reseal::resealed;
 use super::space::Space;
 use super::{DeliveryError, Progress};
+use crate::domain::delivery::{LineFault, Reject};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
-use crate::journal::{Counts, Journal, Reject, SealedIdentity, SealedRecord, SetChange, Summary};
-use crate::pseudonym::{Pseudonyms, Reseal, Sealed};
+use crate::pseudonym::{Pseudonyms, Sealed};
 use crate::spill::{Merged, Sorter};
-use chrono::{Datelike, NaiveDate};
+use crate::store::{SealedIdentity, SealedRecord, SetChange, StoreError};
+use chrono::NaiveDate;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Rejected lines that are told one by one; all are counted.
 pub(super) const DETAILED_REJECTS: usize = 1_000;
 /// Memory of a delivery for sorting its lines.
-pub(super) const SORT_BYTES: usize = 32 << 20;
+const SORT_BYTES: usize = 32 << 20;
 /// Memory of a delivery for counting its accounts.
 pub(super) const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// They share that memory: while one sorts what it holds, another takes lines.
 const SORTERS: usize = 2;
-/// In front of a sorted line: customer, agreement, first day; then the line's number, and whether it runs.
-pub(super) const IDENTITY_BYTES: usize = 16 + 6 + 4;
-const LINE_BYTES: usize = 8;
-pub(super) const HEADER_BYTES: usize = IDENTITY_BYTES + LINE_BYTES + 1;
 
 /// What a line of a delivery asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,20 +50,17 @@ pub struct Identity {
 /// In which order the lines of a delivery are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrangement {
-    /// One an identity.
+    /// Records in the order of rows.
     ByIdentity,
-    /// Those of a customer side by side, as they came.
+    /// Changes, those of a customer side by side, as they came.
     ByCustomer,
 }
 
 /// Takes the lines of a delivery. Several threads may fill [blocks](Block) at once.
 pub(super) struct Intake {
-    /// The journal in force when it began, and its pseudonyms.
-    pub(super) journal: Arc<Journal>,
-    pub(super) pseudonyms: Arc<Pseudonyms>,
+    pseudonyms: Arc<Pseudonyms>,
     arrangement: Arrangement,
     pub(super) today: NaiveDate,
-    /// Gone when the input has ended.
     space: Space,
     /// None once the input has ended.
     sorters: [Mutex<Option<Sorters>>; SORTERS],
@@ -81,20 +74,28 @@ struct Sorters {
     accounts: Sorter,
 }
 
-/// What the receipt tells of the lines that came in.
+/// What is known of the lines that came in, before they are held against what stands.
 #[derive(Default)]
-struct Told {
-    read: u64,
-    rejected: u64,
-    rejects: Vec<Reject>,
+pub(super) struct Told {
+    pub(super) read: u64,
+    pub(super) rejected: u64,
+    /// The first of the rejected lines.
+    pub(super) rejects: Vec<Reject>,
+    /// Lines whose record runs today.
+    pub(super) running: u64,
 }
 
 /// All that came in.
 pub(super) struct Lines {
     sorters: Vec<Sorters>,
-    told: Told,
-    /// To the key of the journal that is in force by now, if that is another.
-    pub(super) reseal: Option<(Reseal, Arc<Journal>)>,
+    pub(super) told: Told,
+}
+
+/// All that came in, in order.
+pub(super) struct Sorted {
+    pub(super) lines: Merged,
+    /// Tags of the accounts of records.
+    pub(super) accounts: Merged,
 }
 
 /// Lines that were read together, sealed.
@@ -104,25 +105,23 @@ pub struct Block<'a> {
     sealed: Option<(CustomerId, Sealed)>,
     records: Vec<u8>,
     ends: Vec<usize>,
-    accounts: Vec<[u8; 10]>,
+    accounts: Vec<[u8; 8]>,
     told: Told,
 }
 
 impl Intake {
-    /// What does not fit into memory goes to the journal's disk, while there is space.
+    /// What does not fit into memory goes to `scratch`, while there is space.
     pub(super) fn new(
-        journal: Arc<Journal>,
         pseudonyms: Arc<Pseudonyms>,
         arrangement: Arrangement,
         today: NaiveDate,
+        scratch: &Path,
         space: Space,
         progress: Arc<Progress>,
     ) -> Self {
-        let sorters = || Sorters::new(journal.scratch());
         Self {
-            sorters: std::array::from_fn(|_| Mutex::new(Some(sorters()))),
+            sorters: std::array::from_fn(|_| Mutex::new(Some(Sorters::new(scratch)))),
             told: Mutex::default(),
-            journal,
             pseudonyms,
             arrangement,
             today,
@@ -153,11 +152,7 @@ impl Intake {
         let sorters = self.sorters.iter().map(|sorters| held(sorters).take());
         let sorters = sorters.collect::<Option<_>>().ok_or(DeliveryError::Panicked)?;
         let told = std::mem::take(&mut *held(&self.told));
-        Ok(Lines {
-            sorters,
-            told,
-            reseal: None,
-        })
+        Ok(Lines { sorters, told })
     }
 }
 
@@ -177,9 +172,14 @@ impl Sorters {
 impl Told {
     fn add(&mut self, block: Self) {
         self.read += block.read;
-        self.rejected += block.rejected;
-        self.rejects.extend(block.rejects);
-        // Blocks come in any order; the first lines are those that are told.
+        self.running += block.running;
+        self.add_rejects(block.rejected, block.rejects);
+    }
+
+    /// Blocks come in any order; the first lines are those that are told.
+    pub(super) fn add_rejects(&mut self, rejected: u64, rejects: Vec<Reject>) {
+        self.rejected += rejected;
+        self.rejects.extend(rejects);
         self.rejects.sort_by_key(|reject| reject.line);
         self.rejects.truncate(DETAILED_REJECTS);
     }
@@ -187,42 +187,31 @@ impl Told {
 
 impl Block<'_> {
     /// Takes the next line, or all that is wrong with it.
-    pub fn push(&mut self, number: u64, line: Result<Line, Vec<Reject>>) {
+    pub fn push(&mut self, number: u64, line: Result<Line, Vec<LineFault>>) {
         self.told.read += 1;
         match line {
-            Ok(line) => self.push_change(number, line),
-            Err(rejects) => {
+            Ok(line) => self.push_line(number, line),
+            Err(faults) => {
                 self.told.rejected += 1;
-                let room = DETAILED_REJECTS.saturating_sub(self.told.rejects.len());
-                self.told.rejects.extend(rejects.into_iter().take(room));
+                if self.told.rejects.len() < DETAILED_REJECTS {
+                    self.told.rejects.push(Reject { line: number, faults });
+                }
             }
         }
     }
 
-    fn push_change(&mut self, number: u64, line: Line) {
+    fn push_line(&mut self, number: u64, line: Line) {
         let change = self.seal(line);
-        let (from, runs) = match &change {
-            SetChange::Put(record) => {
+        match (self.intake.arrangement, &change) {
+            (Arrangement::ByIdentity, SetChange::Put(record)) => {
+                let runs = record.relationship.interval().runs_on(self.intake.today);
+                self.told.running += u64::from(runs);
                 self.accounts
-                    .extend(record.agreement.account_key().map(|account| account.0));
-                let interval = record.relationship.interval();
-                (interval.from(), interval.runs_on(self.intake.today))
+                    .extend(record.agreement.account().map(|account| account.tag().0));
+                record.encode_sorted(number, &mut self.records);
             }
-            SetChange::End { identity, .. } | SetChange::Remove(identity) => (identity.from, false),
-            SetChange::Register { from, .. } => (*from, true),
-            SetChange::Deregister { to, .. } => (*to, false),
-        };
-        self.records.extend(change.customer().customer_key().0);
-        match self.intake.arrangement {
-            Arrangement::ByIdentity => {
-                self.records.extend(agreement_key(&change));
-                self.records.extend(from.num_days_from_ce().to_be_bytes());
-            }
-            Arrangement::ByCustomer => self.records.extend([0; IDENTITY_BYTES - 16]),
+            _ => encode_change(&change, number, &mut self.records),
         }
-        self.records.extend(number.to_be_bytes());
-        self.records.push(u8::from(runs));
-        change.encode(&mut self.records);
         self.ends.push(self.records.len());
     }
 
@@ -238,26 +227,14 @@ impl Block<'_> {
             lines.push(&self.records[start..end])?;
             start = end;
         }
-        if self.intake.arrangement == Arrangement::ByIdentity {
-            for account in &self.accounts {
-                accounts.push(account)?;
-            }
+        for account in &self.accounts {
+            accounts.push(account)?;
         }
         self.intake.progress.add_lines(self.told.read);
         held(&self.intake.told).add(self.told);
         Ok(())
     }
-}
 
-pub(super) fn agreement_key(change: &SetChange) -> [u8; 6] {
-    match change {
-        SetChange::Put(record) => record.agreement.key().0,
-        SetChange::End { identity, .. } | SetChange::Remove(identity) => identity.agreement.key().0,
-        SetChange::Register { .. } | SetChange::Deregister { .. } => [0; 6],
-    }
-}
-
-impl Block<'_> {
     fn seal(&mut self, line: Line) -> SetChange {
         match line {
             Line::Put(record) => SetChange::Put(SealedRecord {
@@ -299,25 +276,48 @@ impl Block<'_> {
     }
 }
 
+/// A change as bytes that sort by customer and line: `customer | line (8) | change | length of customer (1)`.
+fn encode_change(change: &SetChange, line: u64, out: &mut Vec<u8>) {
+    let customer = change.customer().as_bytes();
+    out.extend_from_slice(customer);
+    out.extend(line.to_be_bytes());
+    change.encode(out);
+    // At most Sealed::MAX_BYTES (80).
+    out.push(customer.len() as u8);
+}
+
+/// Reads back what `encode_change` wrote: the line, and the change.
+pub(super) fn decode_change(bytes: &[u8]) -> Result<(u64, SetChange), StoreError> {
+    const CUT: StoreError = StoreError::Damaged("a sorted change");
+    let (customer_bytes, rest) = bytes.split_last().ok_or(CUT)?;
+    let rest = rest.get(usize::from(*customer_bytes)..).ok_or(CUT)?;
+    let (line, mut change) = rest.split_first_chunk().ok_or(CUT)?;
+    let change = SetChange::decode(&mut change)?.ok_or(CUT)?;
+    Ok((u64::from_be_bytes(*line), change))
+}
+
 impl Lines {
-    /// Sorted lines, and sorted accounts.
-    pub(super) fn sort(self) -> io::Result<(Merged, Merged, Summary)> {
-        let counts = Counts {
-            read: self.told.read,
-            rejected: self.told.rejected,
-            ..Counts::default()
-        };
-        let summary = Summary {
-            counts,
-            rejects: self.told.rejects,
-            ..Summary::default()
-        };
+    /// Sorts what came in.
+    pub(super) fn sort(self) -> io::Result<(Sorted, Told)> {
         let sorters = self.sorters.into_iter().map(|of| (of.lines, of.accounts));
         let (lines, accounts) = sorters.unzip();
-        let mut lines = Sorter::finish_all(lines)?;
-        if let Some((reseal, journal)) = self.reseal {
-            lines = resealed(lines, &reseal, journal.scratch())?.finish()?;
-        }
-        Ok((lines, Sorter::finish_all(accounts)?, summary))
+        let sorted = Sorted {
+            lines: Sorter::finish_all(lines)?,
+            accounts: Sorter::finish_all(accounts)?,
+        };
+        Ok((sorted, self.told))
     }
+}
+
+/// How many different ones there are.
+pub(super) fn count_distinct(mut sorted: Merged) -> io::Result<u64> {
+    let (mut count, mut last) = (0, Vec::new());
+    while let Some(record) = sorted.next_record()? {
+        if last != record {
+            count += 1;
+            last.clear();
+            last.extend_from_slice(record);
+        }
+    }
+    Ok(count)
 }

@@ -1,13 +1,15 @@
 //! The KFR calls: customer-level registrations, as banks make them today.
 
-use super::intake::{Arrangement, Block, HEADER_BYTES, Intake, Line, Lines};
+use super::intake::{Arrangement, Block, Intake, Line, Told};
+use super::resolved::Resolved;
 use super::{BankCaller, Busy, Delivery, DeliveryError, Turn};
+use crate::domain::delivery::{Counts, DeliveryKind, Reject};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, Role, SetId};
-use crate::journal::{self, BodyWriter, Counts, JournalError, Kind, SetChange, Summary};
-use crate::pseudonym::Pseudonyms;
-use crate::register::replay::{Effect, resolve};
+use crate::pseudonym::Sealed;
+use crate::register::resolution::{CustomerRecords, Effect};
+use crate::store::{Begun, DeliveryEnd, Filing, Publication, Receipt, SetChange, SetLock, Summary};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -19,18 +21,26 @@ pub enum KfrEffect {
     AlreadyRunning,
     Ended,
     NothingRuns,
+    /// It was to end on a day before it began. Nothing is changed.
+    EndsBeforeItBegan,
 }
 
 /// A batch while its items come in: all are taken, or none.
 pub struct IncomingBatch {
     set: SetId,
     id: Uuid,
-    /// The set's position when it began.
-    since: u64,
     received_at: DateTime<Utc>,
     role: Role,
     intake: Intake,
     _turn: Turn,
+}
+
+/// A batch of which nothing was taken: how many items were bad, and what is wrong with the first of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedBatch {
+    pub read: u64,
+    pub rejected: u64,
+    pub rejects: Vec<Reject>,
 }
 
 impl IncomingBatch {
@@ -47,6 +57,15 @@ impl IncomingBatch {
             role: self.role,
         }
     }
+
+    fn begun(&self) -> Begun {
+        Begun {
+            delivery_id: self.id,
+            set: self.set,
+            kind: DeliveryKind::Batch,
+            received_at: self.received_at,
+        }
+    }
 }
 
 impl Delivery {
@@ -57,30 +76,99 @@ impl Delivery {
         customer: CustomerId,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let role = bank.kfr_role;
-        self.change_one(bank, move |pseudonyms| SetChange::Register {
-            customer: pseudonyms.customer(&customer),
+        let change = SetChange::Register {
+            customer: self.pseudonyms.customer(&customer),
             from: today,
             on: today,
-            role,
-        })
-        .await
+            role: bank.kfr_role,
+        };
+        self.call(bank, change, today).await
     }
 
-    /// Ends all running registrations of a customer on a day; one that would end before it began is removed.
+    /// Ends all running registrations of a customer: on a day, or on the day before today, by which one that began
+    /// only today is removed.
     pub async fn end_customer(
         &self,
         bank: &BankCaller,
         customer: CustomerId,
-        to: NaiveDate,
+        to: Option<NaiveDate>,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        self.change_one(bank, move |pseudonyms| SetChange::Deregister {
-            customer: pseudonyms.customer(&customer),
-            to,
+        let change = SetChange::Deregister {
+            customer: self.pseudonyms.customer(&customer),
+            to: to.or(today.pred_opt()).unwrap_or(today),
             on: today,
+            is_explicit: to.is_some(),
+        };
+        self.call(bank, change, today).await
+    }
+
+    async fn call(
+        &self,
+        bank: &BankCaller,
+        change: SetChange,
+        today: NaiveDate,
+    ) -> Result<KfrEffect, DeliveryError> {
+        let (delivery, set) = (self.clone(), kfr_set(bank));
+        self.in_own_task(async move {
+            let lock = delivery.store.lock(set, delivery.bounds.call_wait).await?;
+            delivery.decide_and_publish(lock, change, today).await
         })
         .await
+    }
+
+    /// Looks at what stands, and publishes what the call changes, if only how fresh the set is.
+    async fn decide_and_publish(
+        &self,
+        lock: SetLock,
+        change: SetChange,
+        today: NaiveDate,
+    ) -> Result<KfrEffect, DeliveryError> {
+        let customer: &Sealed = change.customer();
+        let stands = lock.records_of(customer)?;
+        let mut records = CustomerRecords::new(customer.clone(), stands, self.kept_from(today));
+        let (effect, counts) = match records.apply(&change) {
+            Effect::AlreadyRunning => (KfrEffect::AlreadyRunning, Counts::default()),
+            Effect::Deregistered => (
+                KfrEffect::Ended,
+                Counts {
+                    ended: 1,
+                    ..Counts::default()
+                },
+            ),
+            Effect::NothingRuns => return Ok(KfrEffect::NothingRuns),
+            Effect::EndsBeforeItBegan => return Ok(KfrEffect::EndsBeforeItBegan),
+            // The others are effects of V2 changes.
+            Effect::Registered
+            | Effect::Stored
+            | Effect::Ended
+            | Effect::NoSuchEnd
+            | Effect::Removed
+            | Effect::NotThere => (
+                KfrEffect::Added,
+                Counts {
+                    stored: 1,
+                    ..Counts::default()
+                },
+            ),
+        };
+        let mut standing = lock.state()?.standing;
+        let (before, after) = records.tallies(today);
+        standing.records = (standing.records + after.records).saturating_sub(before.records);
+        standing.running = (standing.running + after.running).saturating_sub(before.running);
+        let counts = Counts {
+            read: 1,
+            customers: 1,
+            ..counts
+        };
+        let publication = Publication {
+            writes: records.writes(),
+            standing,
+            filing: Filing::Call { day: today, counts },
+            calls: vec![change],
+        };
+        lock.publish(publication).await?;
+        Ok(effect)
     }
 
     /// A turn for a batch of a bank's.
@@ -95,65 +183,100 @@ impl Delivery {
         today: NaiveDate,
         turn: Turn,
     ) -> Result<IncomingBatch, DeliveryError> {
-        let set = kfr_set(bank);
-        self.check_built()?;
-        self.keep_lease(set).await?;
-        let space = self.space()?;
-        let journal = self.journal()?;
-        let pseudonyms = self.pseudonyms(&journal)?;
+        self.space.check()?;
         Ok(IncomingBatch {
-            set,
+            set: kfr_set(bank),
             id: Uuid::now_v7(),
-            since: self.reached(set),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: Intake::new(
-                journal,
-                pseudonyms,
-                Arrangement::ByCustomer,
-                today,
-                space,
-                Arc::default(),
-            ),
+            intake: self.intake(Arrangement::ByCustomer, today, Arc::default()),
             _turn: turn,
         })
     }
 
-    /// Publishes a batch whose last item has come, or gives the number of bad items and what is wrong with the
-    /// first of them. `sha256` is that of the list.
+    /// Publishes a batch whose last item has come, or gives what is wrong with it. `sha256` is that of the list.
     pub async fn publish_batch(
         &self,
         batch: IncomingBatch,
         sha256: [u8; 32],
-    ) -> Result<Result<Counts, Summary>, DeliveryError> {
-        let (delivery, set) = (self.clone(), batch.set);
-        self.in_own_task(async move {
-            let _index = delivery.index_use.deliver_set().await?;
-            let (lines, body) = (
-                delivery.end_input(&batch.intake)?,
-                delivery.journal()?.begin_body(batch.id),
-            );
-            let (mut summary, body) = delivery.workers.run(move || write_batch(lines, body)).await??;
-            if summary.counts.rejected > 0 || summary.counts.read == 0 {
-                return Ok(Err(summary));
+    ) -> Result<Result<Receipt, RefusedBatch>, DeliveryError> {
+        let delivery = self.clone();
+        self.in_own_task(async move { delivery.take_batch(batch, sha256).await })
+            .await
+    }
+
+    async fn take_batch(
+        &self,
+        batch: IncomingBatch,
+        sha256: [u8; 32],
+    ) -> Result<Result<Receipt, RefusedBatch>, DeliveryError> {
+        let lines = batch.intake.end()?;
+        let lock = self.store.lock(batch.set, self.bounds.publish_timeout).await?;
+        if lines.told.rejected > 0 || lines.told.read == 0 {
+            drop(lock);
+            return Ok(Err(self.refuse_batch(&batch, lines.told, sha256).await?));
+        }
+        let how = self.resolving(batch.intake.today, true);
+        let resolved = self.workers.run(move || {
+            let (sorted, told) = lines.sort()?;
+            Ok::<_, DeliveryError>((Resolved::of(lock, sorted, &how)?, told))
+        });
+        let (resolved, told) = resolved.await??;
+        let counts = Counts {
+            read: told.read,
+            ..resolved.counts
+        };
+        let summary = Summary {
+            counts,
+            sha256: Some(sha256),
+            ..Summary::default()
+        };
+        let filing = Filing::Batch {
+            begun: batch.begun(),
+            summary,
+        };
+        Ok(Ok(self.put_in_force(resolved, filing, true).await?.receipt))
+    }
+
+    async fn refuse_batch(
+        &self,
+        batch: &IncomingBatch,
+        told: Told,
+        sha256: [u8; 32],
+    ) -> Result<RefusedBatch, DeliveryError> {
+        let Told {
+            read,
+            rejected,
+            rejects,
+            ..
+        } = told;
+        let counts = Counts {
+            read,
+            rejected,
+            ..Counts::default()
+        };
+        let reason = match read {
+            0 => "it held no customer".to_owned(),
+            _ => {
+                format!("{rejected} of {read} items were bad, and a batch is taken as a whole or not at all")
             }
-            summary.sha256 = sha256;
-            let counts = summary.counts;
-            let body = delivery.workers.run(move || body.finish()).await??;
-            let guard = delivery.locks.lock(set).await;
-            delivery.check_level(set)?;
-            let since = batch.since;
-            let batch = journal::Delivery {
-                id: batch.id,
-                kind: Kind::Calls,
-                received_at: batch.received_at,
-                summary,
-                body,
-            };
-            delivery.publish(set, since, batch, &guard).await?;
-            Ok(Ok(counts))
+        };
+        let end = DeliveryEnd::Rejected {
+            reason,
+            summary: Summary {
+                counts,
+                sha256: Some(sha256),
+                ..Summary::default()
+            },
+            rejects: rejects.clone(),
+            idempotency: None,
+        };
+        self.store.file_refused_batch(batch.begun(), end).await?;
+        Ok(RefusedBatch {
+            read,
+            rejected,
+            rejects,
         })
-        .await
     }
 
     /// A bank's own KFR records of a customer.
@@ -162,106 +285,14 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<HeldRelationship>, DeliveryError> {
-        let key = self.keys.customer(&customer);
-        let found =
-            tokio::time::timeout(self.publish_timeout, self.index.find_in_set(kfr_set(bank), &key)).await;
-        Ok(found.map_err(|_| DeliveryError::TimedOut)??)
+        let of_kfr = |(set, held): (SetId, HeldRelationship)| (set == kfr_set(bank)).then_some(held);
+        Ok(self
+            .own_records(bank, customer)
+            .await?
+            .into_iter()
+            .filter_map(of_kfr)
+            .collect())
     }
-
-    async fn change_one(
-        &self,
-        bank: &BankCaller,
-        change: impl FnOnce(&Pseudonyms) -> SetChange + Send + 'static,
-    ) -> Result<KfrEffect, DeliveryError> {
-        let (delivery, set) = (self.clone(), kfr_set(bank));
-        self.in_own_task(async move { delivery.decide_and_publish(set, change).await })
-            .await
-    }
-
-    /// Looks at what stands, and publishes only what changes it, or a whole set under way.
-    async fn decide_and_publish(
-        &self,
-        set: SetId,
-        change: impl FnOnce(&Pseudonyms) -> SetChange,
-    ) -> Result<KfrEffect, DeliveryError> {
-        let _index = self.index_use.deliver_calls().await?;
-        self.keep_lease(set).await?;
-        let change = change(&*self.pseudonyms(&*self.journal()?)?);
-        let guard = self.locks.lock(set).await;
-        self.check_level(set)?;
-        let since = self.reached(set);
-        let generation = self
-            .index
-            .state()
-            .sets
-            .get(&set)
-            .map_or(0, |state| state.generation);
-        let resolution = resolve(&self.index, set, generation, std::slice::from_ref(&change)).await?;
-        // The rows were read without their marker; if it is gone now, they were not the truth.
-        self.index.refresh().await?;
-        self.check_level(set)?;
-        let effect = match resolution.effects().first() {
-            // A whole set that is being taken may lack it, and has to hold it.
-            Some(Effect::AlreadyRunning) if self.running.replaces(set) => KfrEffect::AlreadyRunning,
-            Some(Effect::AlreadyRunning) => return Ok(KfrEffect::AlreadyRunning),
-            Some(Effect::NothingRuns) | None => return Ok(KfrEffect::NothingRuns),
-            Some(Effect::Deregistered) => KfrEffect::Ended,
-            // The others are effects of V2 changes.
-            Some(
-                Effect::Registered
-                | Effect::Stored
-                | Effect::Ended
-                | Effect::EndsBeforeItBegan
-                | Effect::NoSuchEnd
-                | Effect::Removed
-                | Effect::NotThere,
-            ) => KfrEffect::Added,
-        };
-        self.publish(set, since, self.call(&change)?, &guard).await?;
-        Ok(effect)
-    }
-
-    fn call(&self, change: &SetChange) -> Result<journal::Delivery, DeliveryError> {
-        let id = Uuid::now_v7();
-        let mut body = self.journal()?.begin_body(id);
-        body.push(change)?;
-        let is = |yes: bool| u64::from(yes);
-        let counts = Counts {
-            read: 1,
-            stored: is(matches!(change, SetChange::Register { .. })),
-            ended: is(matches!(change, SetChange::Deregister { .. })),
-            customers: 1,
-            ..Counts::default()
-        };
-        Ok(journal::Delivery {
-            id,
-            kind: Kind::Calls,
-            received_at: Utc::now(),
-            summary: Summary {
-                counts,
-                ..Summary::default()
-            },
-            body: body.finish()?,
-        })
-    }
-}
-
-/// Writes a batch customer by customer.
-fn write_batch(lines: Lines, mut body: BodyWriter) -> Result<(Summary, BodyWriter), DeliveryError> {
-    let (mut sorted, _, mut summary) = lines.sort().map_err(JournalError::Io)?;
-    let mut last = [0; 16];
-    while let Some(record) = sorted.next_record().map_err(JournalError::Io)? {
-        let (header, change) = record
-            .split_at_checked(HEADER_BYTES)
-            .ok_or(JournalError::Corrupt("sorted item"))?;
-        if header[..16] != last || summary.counts.stored == 0 {
-            summary.counts.customers += 1;
-            last.copy_from_slice(&header[..16]);
-        }
-        summary.counts.stored += 1;
-        body.push_encoded(change)?;
-    }
-    Ok((summary, body))
 }
 
 fn kfr_set(bank: &BankCaller) -> SetId {

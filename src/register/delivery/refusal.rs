@@ -1,31 +1,21 @@
 //! Why a delivery is not published.
 
-use super::super::replay::ReplayError;
 use super::turns::Busy;
-use crate::index::IndexError;
-use crate::journal::{JournalError, Receipt};
+use crate::domain::delivery::Reject;
+use crate::store::{Receipt, StoreError};
 use crate::workers::Panicked;
+use std::fmt;
 use uuid::Uuid;
 
-/// Why a delivery failed. It left no trace in answers, or is completed as a whole when the fault has passed.
+/// Why a delivery failed. It left no trace in answers.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
-    #[error("the index is not ready for deliveries: {0}")]
-    Index(#[from] IndexError),
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("the index could not follow the journal: {0}")]
-    Replay(#[from] ReplayError),
-    #[error("this instance only answers lookups; deliveries go to one with a journal")]
-    NoJournal,
-    #[error(
-        "another instance takes this bank's deliveries at present; route all calls of a bank to one instance"
-    )]
-    TakenElsewhere,
-    #[error("the index is being brought up to date with the journal")]
-    Behind,
-    #[error("the journal's disk has only {free_bytes} bytes left")]
+    Store(#[from] StoreError),
+    #[error("the disk of the store has only {free_bytes} bytes left")]
     DiskFull { free_bytes: u64 },
+    #[error("the lines could not be sorted: {0}")]
+    Scratch(#[from] std::io::Error),
     #[error("it took longer than the caller may wait")]
     TimedOut,
     #[error("publishing ended in a defect")]
@@ -49,18 +39,78 @@ pub enum Conflict {
     Sequence {
         expected: u64,
     },
-    /// The whole set has far fewer running records than there are.
+    /// The whole set has far fewer records than there are, of those that run or of all.
     Shrink {
+        of: Shrunk,
         present: u64,
-        running: u64,
+        delivered: u64,
     },
     /// Only the latest published whole set can be rolled back.
     NotLatest,
-    /// What would stand again is in another journal.
-    OtherJournal,
+    /// Before the whole set, the set was not loaded.
+    NothingBefore,
     RollbackTimeOver,
     /// What was published after the whole set would be lost with it.
     LaterChanges(Vec<Uuid>),
+}
+
+/// Which records a whole set has too few of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shrunk {
+    Running,
+    All,
+}
+
+/// Deliveries that a conflict names one by one.
+const NAMED_DELIVERIES: usize = 100;
+
+/// What to tell the bank: what is at odds, and what to do.
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(delivery) => write!(
+                f,
+                "delivery {delivery} to the same register is under way; wait for its receipt"
+            ),
+            Self::KeyReused(delivery) => write!(
+                f,
+                "delivery {delivery} came with this key and another body; take a new key"
+            ),
+            Self::Sequence { expected } => write!(f, "{expected} is expected"),
+            Self::Shrink {
+                of,
+                present,
+                delivered,
+            } => {
+                let which = match of {
+                    Shrunk::Running => "running records",
+                    Shrunk::All => "records",
+                };
+                write!(
+                    f,
+                    "the set has {delivered} {which} where about {present} stand; if that is meant, confirmShrink=true"
+                )
+            }
+            Self::NotLatest => {
+                f.write_str("is not the latest published whole set; only that one can be rolled back")
+            }
+            Self::NothingBefore => f.write_str(
+                "is the first that was loaded, so there is nothing to go back to; deliver a whole set",
+            ),
+            Self::RollbackTimeOver => {
+                f.write_str("was published too long ago to be rolled back; deliver a whole set")
+            }
+            Self::LaterChanges(later) => {
+                let named = later.iter().take(NAMED_DELIVERIES).map(ToString::to_string);
+                write!(
+                    f,
+                    "{} deliveries published after it would be lost ({}); if that is meant, discardLaterChanges=true",
+                    later.len(),
+                    named.collect::<Vec<_>>().join(", ")
+                )
+            }
+        }
+    }
 }
 
 /// Why a delivery is not published; what stood stands.
@@ -68,8 +118,8 @@ pub enum Conflict {
 pub enum DeliveryRefusal {
     Conflict(Conflict),
     Busy(Busy),
-    /// Too many lines are bad; the receipt says which.
-    Rejected(Box<Receipt>),
+    /// Too many lines are bad; the receipt says how many, and these are the first.
+    Rejected(Box<Receipt>, Vec<Reject>),
     Failed(DeliveryError),
 }
 
@@ -88,5 +138,18 @@ impl From<Busy> for DeliveryRefusal {
 impl<E: Into<DeliveryError>> From<E> for DeliveryRefusal {
     fn from(cause: E) -> Self {
         Self::Failed(cause.into())
+    }
+}
+
+impl DeliveryRefusal {
+    /// What the receipt says.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Conflict(conflict) => conflict.to_string(),
+            Self::Busy(_) => "too much was being taken; deliver it again".to_owned(),
+            Self::Rejected(..) => "too many lines were rejected".to_owned(),
+            // The cause is for the log.
+            Self::Failed(_) => "the service could not publish it; deliver it again".to_owned(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Which deliveries are being taken now.
 
+use crate::domain::delivery::DeliveryKind;
 use crate::domain::relationship::SetId;
-use crate::journal::Operation;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ pub struct RunningDeliveries(Arc<Mutex<HashMap<SetId, Running>>>);
 #[derive(Debug, Clone)]
 pub struct Running {
     pub delivery_id: Uuid,
-    pub operation: Operation,
+    pub kind: DeliveryKind,
     pub progress: Arc<Progress>,
 }
 
@@ -68,7 +68,7 @@ impl RunningDeliveries {
         &self,
         set: SetId,
         delivery_id: Uuid,
-        operation: Operation,
+        kind: DeliveryKind,
         progress: Arc<Progress>,
     ) -> Result<Place, Uuid> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,20 +76,13 @@ impl RunningDeliveries {
             Entry::Occupied(running) => return Err(running.get().delivery_id),
             Entry::Vacant(free) => free.insert(Running {
                 delivery_id,
-                operation,
+                kind,
                 progress,
             }),
         };
         tell(all.len());
         let all = self.clone();
         Ok(Place { all, set })
-    }
-
-    /// Whether a whole set is being taken for a set.
-    pub fn replaces(&self, set: SetId) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&set)
-            .is_some_and(|running| running.operation == Operation::WholeSet)
     }
 
     /// Those under way, by set.

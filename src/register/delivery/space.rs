@@ -1,21 +1,20 @@
 //! A full disk is refused before it hurts.
 
 use super::DeliveryError;
-use crate::journal::Journal;
 use std::io;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-/// What has to stay free on the journal's disk, for entries and the end of what is under way.
+/// What has to stay free on the disk of the store, for the end of what is under way.
 #[derive(Clone)]
 pub struct Space {
-    pub(super) journal: Arc<Journal>,
-    pub(super) min_free_bytes: u64,
+    pub directory: PathBuf,
+    pub min_free_bytes: u64,
 }
 
 impl Space {
     /// Refuses what would take more of a disk that is nearly full. Cheap: to be asked for each block.
     pub(super) fn check(&self) -> Result<(), DeliveryError> {
-        let free_bytes = self.journal.free_bytes()?;
+        let free_bytes = self.free_bytes()?;
         if free_bytes < self.min_free_bytes {
             return Err(DeliveryError::DiskFull { free_bytes });
         }
@@ -26,5 +25,11 @@ impl Space {
     pub(super) fn check_write(&self) -> io::Result<()> {
         self.check()
             .map_err(|cause| io::Error::new(io::ErrorKind::StorageFull, cause))
+    }
+
+    /// What is left on the disk.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(&self.directory)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
 }

@@ -1,8 +1,8 @@
 //! What answers do not know, worked out once for as long as nothing changes.
 
-use super::{Arrival, last_delivery};
+use super::{Arrival, freshness_of};
 use crate::domain::participants::{Coverage, Freshnesses, Participants};
-use crate::index::layout::IndexState;
+use crate::store::Sets;
 use arc_swap::ArcSwapOption;
 use chrono::NaiveDate;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct KnownFreshness(Arc<ArcSwapOption<Known>>);
 struct Known {
     today: NaiveDate,
     participants: Arc<Participants>,
-    state: Arc<IndexState>,
+    sets: Arc<Sets>,
     freshnesses: Freshnesses,
 }
 
@@ -22,7 +22,7 @@ impl KnownFreshness {
     pub(super) fn coverage(
         &self,
         participants: &Arc<Participants>,
-        state: &Arc<IndexState>,
+        sets: &Arc<Sets>,
         arrival: &Arrival,
         period_from: Option<NaiveDate>,
     ) -> Coverage {
@@ -30,17 +30,17 @@ impl KnownFreshness {
         let of_now = known.as_ref().filter(|known| {
             known.today == arrival.today
                 && Arc::ptr_eq(&known.participants, participants)
-                && Arc::ptr_eq(&known.state, state)
+                && Arc::ptr_eq(&known.sets, sets)
         });
         if let Some(known) = of_now {
             return known.freshnesses.coverage(arrival.at, period_from);
         }
-        let freshnesses = Freshnesses::on(arrival.today, participants, last_delivery(state));
+        let freshnesses = Freshnesses::on(arrival.today, participants, freshness_of(sets));
         let coverage = freshnesses.coverage(arrival.at, period_from);
         self.0.store(Some(Arc::new(Known {
             today: arrival.today,
             participants: Arc::clone(participants),
-            state: Arc::clone(state),
+            sets: Arc::clone(sets),
             freshnesses,
         })));
         coverage

@@ -3,22 +3,18 @@
 use super::{Arrival, Lookup, Refusal};
 use crate::access::limits::{Asking, OverLimit, Unusual};
 use crate::audit::Call;
-use crate::pseudonym::CustomerKey;
+use crate::pseudonym::Tag;
 
 impl Lookup {
     /// Counts a question that is valid, and says so when it makes the consumer's day unusual.
     ///
     /// # Errors
     /// When the consumer's rate or its day's customers are used up.
-    pub(super) fn admit(
-        &self,
-        call: &Call,
-        arrival: &Arrival,
-        customer: Option<&CustomerKey>,
-    ) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, call: &Call, arrival: &Arrival, customer: Option<Tag>) -> Result<(), Refusal> {
         let asking = Asking {
             consumer: call.consumer,
-            customer: customer.map(distinct),
+            // Enough of a pseudonym to tell the customers of a day apart.
+            customer: customer.map(|tag| u64::from_be_bytes(tag.0)),
             case: call.case,
             today: arrival.today,
             at: arrival.at,
@@ -39,12 +35,6 @@ impl Lookup {
             }
         }
     }
-}
-
-/// Enough of a pseudonym to tell the customers of a day apart.
-fn distinct(customer: &CustomerKey) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = customer.0;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// The operator has to notice an abnormal number of cases or customers of one agency.

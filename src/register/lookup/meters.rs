@@ -1,28 +1,28 @@
-//! What is measured of the index. Handles are kept: to find one by its labels costs more than to count.
+//! What is measured of the store. Handles are kept: to find one by its labels costs more than to count.
 
 use metrics::{Counter, Histogram};
 use std::time::Duration;
 
-/// The index by operation.
+/// The store by operation.
 #[derive(Clone)]
-pub struct IndexMeters {
-    pub relationships: IndexMeter,
-    pub account: IndexMeter,
+pub struct StoreMeters {
+    pub relationships: StoreMeter,
+    pub account: StoreMeter,
 }
 
-/// One operation of the index.
+/// One operation of the store.
 #[derive(Clone)]
-pub struct IndexMeter {
+pub struct StoreMeter {
     seconds: Histogram,
     errors: Counter,
 }
 
-impl IndexMeters {
+impl StoreMeters {
     /// Of the recorder that is installed by now.
     pub fn find() -> Self {
-        let of = |operation| IndexMeter {
-            seconds: metrics::histogram!("kundeforhold_index_seconds", "operation" => operation),
-            errors: metrics::counter!("kundeforhold_index_errors_total", "operation" => operation),
+        let of = |operation| StoreMeter {
+            seconds: metrics::histogram!("kundeforhold_store_seconds", "operation" => operation),
+            errors: metrics::counter!("kundeforhold_store_errors_total", "operation" => operation),
         };
         Self {
             relationships: of("customerRelationships"),
@@ -31,7 +31,7 @@ impl IndexMeters {
     }
 }
 
-impl IndexMeter {
+impl StoreMeter {
     pub fn count(&self, took: Duration, answered: bool) {
         self.seconds.record(took);
         if !answered {

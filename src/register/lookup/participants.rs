@@ -1,6 +1,6 @@
 //! `GET /v2/participants`: which banks the register covers.
 
-use super::{Arrival, Asked, Lookup, Refusal, call, last_delivery};
+use super::{Arrival, Asked, Lookup, Refusal, call, freshness_of};
 use crate::access::caller::Caller;
 use crate::audit::{Endpoint, Recorded, Unrecorded};
 use crate::domain::identifiers::OrganizationNumber;
@@ -36,25 +36,16 @@ impl Lookup {
         asked: Asked<()>,
     ) -> Result<Recorded<Result<Vec<ParticipantStatus>, Refusal>>, Unrecorded> {
         let call = call(Endpoint::Participants, caller, &asked);
-        let conclusion = asked
-            .question
-            .and_then(|()| self.participant_statuses(&asked.arrival));
+        let conclusion = asked.question.map(|()| self.standing_of_banks(&asked.arrival));
         self.recorder.record(call, conclusion).await
     }
 
-    fn participant_statuses(&self, arrival: &Arrival) -> Result<Vec<ParticipantStatus>, Refusal> {
-        if !self.gate.is_open() {
-            return Err(Refusal::Unavailable);
-        }
-        Ok(self.standing_of_banks(arrival))
-    }
-
-    /// How the banks stand as far as is known, whether lookups are answered or not.
+    /// How the banks stand.
     pub fn standing_of_banks(&self, arrival: &Arrival) -> Vec<ParticipantStatus> {
-        let state = self.index.state();
+        let sets = self.store.sets();
         let participants = self.participants.load();
         let status = |bank: &Participant| {
-            let (freshness, last_delivery) = freshness(bank, last_delivery(&state), arrival.at);
+            let (freshness, last_delivery) = freshness(bank, freshness_of(&sets), arrival.at);
             let state = match freshness {
                 _ if bank.has_merged(arrival.today) => ParticipantState::Merged,
                 _ if bank.paused => ParticipantState::Paused,

@@ -3,7 +3,7 @@
 use super::load::{Ledger, audit_folder, verify};
 use crate::harness::ask::Ask;
 use crate::harness::issuer::AGENCY;
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ async fn wait_until_nothing_is_answered(service: &Service, ledger: &Ledger) {
 /// Runs everywhere: no file may grow, which is how a quota and a limit on file sizes show themselves.
 #[tokio::test]
 async fn files_that_may_not_grow_are_survived() {
-    let service = Service::start_with(Engine::Embedded, &configuration(None, 20_000)).await;
+    let service = Service::start_with(Caching::Without, &configuration(None, 20_000)).await;
     let pid = service.pid().to_string();
     let limit = |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
@@ -106,7 +106,7 @@ async fn files_that_may_not_grow_are_survived() {
 
 #[tokio::test]
 async fn a_folder_that_is_moved_away_and_back_is_survived() {
-    let service = Service::start_with(Engine::Embedded, &configuration(None, 20_000)).await;
+    let service = Service::start_with(Caching::Without, &configuration(None, 20_000)).await;
     let (here, away) = (audit_folder(&service), service.directory.path().join("away"));
     let back = || {
         assert!(!here.exists(), "a new log was begun");
@@ -117,7 +117,7 @@ async fn a_folder_that_is_moved_away_and_back_is_survived() {
 
 #[tokio::test]
 async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
-    let service = Service::start_with(Engine::Embedded, &configuration(None, 1)).await;
+    let service = Service::start_with(Caching::Without, &configuration(None, 1)).await;
     std::fs::rename(audit_folder(&service), service.directory.path().join("away")).unwrap();
     let told = || service.log().matches("cannot be recorded").count();
     let other_scope = service.issuer.token(AGENCY, "bits:other");
@@ -140,7 +140,7 @@ async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
 #[tokio::test]
 async fn a_full_disk_is_survived() {
     let mount = Mount::new(&["-t", "tmpfs", "-o", "size=2m", "none"]);
-    let service = Service::start_with(Engine::Embedded, &configuration(Some(&mount.folder()), 20_000)).await;
+    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.folder()), 20_000)).await;
     let filler = mount.0.path().join("filler");
     let fill = || {
         assert!(
@@ -155,7 +155,7 @@ async fn a_full_disk_is_survived() {
 #[tokio::test]
 async fn a_disk_that_becomes_read_only_is_survived() {
     let mount = Mount::new(&["-t", "tmpfs", "-o", "size=64m", "none"]);
-    let service = Service::start_with(Engine::Embedded, &configuration(Some(&mount.folder()), 1)).await;
+    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.folder()), 1)).await;
     let path = mount.0.path().to_str().unwrap();
     // Prepared at another place, so that it becomes read-only at once.
     let prepared = Mount::new(&["--bind", path]);
@@ -171,7 +171,7 @@ async fn a_disk_that_blocks_is_survived() {
     image.as_file().set_len(32 << 20).unwrap();
     run("mkfs.ext4", &["-q", image.path().to_str().unwrap()]);
     let mount = Mount::new(&["-o", "loop", image.path().to_str().unwrap()]);
-    let service = Service::start_with(Engine::Embedded, &configuration(Some(&mount.folder()), 1 << 20)).await;
+    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.folder()), 1 << 20)).await;
     let path = mount.0.path().to_str().unwrap();
     survives(
         &service,

@@ -1,7 +1,7 @@
 //! Published heads agree with the log, and find what the log alone cannot tell.
 
 use super::load::{Ledger, audit, audit_folder, management_head, verify};
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn last_segment(service: &Service) -> PathBuf {
 #[tokio::test]
 async fn heads_on_metrics_log_and_management_agree_with_the_record() {
     let configuration = "[audit]\nsegment_bytes = 20000\nhead_every_seconds = 1\n";
-    let mut service = Service::start_with(Engine::Embedded, configuration).await;
+    let mut service = Service::start_with(Caching::Without, configuration).await;
     ask_some(&service, 200).await;
     let head = management_head(&service).await;
     let (sequence, hash) = (head["sequence"].as_u64().unwrap(), head["hash"].as_str().unwrap());
@@ -87,7 +87,7 @@ async fn heads_on_metrics_log_and_management_agree_with_the_record() {
 
 #[tokio::test]
 async fn a_cut_tail_is_found_by_a_published_head_only() {
-    let mut service = Service::start(Engine::Embedded).await;
+    let mut service = Service::start(Caching::Without).await;
     ask_some(&service, 50).await;
     assert!(service.terminate().success());
     let log = service.directory.path().join("log.jsonl");
@@ -104,7 +104,7 @@ async fn a_cut_tail_is_found_by_a_published_head_only() {
 
 #[tokio::test]
 async fn verify_names_the_first_bad_entry() {
-    let mut service = Service::start(Engine::Embedded).await;
+    let mut service = Service::start(Caching::Without).await;
     ask_some(&service, 50).await;
     assert!(service.terminate().success());
     let path = last_segment(&service);

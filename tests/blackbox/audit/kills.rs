@@ -1,7 +1,7 @@
 //! `kill -9` at random moments under load: what was answered is in the record, and the record verifies.
 
 use super::load::{Ledger, management_head, verify};
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use std::time::{Duration, Instant};
 
 /// Small, so that some kills meet the change from one segment to the next.
@@ -10,7 +10,7 @@ const CONFIGURATION: &str = "[audit]\nsegment_bytes = 20000\n";
 #[tokio::test]
 async fn every_answered_lookup_is_in_the_record_after_a_kill_at_any_moment() {
     let kills: u32 = std::env::var("AUDIT_KILLS").map_or(10, |text| text.parse().unwrap());
-    let mut service = Service::start_with(Engine::Embedded, CONFIGURATION).await;
+    let mut service = Service::start_with(Caching::Without, CONFIGURATION).await;
     let (mut answered, mut torn, mut heads) = (0, 0, Vec::<String>::new());
     let started = Instant::now();
     for _ in 0..kills {

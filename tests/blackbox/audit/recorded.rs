@@ -2,7 +2,7 @@
 
 use super::load::{audit, recorded_statuses, search, verify};
 use crate::harness::issuer::AGENCY;
-use crate::harness::{Engine, PROGRAM, Service, world};
+use crate::harness::{Caching, PROGRAM, Service, world};
 use reqwest::RequestBuilder;
 use std::process::Command;
 use uuid::Uuid;
@@ -20,7 +20,7 @@ async fn send(request: RequestBuilder) -> (u16, String) {
 
 #[tokio::test]
 async fn every_status_of_an_authenticated_call_is_recorded_and_no_other() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     service.deliver_world().await;
     let lookup = || service.relationships("13897210066", "2024-01-01", "2024-12-31");
     let other_scope = service.issuer.token(AGENCY, "bits:other");
@@ -64,7 +64,7 @@ async fn every_status_of_an_authenticated_call_is_recorded_and_no_other() {
 
 #[tokio::test]
 async fn an_entry_holds_all_that_is_specified_and_names_nobody() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     service.deliver_world().await;
     let today = world::today().to_string();
     let request = service.relationships("01856867389", "2024-01-01", &today);
@@ -138,7 +138,7 @@ async fn an_entry_holds_all_that_is_specified_and_names_nobody() {
 
 #[tokio::test]
 async fn the_log_is_read_after_its_key_was_changed_and_refused_without_the_former_one() {
-    let mut service = Service::start(Engine::Embedded).await;
+    let mut service = Service::start(Caching::Without).await;
     let (status, first) = send(service.relationships("01856867389", "2024-01-01", "2024-12-31")).await;
     assert_eq!(status, 200);
     assert!(service.log().contains("has no keys of its own"));
@@ -181,7 +181,7 @@ async fn the_log_is_read_after_its_key_was_changed_and_refused_without_the_forme
 #[tokio::test]
 async fn pruning_keeps_to_the_retention_and_may_happen_while_serving() {
     let configuration = "[audit]\nsegment_bytes = 2000\nretention_years = 0\n";
-    let service = Service::start_with(Engine::Embedded, configuration).await;
+    let service = Service::start_with(Caching::Without, configuration).await;
     for _ in 0..30 {
         send(service.relationships("01856867389", "2024-01-01", "2024-12-31")).await;
     }

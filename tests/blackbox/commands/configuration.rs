@@ -1,7 +1,7 @@
 //! `check`: a good configuration, and each kind of bad one, told in one sentence.
 
 use super::{done, program, refused, run, text};
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -12,8 +12,8 @@ struct Configured {
 }
 
 impl Configured {
-    async fn on(engine: Engine) -> Self {
-        let mut service = Service::start(engine).await;
+    async fn on(caching: Caching) -> Self {
+        let mut service = Service::start(caching).await;
         service.terminate();
         let sound = std::fs::read_to_string(service.configuration())
             .unwrap()
@@ -49,18 +49,23 @@ impl Configured {
 
 #[tokio::test]
 async fn a_good_configuration_is_told_to_be_good() {
-    for engine in ENGINES {
-        let configured = Configured::on(engine).await;
+    for caching in EITHER_WAY {
+        let configured = Configured::on(caching).await;
         let said = done(configured.check());
-        for part in ["participants: 13", "record of use: writable", "journal: 0 sets"] {
-            assert!(said.contains(part), "{engine:?}: {said}");
+        for part in ["participants: 13", "record of use: writable", "store: 0 sets"] {
+            assert!(said.contains(part), "{caching:?}: {said}");
         }
+        assert_eq!(
+            said.contains("cache: reachable"),
+            caching == Caching::With,
+            "{said}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_terms_that_are_printed_are_a_good_terms_file() {
-    let configured = Configured::on(ENGINES[0]).await;
+    let configured = Configured::on(Caching::Without).await;
     let file = configured.file("printed.toml");
     std::fs::write(&file, done(run(&["terms"]))).unwrap();
     let built_in = done(configured.check_with("access.services_file", Some("".into())));
@@ -74,9 +79,9 @@ async fn the_terms_that_are_printed_are_a_good_terms_file() {
 
 #[tokio::test]
 async fn each_bad_setting_is_named() {
-    let configured = Configured::on(ENGINES[0]).await;
+    let configured = Configured::on(Caching::Without).await;
     let text = |value: &str| Some(toml::Value::from(value));
-    let folder = format!("embedded:{}", configured.service.directory.path().display());
+    let folder = format!("sqlite:{}", configured.service.directory.path().display());
     for (key, value, said) in [
         ("participants_file", None, "participants_file"),
         ("participants_file", text("/nowhere.toml"), "/nowhere.toml"),
@@ -97,24 +102,24 @@ async fn each_bad_setting_is_named() {
             text("x"),
             "maskinporten.well_known_url",
         ),
-        ("index.url", None, "index.url"),
-        ("index.url", text("postgres://x"), "index.url"),
-        ("index.url", text("embedded:"), "index.url"),
-        ("index.url", text(&folder), "index"),
-        ("index.url", text("redis://127.0.0.1:1/0"), "index"),
-        ("index.pseudonym_key_file", None, "kundeforhold key new"),
+        ("store.url", text("mysql://x"), "store.url"),
+        ("store.url", text("sqlite:"), "store.url"),
+        ("store.url", text(&folder), "store"),
+        ("store.url", text("sqlite:/proc/nowhere/x"), "/proc/nowhere/x"),
+        ("cache.url", text("memcached://x"), "cache.url"),
         (
-            "index.pseudonym_key_file",
-            text("/nowhere.key"),
-            "kundeforhold key new",
+            "cache.url",
+            text("redis-sentinel://127.0.0.1:1"),
+            "redis-sentinel://",
         ),
+        ("pseudonym.key_file", None, "kundeforhold key new"),
+        ("pseudonym.key_file", text("/nowhere.key"), "kundeforhold key new"),
         (
             "access.scopes.write",
             Some(toml::Value::from(vec!["two words"])),
             "access.scopes.write",
         ),
         ("audit.directory", text("/proc/nowhere"), "/proc/nowhere"),
-        ("journal.directory", text("/proc/nowhere"), "/proc/nowhere"),
         ("unknown", text("x"), "unknown"),
         ("server.listne", text("127.0.0.1:1"), "listne"),
         ("server.listen", text("nowhere"), "server.listen"),
@@ -143,7 +148,7 @@ async fn each_bad_setting_is_named() {
 
 #[tokio::test]
 async fn each_bad_file_is_told() {
-    let configured = Configured::on(ENGINES[0]).await;
+    let configured = Configured::on(Caching::Without).await;
     let key = configured.file("pseudonym.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(refused(configured.check()).contains("chmod 600"));
@@ -177,7 +182,7 @@ async fn each_bad_file_is_told() {
 
 #[tokio::test]
 async fn the_environment_overrides_the_file() {
-    let configured = Configured::on(ENGINES[0]).await;
+    let configured = Configured::on(Caching::Without).await;
     let configuration = configured.service.configuration();
     let with = |variables: &[(&str, &str)]| {
         let mut command = program(&["check", "--config", text(&configuration)]);
@@ -204,7 +209,7 @@ async fn the_environment_overrides_the_file() {
         ),
         ("KUNDEFORHOLD__SERVER__LISTNE", "x", "listne"),
         ("KUNDEFORHOLD__UNKNOWN__KEY", "x", "unknown"),
-        ("KUNDEFORHOLD__INDEX__URL", "postgres://x", "index.url"),
+        ("KUNDEFORHOLD__STORE__URL", "mysql://x", "store.url"),
         (
             "KUNDEFORHOLD__MASKINPORTEN__ISSUER",
             "http://maskinporten.no/",
@@ -217,17 +222,14 @@ async fn the_environment_overrides_the_file() {
     // A secret in the environment is used, and not told when it is no good.
     let key = std::fs::read_to_string(configured.file("pseudonym.key")).unwrap();
     std::fs::rename(configured.file("pseudonym.key"), configured.file("elsewhere.key")).unwrap();
-    done(with(&[("KUNDEFORHOLD__INDEX__PSEUDONYM_KEY", key.trim())]));
-    let sentence = refused(with(&[(
-        "KUNDEFORHOLD__INDEX__PSEUDONYM_KEY",
-        "secret-but-wrong",
-    )]));
+    done(with(&[("KUNDEFORHOLD__PSEUDONYM__KEY", key.trim())]));
+    let sentence = refused(with(&[("KUNDEFORHOLD__PSEUDONYM__KEY", "secret-but-wrong")]));
     assert!(!sentence.contains("secret-but-wrong"), "{sentence}");
 }
 
 #[tokio::test]
 async fn what_the_platform_injects_is_read_where_the_file_is_silent() {
-    let configured = Configured::on(ENGINES[0]).await;
+    let configured = Configured::on(Caching::Without).await;
     let issuer = &configured.service.issuer;
     let mut silent = configured.sound.clone();
     silent.remove("maskinporten");
@@ -260,4 +262,20 @@ async fn what_the_platform_injects_is_read_where_the_file_is_silent() {
         ("MASKINPORTEN_ISSUER", "http://maskinporten.no/"),
         ("MASKINPORTEN_JWKS_URI", "x"),
     ]));
+}
+
+#[tokio::test]
+async fn migrate_makes_the_store_and_a_second_time_finds_nothing_to_do() {
+    let configured = Configured::on(Caching::Without).await;
+    for file in configured.service.store_files() {
+        let _ = std::fs::remove_file(file);
+    }
+    // `serve` would make it, so it is no fault.
+    done(configured.check());
+    assert!(!configured.service.store().exists());
+    let configuration = configured.service.configuration();
+    for _ in 0..2 {
+        done(run(&["migrate", "--config", text(&configuration)]));
+        assert!(done(configured.check()).contains("store: 0 sets"));
+    }
 }

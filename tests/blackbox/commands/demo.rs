@@ -1,7 +1,7 @@
 //! `demo`: everything in one process, and what it prints is ready to paste.
 
 use crate::harness::redis::RedisServer;
-use crate::harness::{ENGINES, Engine, PROGRAM, world};
+use crate::harness::{Caching, EITHER_WAY, PROGRAM, world};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -66,26 +66,26 @@ impl Drop for Demo {
     }
 }
 
-fn started(engine: Engine, redis: &Option<RedisServer>, more: &[&str]) -> Demo {
+fn started(caching: Caching, redis: &Option<RedisServer>, more: &[&str]) -> Demo {
     let url = redis.as_ref().map(RedisServer::url);
     let mut arguments = more.to_vec();
-    if engine == Engine::Redis {
-        arguments.extend(["--index", url.as_deref().unwrap()]);
+    if caching == Caching::With {
+        arguments.extend(["--cache", url.as_deref().unwrap()]);
     }
     Demo::start(&arguments)
 }
 
 #[tokio::test]
 async fn a_demo_for_scripts_prints_one_line_when_it_is_ready() {
-    for engine in ENGINES {
-        let redis = (engine == Engine::Redis).then(RedisServer::start);
+    for caching in EITHER_WAY {
+        let redis = (caching == Caching::With).then(RedisServer::start);
         // The second one finds the same Redis as the first left it.
         for round in 1..=2 {
             let beginning = Instant::now();
-            let mut demo = started(engine, &redis, &["--json"]);
+            let mut demo = started(caching, &redis, &["--json"]);
             let line = demo.line();
             let took = beginning.elapsed();
-            println!("demo on {engine:?}, start {round}: ready after {took:?}");
+            println!("demo on {caching:?}, start {round}: ready after {took:?}");
             assert!(took < READY, "{took:?}");
             let keys: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(keys, ["issuer", "jwksUri", "management", "service", "tokens"]);
@@ -177,9 +177,9 @@ async fn answers(line: &Value) {
 
 #[tokio::test]
 async fn what_a_demo_prints_for_people_can_be_pasted() {
-    for engine in ENGINES {
-        let redis = (engine == Engine::Redis).then(RedisServer::start);
-        let mut demo = started(engine, &redis, &[]);
+    for caching in EITHER_WAY {
+        let redis = (caching == Caching::With).then(RedisServer::start);
+        let mut demo = started(caching, &redis, &[]);
         let mut script = String::new();
         while !script.contains("Ctrl-C") {
             assert_ne!(demo.output.read_line(&mut script).unwrap(), 0, "{script}");
@@ -248,13 +248,7 @@ async fn a_demo_with_a_folder_remembers() {
         assert_eq!(register(&line).await, 200);
         demo.stop();
     }
-    for kept in [
-        "journal",
-        "index.redb",
-        "pseudonym.key",
-        "client-key.pem",
-        "audit",
-    ] {
+    for kept in ["register.sqlite", "pseudonym.key", "client-key.pem", "audit"] {
         assert!(Path::new(&data).join(kept).exists(), "{kept}");
     }
     assert_eq!(
@@ -275,12 +269,12 @@ fn a_demo_that_cannot_start_says_why() {
     ];
     let said = super::refused(super::run(&[&["demo", "--listen", &address], &any[..]].concat()));
     assert!(said.contains(&address), "{said}");
-    let said = super::refused(super::run(
-        &[
-            &["demo", "--listen", "127.0.0.1:0", "--index", "postgres://x"],
-            &any[..],
-        ]
-        .concat(),
-    ));
-    assert!(said.contains("redis://"), "{said}");
+    for (option, url, known) in [
+        ("--cache", "memcached://x", "redis://"),
+        ("--store", "mysql://x", "sqlite:"),
+    ] {
+        let bad = ["demo", "--listen", "127.0.0.1:0", option, url];
+        let said = super::refused(super::run(&[&bad, &any[..]].concat()));
+        assert!(said.contains(known), "{said}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `generate`, and what it makes in a real service.
 
 use super::{done, program, refused, run, text};
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -115,8 +115,8 @@ async fn a_generated_bank_delivers_and_its_customers_are_found() {
         &[&arguments[..], &["--customers-listed", "20"]].concat(),
     ));
     let participants = std::fs::read_to_string(directory.path().join("participants.toml")).unwrap();
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         service
             .replace_participants(&participants, "a file was read again")
             .await;
@@ -145,7 +145,7 @@ async fn a_generated_bank_delivers_and_its_customers_are_found() {
         assert_eq!(customers.lines().count(), 20);
         for customer in customers.lines() {
             let ever = service.listed_between(customer, "1990-01-01", "2026-06-30").await;
-            assert_ne!(ever, serde_json::json!([]), "{engine:?}: {customer}");
+            assert_ne!(ever, serde_json::json!([]), "{caching:?}: {customer}");
         }
     }
 }

@@ -5,7 +5,7 @@ mod requests;
 
 use super::{done, program, refused, text};
 use crate::harness::identifiers::people;
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use crate::whole_set::{BLABAERLIA, GRANSKAUEN, line};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -51,7 +51,7 @@ async fn push_to(service: &Service, bank: &str, more: &[&str], input: &[u8]) -> 
 
 #[tokio::test]
 async fn a_bank_pushes_its_whole_set_and_gets_the_receipt() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let who: Vec<String> = people().take(3).collect();
     let set = [line(&who[0], "owner", ""), line(&who[1], "other", "")].concat();
     let (_folder, path) = file(&set);
@@ -84,7 +84,7 @@ async fn a_bank_pushes_its_whole_set_and_gets_the_receipt() {
 
 #[tokio::test]
 async fn a_rejected_delivery_shows_what_is_wrong_and_no_identifier() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let who: Vec<String> = people().take(60).collect();
     let good = line(&who[0], "owner", "");
     let bad: String = who[1..]
@@ -115,7 +115,7 @@ async fn a_rejected_delivery_shows_what_is_wrong_and_no_identifier() {
 
 #[tokio::test]
 async fn a_refused_delivery_is_one_sentence_without_the_token() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let (_folder, path) = file("");
     let another = service.issuer.bank_token(GRANSKAUEN);
     let arguments = ["--file", text(&path), "--idempotency-key", "mine"];

@@ -2,7 +2,7 @@
 
 use super::Browser;
 use crate::harness::calls::streamed;
-use crate::harness::{Engine, Service, free_address};
+use crate::harness::{Caching, Service, free_address};
 use reqwest::StatusCode;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -26,12 +26,12 @@ async fn with_token(directory: &TempDir) -> Service {
         "[console]\noperator_token_file = {:?}\n",
         path.display().to_string()
     );
-    Service::start_with(Engine::Embedded, &configuration).await
+    Service::start_with(Caching::Without, &configuration).await
 }
 
 #[tokio::test]
 async fn on_loopback_the_console_is_open_but_not_under_another_name() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let mut browser = Browser::new(&service);
     assert_eq!(browser.get("/console").await.status, StatusCode::OK);
     for host in ["localhost", "localhost:9090", "127.0.0.1:80", "[::1]:9090"] {
@@ -141,7 +141,7 @@ async fn a_port_that_others_reach_has_no_console_without_a_token() {
     let address = free_address();
     let port = address.rsplit(':').next().unwrap();
     let configuration = format!("[server]\nmanagement_listen = \"0.0.0.0:{port}\"\n");
-    let mut service = Service::launch(Engine::Embedded, &configuration).await;
+    let mut service = Service::launch(Caching::Without, &configuration).await;
     service.management = address.clone();
     service.wait_until_ready().await;
     let mut browser = Browser::new(&service);
@@ -163,7 +163,7 @@ async fn a_token_that_others_may_read_is_refused_at_start() {
         "[console]\noperator_token_file = {:?}\n",
         path.display().to_string()
     );
-    let mut service = Service::launch(Engine::Embedded, &configuration).await;
+    let mut service = Service::launch(Caching::Without, &configuration).await;
     let started = std::time::Instant::now();
     while !service.log().contains("chmod 600") {
         assert!(started.elapsed().as_secs() < 20, "{}", service.log());

@@ -4,7 +4,7 @@ use super::Browser;
 use super::access::{TOKEN, token_file};
 use crate::audit::load::search;
 use crate::commands::{done, refused, run};
-use crate::harness::{Engine, Service};
+use crate::harness::{Caching, Service};
 use crate::tls::authority::{Authority, Files};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, StatusCode};
 use std::path::Path;
@@ -31,7 +31,7 @@ impl Guarded {
         let files = Files::new(&authority, 1);
         files.write_client_authority(&operators);
         let configuration = files.configuration_of("management_tls") + console;
-        let service = Service::launch(Engine::Embedded, &configuration).await;
+        let service = Service::launch(Caching::Without, &configuration).await;
         let guarded = Self {
             service,
             authority,
@@ -256,22 +256,9 @@ async fn commands_know_the_service_by_its_own_certificate() {
     refused(run(&["healthcheck", "--url", &plain]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_key_is_followed_over_tls() {
-    let directory = tempfile::tempdir().unwrap();
-    let key = directory.path().join("audit.key");
-    done(run(&["key", "new", key.to_str().unwrap()]));
-    let guarded = Guarded::start(&format!("[audit]\nkey_files = [{key:?}]\n")).await;
-    let configuration = guarded.service.configuration();
-    let rekeyed = run(&["rekey", "--config", configuration.to_str().unwrap()]);
-    let told = String::from_utf8_lossy(&rekeyed.stderr).into_owned();
-    assert!(told.contains("following it at https://127.0.0.1:"), "{told}");
-    assert!(done(rekeyed).contains("mv "));
-}
-
 #[tokio::test]
 async fn certificates_without_an_authority_for_them_are_refused_at_start() {
-    let service = Service::launch(Engine::Embedded, BY_CERTIFICATE).await;
+    let service = Service::launch(Caching::Without, BY_CERTIFICATE).await;
     let started = Instant::now();
     while !service.log().contains("server.management_tls.client_ca") {
         assert!(started.elapsed() < WITHIN, "{}", service.log());

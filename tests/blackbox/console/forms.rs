@@ -2,7 +2,7 @@
 
 use super::{BANK, Browser, wait_for};
 use crate::audit::load::search;
-use crate::harness::{Engine, Service, world};
+use crate::harness::{Caching, Service, world};
 use reqwest::header::{HeaderName, ORIGIN};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -22,7 +22,7 @@ async fn deliver(service: &Service, records: String) -> String {
 
 #[tokio::test]
 async fn a_form_without_its_sessions_token_or_from_another_site_does_nothing() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     deliver(&service, record_of("01856867389")).await;
     let latest = deliver(&service, record_of("17912099997")).await;
     let (mut browser, mut other) = (Browser::new(&service), Browser::new(&service));
@@ -73,7 +73,7 @@ async fn a_form_without_its_sessions_token_or_from_another_site_does_nothing() {
 
 #[tokio::test]
 async fn a_search_shows_calls_without_customers_and_is_itself_recorded() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     deliver(&service, record_of("01856867389")).await;
     let today = world::today().to_string();
     let asked = service
@@ -131,7 +131,7 @@ async fn a_search_shows_calls_without_customers_and_is_itself_recorded() {
 
 #[tokio::test]
 async fn the_record_is_verified_in_the_background() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let mut browser = Browser::new(&service);
     deliver(&service, record_of("01856867389")).await;
     assert!(
@@ -174,7 +174,7 @@ async fn the_record_is_verified_in_the_background() {
 
 #[tokio::test]
 async fn a_rollback_shows_what_goes_and_is_recorded_before_and_after() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let first = deliver(&service, record_of("01856867389")).await;
     let latest = deliver(&service, record_of("17912099997")).await;
     assert_eq!(service.listed("01856867389").await.as_array().unwrap().len(), 0);

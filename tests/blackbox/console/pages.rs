@@ -1,7 +1,7 @@
 //! What the pages show, and what they never show.
 
 use super::{BANK, Browser, wait_for};
-use crate::harness::{Engine, Service, world};
+use crate::harness::{Caching, Service, world};
 use crate::secrecy::canaries::Canaries;
 use futures_util::StreamExt;
 use reqwest::{Body, Method, StatusCode};
@@ -18,7 +18,7 @@ fn stream_of(receiver: mpsc::Receiver<String>) -> Body {
 
 #[tokio::test]
 async fn no_page_shows_an_identifier() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let canaries = Canaries::new(&service.issuer, BANK);
     assert_eq!(
         service.put_set(BANK, "KAR", canaries.records()).await.status(),
@@ -81,7 +81,7 @@ async fn no_page_shows_an_identifier() {
 
 #[tokio::test]
 async fn the_numbers_are_those_of_the_api() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let mut browser = Browser::new(&service);
     let empty = browser.get("/console").await;
     assert!(empty.text.contains("answers are incomplete") && empty.text.contains("Missing"));
@@ -134,7 +134,7 @@ async fn the_numbers_are_those_of_the_api() {
 
 #[tokio::test]
 async fn a_delivery_under_way_shows_how_far_it_is() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let line = "{\"customerID\":\"01856867389\",\"role\":\"owner\",\"fromDate\":\"2015-01-01\"}\n";
     let body = line.repeat(40_000);
     let (sender, receiver) = mpsc::channel(4);

@@ -3,7 +3,7 @@
 use super::{BLABAERLIA, GRANSKAUEN, own, owners, published, put, record};
 use crate::audit::load::search;
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -118,8 +118,8 @@ fn assert_recorded(service: &Service, made: &[(String, &'static str, String, u16
 
 #[tokio::test]
 async fn a_bank_is_let_in_to_its_own_and_its_predecessors_and_to_nothing_else() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let (mut customers, mut made) = (people(), Vec::new());
         let mut first = std::collections::BTreeMap::new();
         let paths = [BLABAERLIA, GRANSKAUEN, PREDECESSOR, TO_BE_MERGED, PAUSED];
@@ -148,7 +148,7 @@ async fn a_bank_is_let_in_to_its_own_and_its_predecessors_and_to_nothing_else() 
                 let customer = customers.next().unwrap();
                 for (name, done, request) in calls(&service, bank, &first[bank], &customer) {
                     let (status, code, correlation) = call_as(&service, &token, request).await;
-                    let what = format!("{engine:?}: {consumer} on {bank}, {name}: {status} {code}");
+                    let what = format!("{caching:?}: {consumer} on {bank}, {name}: {status} {code}");
                     match expected {
                         None => assert_eq!(status, done, "{what}"),
                         Some(refused) => assert_eq!((status, code.as_str()), (403, refused), "{what}"),
@@ -163,7 +163,7 @@ async fn a_bank_is_let_in_to_its_own_and_its_predecessors_and_to_nothing_else() 
 
 #[tokio::test]
 async fn no_call_is_open_without_its_scope_or_a_token() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     let customer = people().next().unwrap();
     let id = published(put(&service, BLABAERLIA, "", owners(std::slice::from_ref(&customer))).await);
     let mut made = Vec::new();
@@ -183,8 +183,8 @@ async fn no_call_is_open_without_its_scope_or_a_token() {
 
 #[tokio::test]
 async fn a_bank_sees_no_delivery_and_no_record_of_another() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         let id = published(put(&service, BLABAERLIA, "", owners(std::slice::from_ref(&customer))).await);
         let token = service.issuer.bank_token(GRANSKAUEN);
@@ -193,29 +193,29 @@ async fn a_bank_sees_no_delivery_and_no_record_of_another() {
             let (status, code, _) = call_as(&service, &token, request).await;
             match name {
                 "getOwnRelationships" => assert_eq!(status, 200),
-                _ => assert_eq!((status, code.as_str()), (404, "KFR-008"), "{engine:?} {name}"),
+                _ => assert_eq!((status, code.as_str()), (404, "KFR-008"), "{caching:?} {name}"),
             }
         }
         assert_eq!(
             own(&service, GRANSKAUEN, &customer).await,
             [] as [Value; 0],
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             super::receipts(&service, GRANSKAUEN).await,
             [] as [Value; 0],
-            "{engine:?}"
+            "{caching:?}"
         );
-        assert_eq!(own(&service, BLABAERLIA, &customer).await.len(), 1, "{engine:?}");
+        assert_eq!(own(&service, BLABAERLIA, &customer).await.len(), 1, "{caching:?}");
         let kept = super::receipt(&service, BLABAERLIA, &id).await;
-        assert_eq!(kept["state"], "published", "{engine:?}");
+        assert_eq!(kept["state"], "published", "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn a_successor_and_its_predecessor_share_the_predecessors_set() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         service
             .replace_participants(&participants(), "a file was read again")
             .await;
@@ -224,20 +224,20 @@ async fn a_successor_and_its_predecessor_share_the_predecessors_set() {
         let set = service
             .v2(Method::PUT, PREDECESSOR, "relationships")
             .body(owners(&who[..1]));
-        assert_eq!(call_as(&service, &successor, set).await.0, 200, "{engine:?}");
-        assert_eq!(own(&service, PREDECESSOR, &who[0]).await.len(), 1, "{engine:?}");
+        assert_eq!(call_as(&service, &successor, set).await.0, 200, "{caching:?}");
+        assert_eq!(own(&service, PREDECESSOR, &who[0]).await.len(), 1, "{caching:?}");
         assert_eq!(
             own(&service, BLABAERLIA, &who[0]).await,
             [] as [Value; 0],
-            "{engine:?}: a set of its own"
+            "{caching:?}: a set of its own"
         );
         assert_eq!(
             service.listed(&who[0]).await[0]["organizationID"],
             BLABAERLIA,
-            "{engine:?}"
+            "{caching:?}"
         );
         let mut receipts = super::receipts(&service, PREDECESSOR).await;
-        assert_eq!(receipts.len(), 1, "{engine:?}");
-        assert_eq!(receipts.remove(0)["state"], "published", "{engine:?}");
+        assert_eq!(receipts.len(), 1, "{caching:?}");
+        assert_eq!(receipts.remove(0)["state"], "published", "{caching:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{BLABAERLIA, newest, owners, published, put, send};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use reqwest::Method;
 use serde_json::json;
 
@@ -10,8 +10,8 @@ const BOUNDS: &str = "[delivery]\nmax_lines = 10\nmax_line_bytes = 200\nmax_body
 
 #[tokio::test]
 async fn what_is_at_a_bound_is_taken_and_what_is_beyond_is_too_large() {
-    for engine in ENGINES {
-        let service = Service::start_with(engine, BOUNDS).await;
+    for caching in EITHER_WAY {
+        let service = Service::start_with(caching, BOUNDS).await;
         let who: Vec<String> = people().take(11).collect();
         let one = owners(&who[..1]);
         let of_length = |length: usize| format!("{}{}", " ".repeat(length - one.len() + 1), one);
@@ -39,7 +39,7 @@ async fn what_is_at_a_bound_is_taken_and_what_is_beyond_is_too_large() {
             assert_eq!(
                 (status, &body["errorCode"]),
                 (413, &json!("KFR-013")),
-                "{engine:?} {length}: {body}"
+                "{caching:?} {length}: {body}"
             );
             newest(&service, BLABAERLIA, "abandoned").await;
         }
@@ -49,6 +49,6 @@ async fn what_is_at_a_bound_is_taken_and_what_is_beyond_is_too_large() {
         let request = service
             .v2(Method::PUT, BLABAERLIA, "relationships")
             .header("Content-Encoding", "gzip");
-        assert_eq!(send(request.body(packed)).await.0, 413, "{engine:?}");
+        assert_eq!(send(request.body(packed)).await.0, 413, "{caching:?}");
     }
 }

@@ -1,12 +1,11 @@
 //! `POST …/changes`: in order, all or nothing, in the next answer.
 
 use super::{
-    BLABAERLIA, GRANSKAUEN, RYPA, change, is_listed, own, owners, published, put, rebuild_index, record,
-    roll_back,
+    BLABAERLIA, GRANSKAUEN, RYPA, change, conflict, is_listed, own, owners, published, put, record, roll_back,
 };
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::{accounts, people};
-use crate::harness::{ENGINES, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use chrono::Days;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -19,9 +18,9 @@ fn identity(customer: &str, more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn changes_are_in_the_next_answer_and_in_a_rebuilt_index() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+async fn changes_are_in_the_next_answer_and_after_a_kill() {
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(4).collect();
         let account = accounts().next().unwrap();
         let on = json!({"accountID": account});
@@ -29,23 +28,23 @@ async fn changes_are_in_the_next_answer_and_in_a_rebuilt_index() {
 
         let put_one = json!({"put": record(&who[2], "owner", &on)});
         published(change(&service, BLABAERLIA, "", &[put_one]).await);
-        assert!(is_listed(&service, &who[2]).await, "{engine:?}");
+        assert!(is_listed(&service, &who[2]).await, "{caching:?}");
         assert_eq!(service.account(&account).send().await.unwrap().status(), 200);
 
         let yesterday = world::today() - Days::new(1);
         let ended = identity(&who[0], &json!({"toDate": yesterday.to_string()}));
         published(change(&service, BLABAERLIA, "", &[json!({"end": ended})]).await);
-        assert!(!is_listed(&service, &who[0]).await, "{engine:?}");
-        assert!(service.is_listed_on(&who[0], yesterday).await, "{engine:?}");
+        assert!(!is_listed(&service, &who[0]).await, "{caching:?}");
+        assert!(service.is_listed_on(&who[0], yesterday).await, "{caching:?}");
 
         let removed = json!({"remove": identity(&who[2], &on)});
         let (_, receipt) = change(&service, BLABAERLIA, "", std::slice::from_ref(&removed)).await;
         assert_eq!((&receipt["removed"], &receipt["read"]), (&json!(1), &json!(1)));
-        assert!(!is_listed(&service, &who[2]).await, "{engine:?}");
+        assert!(!is_listed(&service, &who[2]).await, "{caching:?}");
         assert_eq!(
             service.account(&account).send().await.unwrap().status(),
             404,
-            "{engine:?}"
+            "{caching:?}"
         );
 
         // What is not there is removed already.
@@ -54,22 +53,26 @@ async fn changes_are_in_the_next_answer_and_in_a_rebuilt_index() {
             (status, &receipt["removed"], &receipt["rejected"]),
             (200, &json!(0), &json!(0))
         );
-        rebuild_index(&mut service).await;
+        service.kill_and_restart().await;
         let listed = [false, true, false, false];
         for (customer, listed) in who.iter().zip(listed) {
-            assert_eq!(is_listed(&service, customer).await, listed, "{engine:?} rebuilt");
+            assert_eq!(
+                is_listed(&service, customer).await,
+                listed,
+                "{caching:?} after a kill"
+            );
         }
         assert!(
             service.is_listed_on(&who[0], yesterday).await,
-            "{engine:?} rebuilt"
+            "{caching:?} after a kill"
         );
     }
 }
 
 #[tokio::test]
 async fn changes_hold_in_the_order_of_their_lines() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(3).collect();
         let put_as = |customer: &str, role: &str| json!({"put": record(customer, role, &json!({}))});
         let end = |customer: &str, to: &str| json!({"end": identity(customer, &json!({"toDate": to}))});
@@ -91,29 +94,29 @@ async fn changes_hold_in_the_order_of_their_lines() {
         )
         .await;
         let counts = ["stored", "ended", "removed", "customers"].map(|name| receipt[name].as_u64().unwrap());
-        assert_eq!(counts, [4, 2, 1, 3], "{engine:?}: {receipt}");
+        assert_eq!(counts, [4, 2, 1, 3], "{caching:?}: {receipt}");
         let first = own(&service, BLABAERLIA, &who[0]).await;
         assert_eq!(
             (first.len(), &first[0]["toDate"]),
             (1, &json!("2017-01-01")),
-            "{engine:?}"
+            "{caching:?}"
         );
         let second = own(&service, BLABAERLIA, &who[1]).await;
         let expected = json!({"register": "KAR", "role": "other", "creditable": false, "holdsFunds": false,
             "fromDate": "2015-01-01"});
-        assert_eq!(second, [expected], "{engine:?}");
+        assert_eq!(second, [expected], "{caching:?}");
         assert_eq!(
             own(&service, BLABAERLIA, &who[2]).await,
             [] as [Value; 0],
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
 
 #[tokio::test]
 async fn one_change_that_cannot_be_made_leaves_all_unmade() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(3).collect();
         published(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
         let unknown = identity(&who[1], &json!({"toDate": "2016-01-01"}));
@@ -139,7 +142,7 @@ async fn one_change_that_cannot_be_made_leaves_all_unmade() {
             );
             assert!(
                 is_listed(&service, &who[0]).await && !is_listed(&service, &who[2]).await,
-                "{engine:?}"
+                "{caching:?}"
             );
             let (_, taken) = change(&service, BLABAERLIA, "?maxRejects=1", &changes).await;
             assert_eq!(
@@ -150,7 +153,7 @@ async fn one_change_that_cannot_be_made_leaves_all_unmade() {
             published((200, taken));
             assert!(
                 !is_listed(&service, &who[0]).await && is_listed(&service, &who[2]).await,
-                "{engine:?}"
+                "{caching:?}"
             );
             published(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
         }
@@ -159,7 +162,7 @@ async fn one_change_that_cannot_be_made_leaves_all_unmade() {
 
 #[tokio::test]
 async fn a_line_that_is_no_change_is_refused_and_named() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     let who = people().next().unwrap();
     let good = record(&who, "owner", &json!({}));
     let bad = [
@@ -202,8 +205,8 @@ async fn a_line_that_is_no_change_is_refused_and_named() {
 
 #[tokio::test]
 async fn no_changes_say_that_there_is_nothing_new() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let delivered = async |service: &Service| {
             let request = service.http.get(service.url("/v2/participants"));
             let request = request.bearer_auth(service.issuer.agency_token());
@@ -221,8 +224,11 @@ async fn no_changes_say_that_there_is_nothing_new() {
         assert_eq!(
             delivered(&service).await,
             (json!("notLoaded"), None),
-            "{engine:?}"
+            "{caching:?}"
         );
+        // What is not in changes is no relationship only once a whole set has said so.
+        published(change(&service, RYPA, "", &[]).await);
+        assert_eq!(delivered(&service).await.0, "notLoaded", "{caching:?}");
         published(put(&service, RYPA, "", "").await);
         let (_, first) = delivered(&service).await;
         // Told in whole seconds.
@@ -235,43 +241,39 @@ async fn no_changes_say_that_there_is_nothing_new() {
         );
         for _ in 0..2 {
             let (state, last) = delivered(&service).await;
-            assert_eq!(state, "current", "{engine:?}");
-            assert!(last > first, "{engine:?}: {last:?} after {first:?}");
-            rebuild_index(&mut service).await;
+            assert_eq!(state, "current", "{caching:?}");
+            assert!(last > first, "{caching:?}: {last:?} after {first:?}");
+            service.kill_and_restart().await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_bank_may_begin_with_changes_and_deliver_a_whole_set_later() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         let put_one = json!({"put": record(&who[0], "owner", &json!({}))});
         published(change(&service, GRANSKAUEN, "?register=KFR", &[put_one]).await);
-        assert!(is_listed(&service, &who[0]).await, "{engine:?}");
+        assert!(is_listed(&service, &who[0]).await, "{caching:?}");
         let whole = published(put(&service, GRANSKAUEN, "?register=KFR", owners(&who[1..])).await);
-        assert!(
-            !is_listed(&service, &who[0]).await && is_listed(&service, &who[1]).await,
-            "{engine:?}"
-        );
-        published(roll_back(&service, GRANSKAUEN, &whole, "").await);
-        assert!(
-            is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await,
-            "{engine:?}"
-        );
-        rebuild_index(&mut service).await;
-        assert!(
-            is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await,
-            "{engine:?}"
-        );
+        for _ in 0..2 {
+            assert!(
+                !is_listed(&service, &who[0]).await && is_listed(&service, &who[1]).await,
+                "{caching:?}"
+            );
+            // Before it the set was not loaded.
+            let refused = roll_back(&service, GRANSKAUEN, &whole, "").await;
+            assert_eq!(conflict(refused).0, "deliveryID", "{caching:?}");
+            service.kill_and_restart().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn many_changes_of_many_customers_are_made_whole() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         // More than are resolved together.
         let who: Vec<String> = people().take(23_000).collect();
         let (pieces, body) = streamed();
@@ -293,7 +295,7 @@ async fn many_changes_of_many_customers_are_made_whole() {
             (200, &json!(23_000), &json!(23_000))
         );
         for customer in who.iter().step_by(4_599) {
-            assert!(is_listed(&service, customer).await, "{engine:?}");
+            assert!(is_listed(&service, customer).await, "{caching:?}");
         }
     }
 }

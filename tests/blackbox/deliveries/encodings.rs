@@ -2,7 +2,7 @@
 
 use super::{BLABAERLIA, is_listed, newest, owners, published, put, send};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use aws_lc_rs::digest;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -32,8 +32,8 @@ fn sha256(text: &str) -> String {
 
 #[tokio::test]
 async fn a_compressed_set_is_the_set_and_its_hash_that_of_what_it_decodes_to() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(6_000).collect();
         let set = owners(&who);
         let (one, two) = set.as_bytes().split_at(set.len() / 2);
@@ -48,18 +48,18 @@ async fn a_compressed_set_is_the_set_and_its_hash_that_of_what_it_decodes_to() {
             assert_eq!(
                 (status, &receipt["stored"]),
                 (200, &json!(6_000)),
-                "{engine:?} {encoding}: {receipt}"
+                "{caching:?} {encoding}: {receipt}"
             );
             assert_eq!(receipt["sha256"], sha256(&set), "{encoding}");
         }
-        assert!(is_listed(&service, &who[5_999]).await, "{engine:?}");
+        assert!(is_listed(&service, &who[5_999]).await, "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn what_does_not_decode_leaves_the_former_set() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(2_000).collect();
         published(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
         let set = owners(&who[1..]);
@@ -87,7 +87,7 @@ async fn what_does_not_decode_leaves_the_former_set() {
             assert_eq!(
                 (status, &body["errorCode"]),
                 (400, &json!("KFR-004")),
-                "{engine:?} {number}: {body}"
+                "{caching:?} {number}: {body}"
             );
             assert_eq!(body["details"][0]["parameter"], "body", "{number}");
             assert!(
@@ -105,6 +105,6 @@ async fn what_does_not_decode_leaves_the_former_set() {
         let twice = twice
             .header("Content-Encoding", "identity")
             .header("Content-Encoding", "gzip");
-        assert_eq!(send(twice.body(set)).await.0, 400, "{engine:?}: two encodings");
+        assert_eq!(send(twice.body(set)).await.0, 400, "{caching:?}: two encodings");
     }
 }

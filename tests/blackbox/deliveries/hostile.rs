@@ -6,7 +6,7 @@ use super::encodings::{gzip, zstandard};
 use super::side_by_side::Running;
 use super::{BLABAERLIA, GRANSKAUEN, is_listed, newest, owners, published, put, record, send};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use futures_util::{StreamExt, stream};
 use measured::Measured;
 use reqwest::{Body, Method};
@@ -41,7 +41,7 @@ async fn refused(service: &Service, encoding: &str, body: Body) -> (u16, String)
 }
 
 async fn with_former_set(configuration: &str) -> (Service, String) {
-    let service = Service::start_with(ENGINES[0], configuration).await;
+    let service = Service::start_with(Caching::Without, configuration).await;
     let former = people().next().unwrap();
     published(put(&service, BLABAERLIA, "", owners(std::slice::from_ref(&former))).await);
     (service, former)
@@ -127,8 +127,8 @@ async fn many_bad_lines_are_counted_and_the_first_told() {
 
 #[tokio::test]
 async fn lines_made_to_confuse_are_refused_one_by_one() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who = people().next().unwrap();
         let good = record(&who, "owner", &json!({})).to_string();
         let inside = |more: &str| format!("{},{more}}}", &good[..good.len() - 1]).into_bytes();
@@ -172,7 +172,7 @@ async fn lines_made_to_confuse_are_refused_one_by_one() {
         assert_eq!(
             (status, &receipt["rejected"]),
             (422, &json!(bad.len())),
-            "{engine:?}: {receipt}"
+            "{caching:?}: {receipt}"
         );
         let lines = receipt["rejects"]
             .as_array()
@@ -182,14 +182,14 @@ async fn lines_made_to_confuse_are_refused_one_by_one() {
         assert!(lines.eq(1..=bad.len() as u64), "{receipt}");
         assert!(!receipt.to_string().contains(&who), "{receipt}");
         assert!(!service.log().contains(&who));
-        assert!(!is_listed(&service, &who).await, "{engine:?}");
+        assert!(!is_listed(&service, &who).await, "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_hardly_sends_is_let_go_and_hinders_nobody() {
-    for engine in ENGINES {
-        let service = Service::start_with(engine, "[delivery]\npause_seconds = 1\n").await;
+    for caching in EITHER_WAY {
+        let service = Service::start_with(caching, "[delivery]\npause_seconds = 1\n").await;
         let slow = Running::begin(&service, Method::PUT, BLABAERLIA, "relationships").await;
         let (id, started) = (slow.id.clone(), Instant::now());
         let others = async {
@@ -204,7 +204,7 @@ async fn a_client_that_hardly_sends_is_let_go_and_hinders_nobody() {
         assert_eq!(
             (answer.0, &answer.1["errorCode"]),
             (408, &json!("KFR-014")),
-            "{engine:?}"
+            "{caching:?}"
         );
         assert!(
             started.elapsed() < Duration::from_secs(20) && deliveries > 0,
@@ -213,7 +213,7 @@ async fn a_client_that_hardly_sends_is_let_go_and_hinders_nobody() {
         assert_eq!(
             newest(&service, BLABAERLIA, "abandoned").await["deliveryID"],
             id,
-            "{engine:?}"
+            "{caching:?}"
         );
         published(put(&service, BLABAERLIA, "", "").await);
     }

@@ -2,12 +2,12 @@
 
 use super::encodings::gzip;
 use super::{
-    BLABAERLIA, GRANSKAUEN, change, changing, conflict, id_of, is_listed, kill_and_restart, owners,
-    published, receipts, record, send,
+    BLABAERLIA, GRANSKAUEN, change, changing, conflict, id_of, is_listed, owners, published, receipts,
+    record, roll_back, send,
 };
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
@@ -24,20 +24,20 @@ fn keyed(
 
 #[tokio::test]
 async fn the_same_key_and_body_get_the_first_receipt_and_another_body_a_conflict() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(4).collect();
         let (_, first) = send(keyed(&service, BLABAERLIA, "", "monday", owners(&who[..2]))).await;
         let id = published((200, first.clone()));
         for _ in 0..2 {
             let again = send(keyed(&service, BLABAERLIA, "", "monday", owners(&who[..2]))).await;
-            assert_eq!(again, (200, first.clone()), "{engine:?}");
+            assert_eq!(again, (200, first.clone()), "{caching:?}");
             let other = send(keyed(&service, BLABAERLIA, "", "monday", owners(&who[1..3]))).await;
             let (parameter, reason) = conflict(other);
             assert_eq!(parameter, "Idempotency-Key");
             assert!(reason.contains(&id), "{reason}");
-            assert!(!is_listed(&service, &who[2]).await, "{engine:?}");
-            kill_and_restart(&mut service).await;
+            assert!(!is_listed(&service, &who[2]).await, "{caching:?}");
+            service.kill_and_restart().await;
         }
         let packed = keyed(
             &service,
@@ -47,11 +47,11 @@ async fn the_same_key_and_body_get_the_first_receipt_and_another_body_a_conflict
             gzip(owners(&who[..2]).as_bytes()),
         );
         let again = send(packed.header("Content-Encoding", "gzip")).await;
-        assert_eq!(again, (200, first), "{engine:?}: the decoded body counts");
+        assert_eq!(again, (200, first), "{caching:?}: the decoded body counts");
         assert_eq!(
             receipts(&service, BLABAERLIA).await.len(),
             1,
-            "{engine:?}: done once"
+            "{caching:?}: done once"
         );
         // Another key: done again.
         let (_, second) = send(keyed(&service, BLABAERLIA, "", "tuesday", owners(&who[..2]))).await;
@@ -60,15 +60,15 @@ async fn the_same_key_and_body_get_the_first_receipt_and_another_body_a_conflict
         assert_eq!(
             (id_of(&first), &first["state"]),
             (id, &json!("superseded")),
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
 
 #[tokio::test]
 async fn a_key_is_bound_for_its_bank_register_and_operation() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(4).collect();
         let mut ids = Vec::new();
         for (bank, query, customer) in [
@@ -86,26 +86,26 @@ async fn a_key_is_bound_for_its_bank_register_and_operation() {
         ids.push(published(send(request).await));
         let request = changing(&service, BLABAERLIA, "", &put).header("Idempotency-Key", "one key");
         let (_, again) = send(request).await;
-        assert_eq!(&id_of(&again), ids.last().unwrap(), "{engine:?}");
+        assert_eq!(&id_of(&again), ids.last().unwrap(), "{caching:?}");
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 4, "{engine:?}");
+        assert_eq!(ids.len(), 4, "{caching:?}");
         for customer in &who {
-            assert!(is_listed(&service, customer).await, "{engine:?}");
+            assert!(is_listed(&service, customer).await, "{caching:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_rejected_delivery_binds_its_key_and_an_abandoned_one_does_not() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         let (status, refused) = send(keyed(&service, BLABAERLIA, "", "k", "bad\n")).await;
         assert_eq!(status, 422, "{refused}");
-        kill_and_restart(&mut service).await;
+        service.kill_and_restart().await;
         let (status, again) = send(keyed(&service, BLABAERLIA, "", "k", "bad\n")).await;
-        assert_eq!((status, id_of(&again)), (422, id_of(&refused)), "{engine:?}");
+        assert_eq!((status, id_of(&again)), (422, id_of(&refused)), "{caching:?}");
         assert_eq!(
             (&again["rejects"], &again["state"]),
             (&refused["rejects"], &json!("rejected"))
@@ -133,7 +133,7 @@ async fn a_rejected_delivery_binds_its_key_and_an_abandoned_one_does_not() {
 
 #[tokio::test]
 async fn a_key_is_printable_and_comes_once() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     let longest = "k".repeat(200);
     published(send(keyed(&service, BLABAERLIA, "", &longest, "")).await);
     for key in [&longest[..], "k"].map(|key| format!("{key}{}", if key.len() > 1 { "k" } else { "\t" })) {
@@ -159,40 +159,23 @@ async fn a_key_is_printable_and_comes_once() {
 }
 
 #[tokio::test]
-async fn what_is_journalled_and_not_in_the_index_yet_is_not_acknowledged_to_a_retry() {
-    let patience = "[index]\nwrite_timeout_milliseconds = 500\ntimeout_milliseconds = 500\n";
-    let service = Service::start_with(Engine::Redis, patience).await;
-    let who: Vec<String> = people().take(1).collect();
-    let (pieces, body) = streamed();
-    let sending = tokio::spawn(send(keyed(&service, BLABAERLIA, "", "k", body)));
-    pieces.send(Ok(owners(&who))).await.unwrap();
-    super::newest(&service, BLABAERLIA, "receiving").await;
-    let redis = service.redis.as_ref().unwrap();
-    // It can be read, so the delivery is journalled; it cannot be written.
-    redis.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
-    drop(pieces);
-    let (status, body) = sending.await.unwrap();
-    assert_eq!((status, &body["errorCode"]), (503, &json!("KFR-016")), "{body}");
-    let (status, body) = send(keyed(&service, BLABAERLIA, "", "k", owners(&who))).await;
-    assert_eq!(status, 503, "{body}");
-    let state = receipts(&service, BLABAERLIA).await[0]["state"].clone();
-    redis.command(&["CLIENT", "UNPAUSE"]);
-    assert_eq!(state, "receiving", "lookups do not see it yet");
-    service.wait_until_ready().await;
-    let started = std::time::Instant::now();
-    let receipt = loop {
-        let (status, body) = send(keyed(&service, BLABAERLIA, "", "k", owners(&who))).await;
-        if status == 200 {
-            break body;
-        }
-        assert!(
-            status == 503 && started.elapsed().as_secs() < 20,
-            "{status} {body}"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
-    assert_eq!(receipt["state"], "published");
-    assert_eq!(receipts(&service, BLABAERLIA).await, [receipt]);
-    assert!(is_listed(&service, &who[0]).await, "acknowledged");
-    assert_eq!(receipts(&service, BLABAERLIA).await.len(), 1, "done once");
+async fn a_delivery_that_was_rolled_back_does_not_bind_its_key() {
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
+        let who: Vec<String> = people().take(3).collect();
+        published(send(keyed(&service, BLABAERLIA, "", "monday", owners(&who[..1]))).await);
+        let (_, tuesday) = send(keyed(&service, BLABAERLIA, "", "tuesday", owners(&who[1..2]))).await;
+        let whole = published((200, tuesday));
+        let later = [json!({"put": record(&who[2], "owner", &json!({}))})];
+        let later = || changing(&service, BLABAERLIA, "", &later).header("Idempotency-Key", "later");
+        let discarded = published(send(later()).await);
+        published(roll_back(&service, BLABAERLIA, &whole, "?discardLaterChanges=true").await);
+        // The same again is done again, and another body is no conflict.
+        assert_ne!(published(send(later()).await), discarded, "{caching:?}");
+        assert!(is_listed(&service, &who[2]).await, "{caching:?}");
+        let other = keyed(&service, BLABAERLIA, "", "tuesday", owners(&who[..2]));
+        assert_ne!(published(send(other).await), whole, "{caching:?}");
+        // What stands again keeps its key.
+        conflict(send(keyed(&service, BLABAERLIA, "", "monday", owners(&who))).await);
+    }
 }

@@ -1,7 +1,7 @@
 //! The list of receipts, page by page.
 
-use super::{BLABAERLIA, GRANSKAUEN, change, id_of, put, restart, send};
-use crate::harness::{Engine, Service};
+use super::{BLABAERLIA, GRANSKAUEN, change, id_of, put, send};
+use crate::harness::{Caching, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ async fn by_pages(service: &Service, size: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn the_list_is_paged_newest_first_and_survives_a_restart() {
-    let mut service = Service::start(Engine::Embedded).await;
+    let mut service = Service::start(Caching::Without).await;
     assert_eq!(page(&service, "").await, (Vec::new(), None), "of nothing");
     let mut expected = Vec::new();
     for n in 0..7 {
@@ -47,13 +47,13 @@ async fn the_list_is_paged_newest_first_and_survives_a_restart() {
         for size in [1, 2, 3, 6, 7, 8, 500] {
             assert_eq!(by_pages(&service, size).await, expected, "{size}");
         }
-        restart(&mut service).await;
+        service.restart().await;
     }
 }
 
 #[tokio::test]
 async fn a_page_that_is_none_is_refused() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     for (query, parameter) in [
         ("?limit=0", "limit"),
         ("?limit=501", "limit"),

@@ -1,12 +1,12 @@
 //! Receipts: every field and state, in answers and in the list, before and after a restart.
 
 use super::{
-    BLABAERLIA, GRANSKAUEN, change, id_of, kill_and_restart, lines, newest, owners, published, put, receipt,
-    receipts, record, roll_back, send,
+    BLABAERLIA, GRANSKAUEN, RYPA, change, changing, conflict, id_of, lines, newest, owners, published, put,
+    receipt, receipts, record, roll_back, send,
 };
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::{accounts, people};
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service, world};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ fn names(receipt: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_receipt_reads_later_as_it_was_given_and_after_a_kill_too() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(3).collect();
         let account = accounts().next().unwrap();
         let set = lines(&[
@@ -59,24 +59,24 @@ async fn a_receipt_reads_later_as_it_was_given_and_after_a_kill_too() {
         let counts = json!({"kind": "changes", "register": "KAR", "state": "published", "read": 3, "stored": 1,
             "ended": 1, "removed": 1, "rejected": 0, "customers": 3, "accounts": 1});
         for (field, value) in counts.as_object().unwrap() {
-            assert_eq!(&changed[field], value, "{engine:?} {field}: {changed}");
+            assert_eq!(&changed[field], value, "{caching:?} {field}: {changed}");
         }
         let list = receipts(&service, GRANSKAUEN).await;
-        assert_eq!(list, [changed.clone(), given.clone()], "{engine:?}");
-        kill_and_restart(&mut service).await;
-        assert_eq!(receipts(&service, GRANSKAUEN).await, list, "{engine:?}");
+        assert_eq!(list, [changed.clone(), given.clone()], "{caching:?}");
+        service.kill_and_restart().await;
+        assert_eq!(receipts(&service, GRANSKAUEN).await, list, "{caching:?}");
         assert_eq!(
             receipt(&service, GRANSKAUEN, &id_of(&given)).await,
             given,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
 
 #[tokio::test]
 async fn a_delivery_is_receiving_until_its_last_byte() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         let (pieces, body) = streamed();
         let sending = tokio::spawn(
@@ -94,7 +94,7 @@ async fn a_delivery_is_receiving_until_its_last_byte() {
         for unknown in ["publishedAt", "sha256"] {
             assert!(
                 receiving.get(unknown).is_none(),
-                "{engine:?} {unknown}: {receiving}"
+                "{caching:?} {unknown}: {receiving}"
             );
         }
         pieces.send(Ok(owners(&who[1..]))).await.unwrap();
@@ -105,15 +105,15 @@ async fn a_delivery_is_receiving_until_its_last_byte() {
         assert_eq!(
             receipt(&service, BLABAERLIA, &id_of(&given)).await,
             given,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
 
 #[tokio::test]
 async fn what_was_cut_off_or_killed_is_abandoned() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         for path in ["relationships", "relationships/changes"] {
             let method = if path == "relationships" {
@@ -131,21 +131,21 @@ async fn what_was_cut_off_or_killed_is_abandoned() {
                 .unwrap();
             assert!(sending.await.unwrap().is_err());
             let cut = newest(&service, BLABAERLIA, "abandoned").await;
-            assert_eq!(cut["deliveryID"], receiving["deliveryID"], "{engine:?}");
+            assert_eq!(cut["deliveryID"], receiving["deliveryID"], "{caching:?}");
 
             let (pieces, body) = streamed();
             let sending = tokio::spawn(service.v2(method, BLABAERLIA, path).body(body).send());
             pieces.send(Ok(owners(&who[..1]))).await.unwrap();
             let receiving = newest(&service, BLABAERLIA, "receiving").await;
-            assert_ne!(cut["deliveryID"], receiving["deliveryID"], "{engine:?}");
-            kill_and_restart(&mut service).await;
+            assert_ne!(cut["deliveryID"], receiving["deliveryID"], "{caching:?}");
+            service.kill_and_restart().await;
             assert!(sending.await.unwrap().is_err());
             let killed = receipt(&service, BLABAERLIA, &id_of(&receiving)).await;
-            assert_eq!(killed["state"], "abandoned", "{engine:?}");
+            assert_eq!(killed["state"], "abandoned", "{caching:?}");
             assert_eq!(
                 receipt(&service, BLABAERLIA, &id_of(&cut)).await,
                 cut,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
         // Nothing is in the way of the next.
@@ -154,9 +154,91 @@ async fn what_was_cut_off_or_killed_is_abandoned() {
 }
 
 #[tokio::test]
+async fn what_was_not_published_says_why_as_the_bank_was_told() {
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
+        let who: Vec<String> = people().take(3).collect();
+        published(put(&service, BLABAERLIA, "", owners(&who)).await);
+        let (_, told) = conflict(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
+        let shrunk = newest(&service, BLABAERLIA, "abandoned").await;
+        assert_eq!(shrunk["reason"], told, "{caching:?}");
+        let numbered = changing(&service, BLABAERLIA, "", &[]).header("Delivery-Sequence", "7");
+        let (_, told) = conflict(send(numbered).await);
+        let gap = newest(&service, BLABAERLIA, "abandoned").await;
+        assert_eq!(gap["reason"], told, "{caching:?}");
+        let (_, refused) = put(&service, BLABAERLIA, "", "bad\n").await;
+        let rejected = receipt(&service, BLABAERLIA, &id_of(&refused)).await;
+        assert!(!rejected["reason"].as_str().unwrap().is_empty(), "{rejected}");
+        assert_eq!(rejected["reason"], refused["reason"], "{caching:?}");
+
+        let (pieces, body) = streamed();
+        let request = service.v2(Method::PUT, BLABAERLIA, "relationships");
+        let sending = tokio::spawn(request.body(body).send());
+        pieces.send(Ok(owners(&who))).await.unwrap();
+        let receiving = newest(&service, BLABAERLIA, "receiving").await;
+        assert!(receiving.get("reason").is_none(), "{receiving}");
+        let cut = Err(std::io::Error::other("cut on purpose"));
+        pieces.send(cut).await.unwrap();
+        assert!(sending.await.unwrap().is_err());
+        let cut = newest(&service, BLABAERLIA, "abandoned").await;
+        assert!(cut["reason"].as_str().unwrap().contains("connection"), "{cut}");
+
+        let (pieces, body) = streamed();
+        let request = service.v2(Method::PUT, BLABAERLIA, "relationships");
+        let sending = tokio::spawn(request.body(body).send());
+        pieces.send(Ok(owners(&who))).await.unwrap();
+        let receiving = newest(&service, BLABAERLIA, "receiving").await;
+        service.kill_and_restart().await;
+        assert!(sending.await.unwrap().is_err());
+        let killed = receipt(&service, BLABAERLIA, &id_of(&receiving)).await;
+        assert!(killed["reason"].as_str().unwrap().contains("restart"), "{killed}");
+        for kept in [&shrunk, &gap, &rejected, &cut] {
+            assert_eq!(&receipt(&service, BLABAERLIA, &id_of(kept)).await, kept);
+        }
+    }
+}
+
+#[tokio::test]
+async fn kfr_calls_are_one_line_a_day_and_a_batch_is_one_of_its_own() {
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
+        let who: Vec<String> = people().take(3).collect();
+        // The last one ends nothing any more, and is no success.
+        let calls = [
+            (Method::POST, 201),
+            (Method::POST, 200),
+            (Method::DELETE, 204),
+            (Method::DELETE, 404),
+        ];
+        for (method, status) in calls {
+            let call = service.kfr(method, RYPA, &who[0]).send().await;
+            assert_eq!(call.unwrap().status(), status);
+        }
+        let batch = service.kfr_batch(RYPA, &who[1..].join(",")).send().await;
+        assert_eq!(batch.unwrap().status(), 201);
+        let list = receipts(&service, RYPA).await;
+        assert_eq!(list.len(), 2, "{caching:?}: {list:?}");
+        let line = list.iter().find(|receipt| receipt["kind"] == "kfrCalls").unwrap();
+        let batch = list.iter().find(|receipt| receipt["kind"] == "batch").unwrap();
+        let expected = json!({"register": "KFR", "state": "published", "calls": 3,
+            "day": world::today().to_string()});
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&line[field], value, "{caching:?} {field}: {line}");
+        }
+        let expected =
+            json!({"register": "KFR", "state": "published", "read": 2, "customers": 2, "rejected": 0});
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&batch[field], value, "{caching:?} {field}: {batch}");
+        }
+        service.kill_and_restart().await;
+        assert_eq!(receipts(&service, RYPA).await, list, "{caching:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_whole_set_is_superseded_by_the_next_and_stands_again_when_that_is_rolled_back() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(4).collect();
         let first = published(put(&service, BLABAERLIA, "", owners(&who[..2])).await);
         let second = published(put(&service, BLABAERLIA, "", owners(&who[1..3])).await);
@@ -171,20 +253,20 @@ async fn a_whole_set_is_superseded_by_the_next_and_stands_again_when_that_is_rol
             [&first, &second, &kept].map(state)
         };
         let expected = ["published", "rolledBack", "published"].map(|state| json!(state));
-        assert_eq!(states(&service).await, expected, "{engine:?}");
+        assert_eq!(states(&service).await, expected, "{caching:?}");
         let third = published(put(&service, BLABAERLIA, "", owners(&who[2..])).await);
         let expected = ["superseded", "rolledBack", "published"].map(|state| json!(state));
-        assert_eq!(states(&service).await, expected, "{engine:?}");
-        kill_and_restart(&mut service).await;
-        assert_eq!(states(&service).await, expected, "{engine:?}");
+        assert_eq!(states(&service).await, expected, "{caching:?}");
+        service.kill_and_restart().await;
+        assert_eq!(states(&service).await, expected, "{caching:?}");
         assert_eq!(receipt(&service, BLABAERLIA, &third).await["state"], "published");
     }
 }
 
 #[tokio::test]
 async fn a_delivery_that_is_nobodys_is_not_found() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let id = published(put(&service, BLABAERLIA, "", "").await);
         for delivery in ["0197a5b0-0000-7000-8000-000000000000", "x", "%00"] {
             for (method, tail) in [
@@ -197,7 +279,7 @@ async fn a_delivery_that_is_nobodys_is_not_found() {
                 assert_eq!(
                     (status, &body["errorCode"]),
                     (404, &json!("KFR-008")),
-                    "{engine:?} {tail}"
+                    "{caching:?} {tail}"
                 );
             }
         }

@@ -1,15 +1,15 @@
 //! Rejected lines: told one by one, counted, and admitted up to `maxRejects`.
 
-use super::{BLABAERLIA, id_of, kill_and_restart, lines, owners, published, put, record};
+use super::{BLABAERLIA, id_of, lines, owners, published, put, record};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         let secret = "supersecretvalue";
         let set = lines(&[
@@ -52,7 +52,7 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
                 .lines()
                 .map(|line| serde_json::from_str::<Value>(line).unwrap())
                 .collect();
-            kill_and_restart(&mut service).await;
+            service.kill_and_restart().await;
         }
         assert_eq!(json!(told), refused["rejects"]);
         let what = |reject: &Value| {
@@ -81,14 +81,14 @@ async fn rejects_are_told_as_ndjson_and_repeat_nothing_of_the_line() {
             (7, "KFR-010", "toDate"),
         ];
         let expected = expected.map(|(line, code, parameter)| (Some(line), json!(code), json!(parameter)));
-        assert_eq!(found, expected, "{engine:?}");
+        assert_eq!(found, expected, "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn bad_lines_up_to_max_rejects_are_left_out_and_one_more_rejects_all() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(3).collect();
         let set = format!("{}{{}}\nx\n{}", owners(&who[..1]), owners(&who[1..2]));
         let (status, refused) = put(&service, BLABAERLIA, "?maxRejects=1", set.clone()).await;
@@ -100,7 +100,7 @@ async fn bad_lines_up_to_max_rejects_are_left_out_and_one_more_rejects_all() {
         );
         let id = published((200, taken));
         for customer in &who[..2] {
-            assert!(super::is_listed(&service, customer).await, "{engine:?}");
+            assert!(super::is_listed(&service, customer).await, "{caching:?}");
         }
         let response = service.v2(Method::GET, BLABAERLIA, &format!("deliveries/{id}/rejects"));
         let text = response.send().await.unwrap().text().await.unwrap();

@@ -1,11 +1,10 @@
 //! `Delivery-Sequence`: without gap or repeat, for each bank and register.
 
 use super::{
-    BLABAERLIA, GRANSKAUEN, changing, conflict, kill_and_restart, newest, owners, published, put, receipt,
-    send,
+    BLABAERLIA, GRANSKAUEN, changing, conflict, newest, owners, published, put, receipt, roll_back, send,
 };
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use serde_json::{Value, json};
 
 async fn numbered(
@@ -28,8 +27,8 @@ fn expects(answer: (u16, Value), number: u64) {
 
 #[tokio::test]
 async fn a_gap_or_repeat_is_a_conflict_that_names_the_number_expected() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let kar = "?register=KAR";
         expects(numbered(&service, GRANSKAUEN, kar, "2", &[]).await, 1);
         newest(&service, GRANSKAUEN, "abandoned").await;
@@ -37,11 +36,11 @@ async fn a_gap_or_repeat_is_a_conflict_that_names_the_number_expected() {
         assert_eq!(
             receipt(&service, GRANSKAUEN, &id).await["deliverySequence"],
             1,
-            "{engine:?}"
+            "{caching:?}"
         );
         expects(numbered(&service, GRANSKAUEN, kar, "1", &[]).await, 2);
         expects(numbered(&service, GRANSKAUEN, kar, "3", &[]).await, 2);
-        kill_and_restart(&mut service).await;
+        service.kill_and_restart().await;
         expects(
             numbered(&service, GRANSKAUEN, kar, "9223372036854775807", &[]).await,
             2,
@@ -57,8 +56,8 @@ async fn a_gap_or_repeat_is_a_conflict_that_names_the_number_expected() {
 
 #[tokio::test]
 async fn a_number_is_consumed_by_what_is_published_only_and_no_whole_set() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         let (status, refused) = numbered(&service, BLABAERLIA, "", "1", &[json!({"put": 1})]).await;
         assert_eq!(status, 422, "{refused}");
@@ -73,14 +72,31 @@ async fn a_number_is_consumed_by_what_is_published_only_and_no_whole_set() {
             request.header("Delivery-Sequence", "3")
         };
         let first = send(keyed("three")).await;
-        assert_eq!(send(keyed("three")).await, first, "{engine:?}");
+        assert_eq!(send(keyed("three")).await, first, "{caching:?}");
         expects(send(keyed("other")).await, 4);
     }
 }
 
 #[tokio::test]
+async fn a_rollback_gives_no_number_back() {
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
+        let who: Vec<String> = people().take(2).collect();
+        published(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
+        published(numbered(&service, BLABAERLIA, "", "1", &[]).await);
+        let whole = published(put(&service, BLABAERLIA, "", owners(&who)).await);
+        published(numbered(&service, BLABAERLIA, "", "2", &[]).await);
+        let discarded = roll_back(&service, BLABAERLIA, &whole, "?discardLaterChanges=true").await;
+        published(discarded);
+        expects(numbered(&service, BLABAERLIA, "", "2", &[]).await, 3);
+        service.kill_and_restart().await;
+        published(numbered(&service, BLABAERLIA, "", "3", &[]).await);
+    }
+}
+
+#[tokio::test]
 async fn a_number_is_a_number_from_one_on_once() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     for bad in ["0", "-1", "x", "1.0", "", "9223372036854775808"] {
         let (status, body) = numbered(&service, BLABAERLIA, "", bad, &[]).await;
         assert_eq!(

@@ -1,12 +1,12 @@
 //! Deliveries at the same time: one of a bank and register, any of different ones, and KFR calls always.
 
 use super::{
-    BLABAERLIA, GRANSKAUEN, change, conflict, id_of, is_listed, newest, own, owners, published, put,
-    rebuild_index, record, roll_back,
+    BLABAERLIA, GRANSKAUEN, change, conflict, id_of, is_listed, newest, own, owners, published, put, record,
+    roll_back,
 };
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -27,6 +27,19 @@ impl Running {
         pieces.send(Ok("\n".to_owned())).await.unwrap();
         let id = id_of(&newest(service, bank, "receiving").await);
         Self { pieces, sending, id }
+    }
+
+    /// Some of the rest.
+    pub async fn send(&self, piece: String) {
+        self.pieces.send(Ok(piece)).await.unwrap();
+    }
+
+    /// The connection breaks.
+    pub async fn break_off(self) {
+        let broken = Err(std::io::Error::other("cut on purpose"));
+        // Where the service was killed, it is broken already.
+        let _ = self.pieces.send(broken).await;
+        assert!(self.sending.await.unwrap().is_err());
     }
 
     /// Sends nothing more, and does not end either.
@@ -73,8 +86,8 @@ impl Running {
 
 #[tokio::test]
 async fn a_second_delivery_to_the_same_set_is_told_which_one_runs() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(5).collect();
         let earlier = published(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
         for (method, tail) in [
@@ -89,13 +102,17 @@ async fn a_second_delivery_to_the_same_set_is_told_which_one_runs() {
             ] {
                 let (parameter, reason) = conflict(answer);
                 assert_eq!(parameter, "register");
-                assert!(reason.contains(&running.id), "{engine:?}: {reason}");
+                assert!(reason.contains(&running.id), "{caching:?}: {reason}");
             }
             // Another bank, and another register, are not in the way.
             published(put(&service, GRANSKAUEN, "?register=KAR", owners(&who[1..3])).await);
             published(change(&service, GRANSKAUEN, "?register=KFR", &[]).await);
             let id = running.id.clone();
-            assert_eq!(published(running.finish("\n".to_owned()).await), id, "{engine:?}");
+            assert_eq!(
+                published(running.finish("\n".to_owned()).await),
+                id,
+                "{caching:?}"
+            );
         }
         published(change(&service, BLABAERLIA, "", &[]).await);
     }
@@ -103,8 +120,8 @@ async fn a_second_delivery_to_the_same_set_is_told_which_one_runs() {
 
 #[tokio::test]
 async fn kar_and_kfr_are_received_side_by_side_and_answer_together() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(3).collect();
         let kar = Running::begin(&service, Method::PUT, GRANSKAUEN, "relationships?register=KAR").await;
         let kfr = Running::begin(&service, Method::PUT, GRANSKAUEN, "relationships?register=KFR").await;
@@ -122,21 +139,21 @@ async fn kar_and_kfr_are_received_side_by_side_and_answer_together() {
                     .map(|r| r["register"].as_str().unwrap().to_owned())
                     .collect::<Vec<_>>()
             };
-            assert_eq!(registers(&who[0]).await, ["KAR"], "{engine:?}");
-            assert_eq!(registers(&who[1]).await, ["KAR", "KFR"], "{engine:?}");
-            assert_eq!(registers(&who[2]).await, ["KFR"], "{engine:?}");
+            assert_eq!(registers(&who[0]).await, ["KAR"], "{caching:?}");
+            assert_eq!(registers(&who[1]).await, ["KAR", "KFR"], "{caching:?}");
+            assert_eq!(registers(&who[2]).await, ["KFR"], "{caching:?}");
             let listed = service.listed(&who[1]).await;
-            assert_eq!(listed.as_array().unwrap().len(), 1, "{engine:?}");
-            assert_eq!(listed[0]["ownershipType"], "primaryOwner", "{engine:?}");
-            rebuild_index(&mut service).await;
+            assert_eq!(listed.as_array().unwrap().len(), 1, "{caching:?}");
+            assert_eq!(listed[0]["ownershipType"], "primaryOwner", "{caching:?}");
+            service.kill_and_restart().await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_registration_that_stands_already_holds_in_the_set_being_received_too() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(2).collect();
         let tail = "relationships?register=KFR";
         published(put(&service, GRANSKAUEN, "?register=KFR", owners(&who[..1])).await);
@@ -145,16 +162,16 @@ async fn a_registration_that_stands_already_holds_in_the_set_being_received_too(
         let answer = tokio::time::timeout(Duration::from_secs(10), call)
             .await
             .expect("at once");
-        assert_eq!(answer.unwrap().status(), 200, "{engine:?}: it runs already");
+        assert_eq!(answer.unwrap().status(), 200, "{caching:?}: it runs already");
         published(running.finish(owners(&who[1..])).await);
-        assert!(is_listed(&service, &who[0]).await, "{engine:?}: and goes on");
+        assert!(is_listed(&service, &who[0]).await, "{caching:?}: and goes on");
     }
 }
 
 #[tokio::test]
 async fn kfr_calls_without_a_pause_are_in_no_deliverys_way() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(200).collect();
         let calls = async {
             for customer in &who[100..] {
@@ -179,7 +196,7 @@ async fn kfr_calls_without_a_pause_are_in_no_deliverys_way() {
         };
         tokio::join!(calls, deliveries);
         for customer in [&who[0], &who[99], &who[199]] {
-            assert!(is_listed(&service, customer).await, "{engine:?}");
+            assert!(is_listed(&service, customer).await, "{caching:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{BLABAERLIA, GRANSKAUEN, RYPA, is_listed, newest, owners, published, 
 use crate::audit::load::search;
 use crate::harness::calls::{BOUNDARY, code_of, form, streamed};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use reqwest::{Method, Response};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
@@ -66,8 +66,8 @@ async fn refused_batch(service: &Service, bank: &str, customer: &str, status: u1
 
 #[tokio::test]
 async fn a_bank_that_trickles_batches_holds_up_nobody_but_itself() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(12).collect();
         let mut trickles = Vec::new();
         for customer in &who[..4] {
@@ -75,35 +75,35 @@ async fn a_bank_that_trickles_batches_holds_up_nobody_but_itself() {
         }
         turns_taken(&service, 4).await;
         let refused = refused_batch(&service, GRANSKAUEN, &who[4], 429).await;
-        assert!(refused.headers().contains_key("Retry-After"), "{engine:?}");
-        assert_eq!(code_of(refused, 429).await, "KFR-015", "{engine:?}");
+        assert!(refused.headers().contains_key("Retry-After"), "{caching:?}");
+        assert_eq!(code_of(refused, 429).await, "KFR-015", "{caching:?}");
         let recorded = search(&service, &["--consumer", GRANSKAUEN], "");
-        assert!(recorded.iter().any(|call| call["status"] == 429), "{engine:?}");
+        assert!(recorded.iter().any(|call| call["status"] == 429), "{caching:?}");
 
         // Others go on, and so does what the same bank sends otherwise.
         published(put(&service, BLABAERLIA, "", owners(&who[5..6])).await);
-        assert_eq!(batch(&service, RYPA, &who[6]).await.status(), 201, "{engine:?}");
+        assert_eq!(batch(&service, RYPA, &who[6]).await.status(), 201, "{caching:?}");
         published(put(&service, GRANSKAUEN, "?register=KFR", owners(&who[7..8])).await);
         let call = service.kfr(Method::POST, GRANSKAUEN, &who[8]).send().await;
-        assert_eq!(call.unwrap().status(), 201, "{engine:?}");
+        assert_eq!(call.unwrap().status(), 201, "{caching:?}");
 
         for trickle in trickles {
-            assert_eq!(trickle.end().await, 201, "{engine:?}");
+            assert_eq!(trickle.end().await, 201, "{caching:?}");
             assert_eq!(
                 batch(&service, GRANSKAUEN, &who[9]).await.status(),
                 201,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
         for customer in &who[..4] {
-            assert!(is_listed(&service, customer).await, "{engine:?}");
+            assert!(is_listed(&service, customer).await, "{caching:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_gives_up_its_turn() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let who: Vec<String> = people().take(5).collect();
     let mut trickles = Vec::new();
     for customer in &who[..4] {
@@ -118,7 +118,7 @@ async fn a_client_that_goes_away_gives_up_its_turn() {
 
 #[tokio::test]
 async fn a_delivery_sent_again_and_again_takes_turns_of_its_bank_only() {
-    let service = Service::start_with(Engine::Embedded, "[delivery]\nmax_batches_per_bank = 1\n").await;
+    let service = Service::start_with(Caching::Without, "[delivery]\nmax_batches_per_bank = 1\n").await;
     let who: Vec<String> = people().take(2).collect();
     let keyed = |body: reqwest::Body| {
         let request = service.v2(Method::PUT, BLABAERLIA, "relationships");
@@ -142,7 +142,7 @@ async fn a_delivery_sent_again_and_again_takes_turns_of_its_bank_only() {
 #[tokio::test]
 async fn when_all_turns_are_taken_a_delivery_is_told_to_come_again() {
     let bounds = "[delivery]\nmax_at_once = 4\nmax_batches_per_bank = 1\nturn_seconds = 1\n";
-    let service = Service::start_with(Engine::Embedded, bounds).await;
+    let service = Service::start_with(Caching::Without, bounds).await;
     let who: Vec<String> = people().take(4).collect();
     published(put(&service, BLABAERLIA, "", owners(&who[..1])).await);
     let kar = Running::begin(&service, Method::PUT, GRANSKAUEN, "relationships?register=KAR").await;

@@ -2,19 +2,14 @@
 
 use super::*;
 use crate::harness::ask::Ask;
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::strace::{READ, Tampered};
+use crate::harness::{Caching, EITHER_WAY, Service};
 
 #[tokio::test]
 async fn a_defect_is_err_500_and_the_log_has_its_correlation_id() {
-    const SPOIL_EVERY_ROW: &str = "for _, key in ipairs(redis.call('KEYS', '{??}[ca]*')) do \
-        for _, field in ipairs(redis.call('HKEYS', key)) do redis.call('HSET', key, field, 'what is this') end end";
-    let service = Service::start(Engine::Redis).await;
+    let service = Service::start(Caching::With).await;
     service.deliver_world().await;
-    service
-        .redis
-        .as_ref()
-        .unwrap()
-        .command(&["EVAL", SPOIL_EVERY_ROW, "0"]);
+    service.spoil_records();
     for ask in [Ask::relationships(&service), Ask::account(&service)] {
         let told = ask.send().await;
         assert_error(&told, DEFECT);
@@ -27,21 +22,38 @@ async fn a_defect_is_err_500_and_the_log_has_its_correlation_id() {
 }
 
 #[tokio::test]
-async fn an_index_that_cannot_serve_is_err_503() {
-    let mut service = Service::start(Engine::Redis).await;
-    service.redis.as_mut().unwrap().kill();
-    for ask in [Ask::relationships(&service), Ask::account(&service)] {
-        assert_error(&sent_until(503, &ask).await, UNAVAILABLE);
-        assert_error(&ask.send().await, UNAVAILABLE);
+async fn a_store_that_cannot_be_read_is_err_503() {
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
+        service.deliver_world().await;
+        // So that nothing of it is in memory.
+        service.restart().await;
+        let errors = async || {
+            let metrics = service.metrics().await;
+            let told = metrics
+                .lines()
+                .filter_map(|line| line.strip_prefix("kundeforhold_store_errors_total{"));
+            told.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+                .sum::<f64>()
+        };
+        let before = errors().await;
+        let unread = Tampered::begin(&service, READ, "error=EIO");
+        for ask in [Ask::relationships(&service), Ask::account(&service)] {
+            assert_error(&ask.clone().send().await, UNAVAILABLE);
+            assert_error(&ask.send().await, UNAVAILABLE);
+        }
+        assert!(errors().await >= before + 4.0, "{caching:?}");
+        unread.end();
+        assert_eq!(Ask::relationships(&service).send().await.status, 200);
     }
 }
 
 #[tokio::test]
 async fn without_the_issuers_keys_a_call_is_err_503() {
-    for engine in ENGINES {
+    for caching in EITHER_WAY {
         let nobody = crate::harness::free_address();
         let configuration = format!("[maskinporten]\njwks_uri = \"http://{nobody}/jwk\"");
-        let service = Service::launch(engine, &configuration).await;
+        let service = Service::launch(caching, &configuration).await;
         service.wait_until_alive().await;
         assert!(!service.is_ready().await);
         for ask in [
@@ -56,26 +68,15 @@ async fn without_the_issuers_keys_a_call_is_err_503() {
 }
 
 #[tokio::test]
-async fn an_index_that_does_not_answer_in_time_is_err_504() {
-    let service = Service::start_with(Engine::Redis, "[index]\ntimeout_milliseconds = 300").await;
-    service
-        .redis
-        .as_ref()
-        .unwrap()
-        .command(&["CLIENT", "PAUSE", "4000", "ALL"]);
+async fn a_store_that_does_not_answer_in_time_is_err_504() {
+    let mut service = Service::start_with(Caching::Without, "[store]\ntimeout_milliseconds = 300").await;
+    service.deliver_world().await;
+    // So that nothing of it is in memory.
+    service.restart().await;
+    let slow = Tampered::begin(&service, READ, "delay_enter=700000");
     for ask in [Ask::relationships(&service), Ask::account(&service)] {
         assert_error(&ask.send().await, TIMED_OUT);
     }
-}
-
-/// The first answer with this status. The state of the index is a quarter of a second old at most.
-async fn sent_until(status: u16, ask: &Ask<'_>) -> Told {
-    for _ in 0..100 {
-        let told = ask.clone().send().await;
-        if told.status == status {
-            return told;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("no answer with {status}");
+    slow.end();
+    assert_eq!(Ask::relationships(&service).send().await.status, 200);
 }

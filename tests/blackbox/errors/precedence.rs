@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::harness::ask::{ACCOUNT, Ask, OLDER_RELATIONSHIPS};
-use crate::harness::{ENGINES, Engine, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use chrono::Days;
 
 type Row = (u16, &'static str, &'static str);
@@ -63,8 +63,8 @@ const ACCOUNT_FAULTS: [Fault; 7] = [
 
 #[tokio::test]
 async fn of_two_faults_the_earlier_in_the_list_is_answered() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         assert_pairs(&Ask::relationships(&service), &RELATIONSHIPS_FAULTS).await;
         assert_pairs(&Ask::account(&service), &ACCOUNT_FAULTS).await;
     }
@@ -88,7 +88,7 @@ async fn assert_pairs(good: &Ask<'_>, faults: &[Fault]) {
 
 #[tokio::test]
 async fn a_missing_scope_comes_after_the_token_and_before_all_that_is_wrong_with_the_question() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let token = service.issuer.token("974761076", "bits:other");
     for fault in [
         &CUSTOMER_FAULT,
@@ -119,7 +119,7 @@ async fn a_missing_scope_comes_after_the_token_and_before_all_that_is_wrong_with
 
 #[tokio::test]
 async fn every_fault_comes_before_an_index_that_is_gone() {
-    let mut service = Service::start(Engine::Redis).await;
+    let mut service = Service::start(Caching::With).await;
     service.redis.as_mut().unwrap().kill();
     for fault in &RELATIONSHIPS_FAULTS {
         assert_error(
@@ -141,8 +141,8 @@ async fn every_fault_comes_before_an_index_that_is_gone() {
 
 #[tokio::test]
 async fn details_name_all_that_is_wrong_at_once() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let ask = Ask::relationships(&service)
             .with("CustomerID", "123456789")
             .with("CorrelationID", "unreadable")
@@ -190,7 +190,7 @@ async fn details_name_all_that_is_wrong_at_once() {
 
 #[tokio::test]
 async fn a_duplicate_leaves_the_code_to_what_comes_first() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let tomorrow = (world::today() + Days::new(1)).to_string();
     let told = Ask::relationships(&service)
         .and("CustomerID", "123456785")

@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::harness::ask::{ACCOUNT, Ask, NOBODYS_ACCOUNT, OLDER_ACCOUNT, OLDER_RELATIONSHIPS, RELATIONSHIPS};
-use crate::harness::{ENGINES, Engine, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use chrono::Days;
 
 #[tokio::test]
 async fn a_missing_or_invalid_customer_is_err_002() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for path in [RELATIONSHIPS, OLDER_RELATIONSHIPS] {
             let ask = Ask::relationships(&service).path(path);
             let mut asks = vec![ask.clone().without("CustomerID")];
@@ -69,8 +69,8 @@ fn assert_date_faulty(told: &Told, parameter: &str) {
 
 #[tokio::test]
 async fn a_missing_or_malformed_date_is_err_003() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let good = Ask::relationships(&service);
         for parameter in ["fromDate", "toDate"] {
             assert_date_faulty(&good.clone().without_query(parameter).send().await, parameter);
@@ -86,8 +86,8 @@ async fn a_missing_or_malformed_date_is_err_003() {
 
 #[tokio::test]
 async fn reversed_or_future_dates_are_err_003() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for path in [RELATIONSHIPS, OLDER_RELATIONSHIPS] {
             let good = Ask::relationships(&service).path(path);
             let tomorrow = (world::today() + Days::new(1)).to_string();
@@ -104,8 +104,8 @@ async fn reversed_or_future_dates_are_err_003() {
 
 #[tokio::test]
 async fn a_missing_or_invalid_account_is_err_004() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for path in [ACCOUNT, OLDER_ACCOUNT] {
             let ask = Ask::account(&service).path(path);
             let mut asks = vec![ask.clone().without("AccountID")];
@@ -131,8 +131,8 @@ async fn a_missing_or_invalid_account_is_err_004() {
 
 #[tokio::test]
 async fn any_other_invalid_header_or_parameter_is_err_005() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for good in [Ask::relationships(&service), Ask::account(&service)] {
             for header in ["CorrelationID", "AccountInfoRequestID", "Legal-Mandate"] {
                 assert_faulty(&good.clone().without(header).send().await, header);
@@ -179,7 +179,7 @@ async fn any_other_invalid_header_or_parameter_is_err_005() {
 
 #[tokio::test]
 async fn what_is_sent_twice_is_err_005() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     for good in [
         Ask::relationships(&service),
         Ask::relationships(&service).path(OLDER_RELATIONSHIPS),

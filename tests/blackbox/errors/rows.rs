@@ -4,15 +4,15 @@ use super::*;
 use crate::harness::ask::{
     ACCOUNT, Ask, NOBODYS_ACCOUNT, OLDER_ACCOUNT, OLDER_RELATIONSHIPS, PARTICIPANTS, RELATIONSHIPS,
 };
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 
 /// Longer than `server.max_header_bytes`.
 const TOO_LONG: usize = 33_000;
 
 #[tokio::test]
 async fn a_call_without_a_good_token_is_not_authenticated() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for ask in [
             Ask::relationships(&service),
             Ask::account(&service),
@@ -32,8 +32,8 @@ async fn a_call_without_a_good_token_is_not_authenticated() {
 
 #[tokio::test]
 async fn a_call_without_the_scope_is_not_authorized() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let (read, konto, write) = (
             "bits:kundeforhold",
             "bits:kundeforhold.konto",
@@ -61,8 +61,8 @@ async fn a_call_without_the_scope_is_not_authorized() {
 
 #[tokio::test]
 async fn an_account_of_no_bank_is_err_006_as_far_as_the_coverage_says() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let told = Ask::account(&service)
             .with("AccountID", NOBODYS_ACCOUNT)
             .send()
@@ -74,8 +74,8 @@ async fn an_account_of_no_bank_is_err_006_as_far_as_the_coverage_says() {
 
 #[tokio::test]
 async fn an_unknown_path_is_err_008() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for path in [
             "/",
             "/v2",
@@ -104,8 +104,8 @@ async fn an_unknown_path_is_err_008() {
 
 #[tokio::test]
 async fn another_method_is_err_009_and_the_answer_names_the_right_one() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for path in [
             RELATIONSHIPS,
             ACCOUNT,
@@ -138,8 +138,8 @@ async fn another_method_is_err_009_and_the_answer_names_the_right_one() {
 
 #[tokio::test]
 async fn an_accept_header_without_json_is_err_009() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for good in [Ask::relationships(&service), Ask::participants(&service)] {
             for accept in [
                 "text/html",
@@ -169,8 +169,8 @@ async fn an_accept_header_without_json_is_err_009() {
 
 #[tokio::test]
 async fn headers_that_are_too_large_are_err_009() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for good in [
             Ask::relationships(&service),
             Ask::relationships(&service).without("Authorization"),
@@ -194,7 +194,7 @@ async fn headers_that_are_too_large_are_err_009() {
 
 #[tokio::test]
 async fn a_correlation_id_is_echoed_as_sent_and_made_anew_when_unreadable() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let sent = "0D1F7A58-6E1A-4F7E-9D4B-00000000000a";
     for ask in [
         Ask::relationships(&service),

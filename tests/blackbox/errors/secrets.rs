@@ -1,14 +1,14 @@
 //! Nothing sent comes back in an error, wherever it stood.
 
 use crate::harness::ask::Ask;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 
 const SECRETS: [&str; 3] = ["13897210066", "17101002969", "geheimnis-7Q"];
 
 #[tokio::test]
 async fn an_error_repeats_nothing_wherever_it_was_sent() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for secret in SECRETS {
             for good in [
                 Ask::relationships(&service),

@@ -1,6 +1,6 @@
 //! A service for generated banks, and what it takes.
 
-use crate::harness::{Engine, PROGRAM, Service};
+use crate::harness::{Caching, PROGRAM, Service};
 use kundeforhold::sandbox::population::{GeneratedSet, Population};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
@@ -15,14 +15,14 @@ pub fn scratch() -> TempDir {
 }
 
 /// A ready service whose participants are the population's banks.
-pub async fn start(engine: Engine, population: &Population, scratch: &Path) -> Service {
+pub async fn start(caching: Caching, population: &Population, scratch: &Path) -> Service {
     let participants = scratch.join("participants.toml");
     std::fs::write(&participants, population.participants_file()).unwrap();
     let configuration = format!(
         "participants_file = {:?}\n[access]\ndaily_customers = 1000000000\n[delivery]\npublish_timeout_seconds = 1800\n",
         participants.display().to_string()
     );
-    Service::start_with(engine, &configuration).await
+    Service::start_with(caching, &configuration).await
 }
 
 /// Writes a set as a bank would have it.

@@ -70,25 +70,11 @@ impl Service {
 
     /// What an agency is told about a customer of a period, ownership included.
     pub async fn listed_between(&self, customer: &str, from: &str, to: &str) -> Value {
-        let listed = self.find_between(customer, from, to).await;
-        listed.unwrap_or_else(|| panic!("not answered:\n{}", self.log()))
-    }
-
-    /// What an agency is told about a customer today; `None`: it is not answered for now.
-    pub async fn find_listed(&self, customer: &str) -> Option<Value> {
-        let today = world::today().to_string();
-        self.find_between(customer, &today, &today).await
-    }
-
-    async fn find_between(&self, customer: &str, from: &str, to: &str) -> Option<Value> {
         let request = self.relationships(customer, from, to);
         let response = request.query(&[("onlyPrimaryOwner", "false")]).send().await;
         let response = response.unwrap();
-        if matches!(response.status().as_u16(), 503 | 504) {
-            return None;
-        }
         assert_eq!(response.status(), 200, "{}", self.log());
-        Some(response.json::<Value>().await.unwrap()["banks"].take())
+        response.json::<Value>().await.unwrap()["banks"].take()
     }
 
     /// Whether any bank is listed for a customer on one day.

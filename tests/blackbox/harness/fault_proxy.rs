@@ -3,14 +3,12 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 /// How often a connection that is held looks whether it still is.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// What only a command that changes rows has in it.
-const CHANGES: [&[u8]; 2] = [b"HSET", b"HDEL"];
 
 /// Listens on a free loopback port, until it is dropped.
 pub struct FaultProxy {
@@ -23,13 +21,14 @@ struct Faults {
     accepted: AtomicUsize,
     /// Connections with a lower number are half-open: nothing passes, and nobody is told.
     held_below: AtomicUsize,
-    /// The next connection that sends a change is held before it arrives.
-    holds_next_change: AtomicBool,
-    /// One in so many replies to changes is cut; 0 for none.
+    /// One in so many replies is cut; 0 for none.
     cut_one_in: AtomicUsize,
-    releases: AtomicUsize,
+    /// One in so many replies is late; 0 for none.
+    delay_one_in: AtomicUsize,
+    delay_milliseconds: AtomicU64,
     replies: AtomicUsize,
     cut: AtomicUsize,
+    delayed: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -64,25 +63,33 @@ impl FaultProxy {
         self.faults.held_below.store(accepted, Ordering::SeqCst);
     }
 
-    /// The next change that is sent does not arrive, nor what follows on its connection.
-    pub fn hold_next_change(&self) {
-        self.faults.holds_next_change.store(true, Ordering::SeqCst);
-    }
-
     /// What was held arrives, be it that the sender has gone meanwhile.
     pub fn release(&self) {
-        self.faults.releases.fetch_add(1, Ordering::SeqCst);
         self.faults.held_below.store(0, Ordering::SeqCst);
     }
 
-    /// Of so many replies to changes, one is cut off somewhere and its connection closed; 0 ends it.
+    /// Of so many replies, one is cut off somewhere and its connection closed; 0 ends it.
     pub fn cut_one_in(&self, replies: usize) {
         self.faults.cut_one_in.store(replies, Ordering::SeqCst);
+    }
+
+    /// Of so many replies, one comes so much later; 0 ends it.
+    pub fn delay_one_in(&self, replies: usize, delay: Duration) {
+        let milliseconds = u64::try_from(delay.as_millis()).unwrap();
+        self.faults
+            .delay_milliseconds
+            .store(milliseconds, Ordering::SeqCst);
+        self.faults.delay_one_in.store(replies, Ordering::SeqCst);
     }
 
     /// Replies that were cut off.
     pub fn cut(&self) -> usize {
         self.faults.cut.load(Ordering::SeqCst)
+    }
+
+    /// Replies that came late.
+    pub fn delayed(&self) -> usize {
+        self.faults.delayed.load(Ordering::SeqCst)
     }
 }
 
@@ -96,10 +103,6 @@ impl Drop for FaultProxy {
 struct Connection {
     number: usize,
     faults: Arc<Faults>,
-    /// A change went to the server whose reply has not come yet.
-    changes: AtomicBool,
-    /// It carries a change that is held until the next release.
-    is_held: AtomicBool,
     client: TcpStream,
     server: TcpStream,
 }
@@ -109,8 +112,6 @@ impl Connection {
         let connection = Arc::new(Self {
             number: faults.accepted.fetch_add(1, Ordering::SeqCst),
             faults: Arc::clone(faults),
-            changes: AtomicBool::new(false),
-            is_held: AtomicBool::new(false),
             client,
             server,
         });
@@ -122,15 +123,8 @@ impl Connection {
     fn pass_commands(&self) {
         let mut piece = vec![0; 1 << 16];
         while let Ok(length @ 1..) = (&self.client).read(&mut piece) {
-            let piece = &piece[..length];
-            let changes = |word: &&[u8]| piece.windows(word.len()).any(|found| found == *word);
-            if CHANGES.iter().any(changes) {
-                let is_held = self.faults.holds_next_change.swap(false, Ordering::SeqCst);
-                self.is_held.fetch_or(is_held, Ordering::SeqCst);
-                self.changes.store(true, Ordering::SeqCst);
-            }
             self.wait_while_held();
-            if (&self.server).write_all(piece).is_err() {
+            if (&self.server).write_all(&piece[..length]).is_err() {
                 break;
             }
         }
@@ -142,11 +136,15 @@ impl Connection {
         let mut piece = vec![0; 1 << 16];
         while let Ok(length @ 1..) = (&self.server).read(&mut piece) {
             self.wait_while_held();
-            if self.changes.swap(false, Ordering::SeqCst)
-                && let Some(reply) = self.faults.next_is_cut()
-            {
+            let reply = self.faults.replies.fetch_add(1, Ordering::SeqCst);
+            if is_one_in(&self.faults.delay_one_in, reply) {
+                self.faults.delayed.fetch_add(1, Ordering::SeqCst);
+                let delay = self.faults.delay_milliseconds.load(Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(delay));
+            }
+            if is_one_in(&self.faults.cut_one_in, reply) {
+                self.faults.cut.fetch_add(1, Ordering::SeqCst);
                 let _ = (&self.client).write_all(&piece[..reply % length]);
-                let _ = self.client.shutdown(Shutdown::Both);
                 break;
             }
             if (&self.client).write_all(&piece[..length]).is_err() {
@@ -157,27 +155,14 @@ impl Connection {
     }
 
     fn wait_while_held(&self) {
-        let releases = || self.faults.releases.load(Ordering::SeqCst);
-        let (before, below) = (releases(), || self.faults.held_below.load(Ordering::SeqCst));
-        while (self.number < below() || self.is_held.load(Ordering::SeqCst))
-            && releases() == before
-            && !self.faults.over.load(Ordering::SeqCst)
-        {
+        let is_held = || self.number < self.faults.held_below.load(Ordering::SeqCst);
+        while is_held() && !self.faults.over.load(Ordering::SeqCst) {
             thread::sleep(LOOK_EVERY);
         }
-        self.is_held.store(false, Ordering::SeqCst);
     }
 }
 
-impl Faults {
-    /// The number of the reply to a change, if it is one to cut off.
-    fn next_is_cut(&self) -> Option<usize> {
-        let one_in = self.cut_one_in.load(Ordering::SeqCst);
-        let reply = self.replies.fetch_add(1, Ordering::SeqCst);
-        let is_cut = one_in > 0 && reply.is_multiple_of(one_in);
-        is_cut.then(|| {
-            self.cut.fetch_add(1, Ordering::SeqCst);
-            reply
-        })
-    }
+fn is_one_in(one_in: &AtomicUsize, reply: usize) -> bool {
+    let one_in = one_in.load(Ordering::SeqCst);
+    one_in > 0 && reply.is_multiple_of(one_in)
 }

@@ -1,4 +1,4 @@
-//! Starts the program the way an operator does, beside an issuer and, for one engine, a real Redis.
+//! Starts the program the way an operator does, beside an issuer and, with a cache, a real Redis.
 
 pub mod ask;
 pub mod calls;
@@ -7,9 +7,12 @@ pub mod fault_proxy;
 pub mod faults;
 pub mod identifiers;
 pub mod issuer;
+pub mod metrics;
 pub mod redis;
 #[path = "../../support/servers.rs"]
 pub mod servers;
+pub mod store;
+pub mod strace;
 pub mod world;
 
 use issuer::TestIssuer;
@@ -17,25 +20,25 @@ use redis::RedisServer;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kundeforhold");
+const STORE: &str = "register.sqlite";
 
-/// Which index a test runs on.
+/// Whether the service under test has a Redis as a cache in front of its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    Embedded,
-    Redis,
+pub enum Caching {
+    Without,
+    With,
 }
 
-pub const ENGINES: [Engine; 2] = [Engine::Embedded, Engine::Redis];
+pub const EITHER_WAY: [Caching; 2] = [Caching::Without, Caching::With];
 
 /// A service under test, with everything it stands on.
 pub struct Service {
-    pub issuer: Arc<TestIssuer>,
+    pub issuer: TestIssuer,
     pub redis: Option<RedisServer>,
     pub directory: TempDir,
     pub address: String,
@@ -47,83 +50,44 @@ pub struct Service {
 impl Service {
     /// A ready service with the participants of the fixtures and no records. Its terms admit whatever the
     /// agency asks; `[access] services_file = ""` starts it with those that are built in.
-    pub async fn start(engine: Engine) -> Self {
-        Self::start_with(engine, "").await
+    pub async fn start(caching: Caching) -> Self {
+        Self::start_with(caching, "").await
     }
 
     /// The same with more configuration: lines of TOML that begin with whole sections.
-    pub async fn start_with(engine: Engine, configuration: &str) -> Self {
-        let service = Self::launch(engine, configuration).await;
+    pub async fn start_with(caching: Caching, configuration: &str) -> Self {
+        let service = Self::launch(caching, configuration).await;
         service.wait_until_ready().await;
         service
     }
 
-    /// A ready service on an index that is started elsewhere.
-    pub async fn start_on(index: &str, configuration: &str) -> Self {
-        let service = Self::launch_on(index, configuration).await;
+    /// A ready service with a cache that is started elsewhere.
+    pub async fn start_on(cache: &str, configuration: &str) -> Self {
+        let service = Self::launch_on(cache, configuration).await;
         service.wait_until_ready().await;
         service
     }
 
     /// The same, started, and perhaps not ready yet.
-    pub async fn launch_on(index: &str, configuration: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        Self::launch_alone(directory, index, None, configuration).await
+    pub async fn launch_on(cache: &str, configuration: &str) -> Self {
+        Self::launch_in(tempfile::tempdir().unwrap(), cache, None, configuration).await
     }
 
     /// Started, and perhaps not ready yet.
-    pub async fn launch(engine: Engine, configuration: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let redis = (engine == Engine::Redis).then(RedisServer::start);
-        let index = match &redis {
-            Some(redis) => redis.url(),
-            None => format!("embedded:{}", directory.path().join("index.redb").display()),
-        };
-        Self::launch_alone(directory, &index, redis, configuration).await
+    pub async fn launch(caching: Caching, configuration: &str) -> Self {
+        let redis = (caching == Caching::With).then(RedisServer::start);
+        let cache = redis.as_ref().map(RedisServer::url).unwrap_or_default();
+        Self::launch_in(tempfile::tempdir().unwrap(), &cache, redis, configuration).await
     }
 
-    /// Another instance over the same Redis, with the same issuer and pseudonym key and directories of its own.
-    pub async fn beside(&self, configuration: &str) -> Self {
-        self.beside_on(&self.redis.as_ref().unwrap().url(), configuration)
-            .await
-    }
-
-    /// The same over an index that is started elsewhere.
-    pub async fn beside_on(&self, index: &str, configuration: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let key = "pseudonym.key";
-        std::fs::copy(self.directory.path().join(key), directory.path().join(key)).unwrap();
-        let service = Self::launch_in(directory, index, None, Arc::clone(&self.issuer), configuration);
-        service.wait_until_ready().await;
-        service
-    }
-
-    /// With an issuer and a pseudonym key of its own.
-    async fn launch_alone(
+    async fn launch_in(
         directory: TempDir,
-        index: &str,
+        cache: &str,
         redis: Option<RedisServer>,
         configuration: &str,
     ) -> Self {
-        let issuer = Arc::new(TestIssuer::start().await);
-        let key = directory.path().join("pseudonym.key");
-        let made = Command::new(PROGRAM)
-            .args(["key", "new"])
-            .arg(&key)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(made.success());
-        Self::launch_in(directory, index, redis, issuer, configuration)
-    }
-
-    fn launch_in(
-        directory: TempDir,
-        index: &str,
-        redis: Option<RedisServer>,
-        issuer: Arc<TestIssuer>,
-        configuration: &str,
-    ) -> Self {
+        let issuer = TestIssuer::start().await;
+        make_key(&directory.path().join("pseudonym.key"));
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
         std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
@@ -131,7 +95,7 @@ impl Service {
             directory.path(),
             &address,
             &management,
-            index,
+            cache,
             &issuer,
             configuration,
         );
@@ -161,11 +125,9 @@ impl Service {
         self.directory.path().join("kundeforhold.toml")
     }
 
-    /// The directory of the journal of the present pseudonym key.
-    pub fn journal_in_force(&self) -> PathBuf {
-        let journals = self.directory.path().join("journal");
-        let current = std::fs::read_to_string(journals.join("current")).unwrap();
-        journals.join(current.split_whitespace().last().unwrap())
+    /// The file of the store. Beside it are SQLite's own.
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join(STORE)
     }
 
     /// Everything the service has logged.
@@ -277,7 +239,21 @@ impl Service {
         self.child = spawn(self.directory.path());
     }
 
-    /// Delivers all sets of the fixtures, side by side: on Redis each waits a quarter of a second to be seen.
+    /// Ends the process in peace, and starts it again on the same directory.
+    pub async fn restart(&mut self) {
+        assert!(self.terminate().success(), "{}", self.log());
+        self.start_again();
+        self.wait_until_ready().await;
+    }
+
+    /// The same by `kill -9`.
+    pub async fn kill_and_restart(&mut self) {
+        self.kill();
+        self.start_again();
+        self.wait_until_ready().await;
+    }
+
+    /// Delivers all sets of the fixtures, side by side.
     pub async fn deliver_world(&self) {
         let deliveries = world::sets().into_iter().map(async |(bank, register, records)| {
             let response = self.put_set(&bank, &register, records).await;
@@ -303,20 +279,7 @@ impl Service {
 
     /// A lookup of a customer's relationships, complete with all headers; the test changes what it is about.
     pub fn relationships(&self, customer: &str, from: &str, to: &str) -> reqwest::RequestBuilder {
-        self.relationships_at(&self.address, customer, from, to)
-    }
-
-    /// The same, asked of another instance.
-    pub fn relationships_at(
-        &self,
-        address: &str,
-        customer: &str,
-        from: &str,
-        to: &str,
-    ) -> reqwest::RequestBuilder {
-        let request = self
-            .http
-            .get(format!("http://{address}/v2/customers/customerRelationships"));
+        let request = self.http.get(self.url("/v2/customers/customerRelationships"));
         self.legal_headers(request)
             .query(&[("fromDate", from), ("toDate", to)])
             .header("CustomerID", customer)
@@ -348,32 +311,47 @@ fn write_configuration(
     directory: &Path,
     address: &str,
     management: &str,
-    index: &str,
+    cache: &str,
     issuer: &TestIssuer,
     more: &str,
 ) {
     let path = |name: &str| directory.join(name).display().to_string();
     let base = format!(
         "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
-         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[index]\nurl = {index:?}\npseudonym_key_file = {:?}\n\
-         [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
+         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {:?}\n[cache]\nurl = {cache:?}\n\
+         [pseudonym]\nkey_file = {:?}\n[audit]\ndirectory = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
          [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
         path("participants.toml"),
         issuer.name(),
         issuer.jwks_uri(),
+        format!("sqlite:{}", path(STORE)),
         path("pseudonym.key"),
-        path("journal"),
         path("audit"),
         path("dsop-services.toml"),
     );
-    let mut merged: toml::Table = base.parse().unwrap();
+    let merged = merged(base.parse().unwrap(), more);
+    std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+}
+
+fn merged(mut present: toml::Table, more: &str) -> toml::Table {
     for (section, value) in more.parse::<toml::Table>().unwrap() {
-        match (merged.get_mut(&section), value) {
+        match (present.get_mut(&section), value) {
             (Some(toml::Value::Table(present)), toml::Value::Table(changes)) => present.extend(changes),
-            (_, value) => drop(merged.insert(section, value)),
+            (_, value) => drop(present.insert(section, value)),
         }
     }
-    std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+    present
+}
+
+/// `kundeforhold key new`.
+pub fn make_key(file: &Path) {
+    let mut command = Command::new(PROGRAM);
+    let made = command
+        .args(["key", "new"])
+        .arg(file)
+        .stdout(Stdio::null())
+        .status();
+    assert!(made.unwrap().success());
 }
 
 /// Terms that admit any mandate, customer and period of the test agency.

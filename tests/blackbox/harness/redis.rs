@@ -12,12 +12,17 @@ const DUMP: &str = "dump.rdb";
 /// What it says.
 const LOG: &str = "log";
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 pub struct RedisServer {
     directory: TempDir,
     child: Child,
     port: String,
     /// Of `redis-server`.
     options: Vec<String>,
+    /// "": it asks for none.
+    password: String,
 }
 
 impl RedisServer {
@@ -27,6 +32,11 @@ impl RedisServer {
 
     /// The same with more options; a configuration file may be the first.
     pub fn start_with(options: &[&str]) -> Self {
+        Self::start_secured(options, "")
+    }
+
+    /// The same, where the options demand a password.
+    pub fn start_secured(options: &[&str], password: &str) -> Self {
         let port = free_address().rsplit_once(':').unwrap().1.to_owned();
         let directory = tempfile::tempdir().unwrap();
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
@@ -35,6 +45,7 @@ impl RedisServer {
             directory,
             port,
             options,
+            password: password.to_owned(),
         }
         .wait()
     }
@@ -71,10 +82,11 @@ impl RedisServer {
 
     /// Runs a command through `redis-cli`.
     pub fn command(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["-p", &self.port])
-            .args(arguments)
-            .output();
+        let mut command = Command::new("redis-cli");
+        if !self.password.is_empty() {
+            command.env("REDISCLI_AUTH", &self.password);
+        }
+        let output = command.args(["-p", &self.port]).args(arguments).output();
         String::from_utf8_lossy(&output.expect("redis-cli is installed by tests/run.sh").stdout).into_owned()
     }
 
@@ -89,19 +101,53 @@ impl RedisServer {
         self.wait_until_it_answers();
     }
 
+    /// Every entry: its key and its value.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut connection = self.connection();
+        let keys: Vec<Vec<u8>> = ::redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();
+        let value = |key: Vec<u8>| {
+            let value: Option<Vec<u8>> = ::redis::cmd("GET").arg(&key).query(&mut connection).ok()?;
+            Some((key, value?))
+        };
+        keys.into_iter().filter_map(value).collect()
+    }
+
+    /// Writes entries over those that there are.
+    pub fn write(&self, entries: &[Entry]) {
+        let mut connection = self.connection();
+        for (key, value) in entries {
+            let set = ::redis::cmd("SET").arg(key).arg(value).exec(&mut connection);
+            set.unwrap();
+        }
+    }
+
+    /// Gives every key the value of another one, or one that no program wrote.
+    pub fn mix_up(&self) {
+        const GARBAGE: [&[u8]; 3] = [b"", b"what is this", &[0xff; 300]];
+        let entries = self.entries();
+        let others = entries.iter().cycle().skip(1);
+        let mixed = entries.iter().zip(others).enumerate();
+        let mixed = mixed.map(|(at, ((key, _), (_, other)))| match at % 4 {
+            3 => (key.clone(), GARBAGE[at % GARBAGE.len()].to_vec()),
+            _ => (key.clone(), other.clone()),
+        });
+        self.write(&mixed.collect::<Vec<_>>());
+    }
+
+    fn connection(&self) -> ::redis::Connection {
+        let client = ::redis::Client::open(self.url()).unwrap();
+        client.get_connection().unwrap()
+    }
+
     /// Every key, and every field and value of every hash and string.
     pub fn contents(&self) -> Vec<Vec<u8>> {
         let script = "local found = {} for _, key in ipairs(redis.call('KEYS', '*')) do found[#found + 1] = key \
                       if redis.call('TYPE', key).ok == 'hash' then \
                       for _, part in ipairs(redis.call('HGETALL', key)) do found[#found + 1] = part end \
                       else found[#found + 1] = redis.call('GET', key) end end return found";
-        let client = ::redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_connection().unwrap();
-        ::redis::cmd("EVAL")
-            .arg(script)
-            .arg(0)
-            .query(&mut connection)
-            .unwrap()
+        let mut connection = self.connection();
+        let found = ::redis::cmd("EVAL").arg(script).arg(0).query(&mut connection);
+        found.unwrap()
     }
 
     /// Writes all it holds to `dump.rdb` in a directory.

@@ -4,7 +4,7 @@ use super::days_ago;
 use crate::harness::calls::{CORRELATION, code_of};
 use crate::harness::identifiers::people;
 use crate::harness::issuer::TestIssuer;
-use crate::harness::{ENGINES, Service, world};
+use crate::harness::{EITHER_WAY, Service, world};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
@@ -59,8 +59,8 @@ fn calls(service: &Service, bank: &str, token: &str, customer: &str) -> [(u16, R
     ]
 }
 
-async fn start(engine: crate::harness::Engine) -> Service {
-    let service = Service::start(engine).await;
+async fn start(caching: crate::harness::Caching) -> Service {
+    let service = Service::start(caching).await;
     service
         .replace_participants(&participants(), "a file was read again")
         .await;
@@ -79,8 +79,8 @@ async fn only_the_bank_itself_or_its_successor_is_let_in() {
         KAR_ONLY,
         UNREGISTERED,
     ];
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let mut customers = people();
         for consumer in callers {
             for bank in callers {
@@ -92,7 +92,7 @@ async fn only_the_bank_itself_or_its_successor_is_let_in() {
                 for (done, request) in calls(&service, bank, &token, &customer) {
                     let (read, kar) = (done == 200, bank == KAR_ONLY);
                     let response = request.send().await.unwrap();
-                    let what = format!("{engine:?}: {consumer} on {bank}, {done}");
+                    let what = format!("{caching:?}: {consumer} on {bank}, {done}");
                     assert_eq!(response.headers()["CorrelationID"], CORRELATION, "{what}");
                     if own && open && !kar {
                         assert_eq!(response.status(), done, "{what}");
@@ -112,17 +112,17 @@ async fn only_the_bank_itself_or_its_successor_is_let_in() {
 
 #[tokio::test]
 async fn what_a_successor_registers_for_its_predecessor_is_its_own() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let customer = people().next().unwrap();
         let token = service.issuer.bank_token(ONE);
         for (done, request) in calls(&service, TAKEN_OVER, &token, &customer) {
-            assert_eq!(request.send().await.unwrap().status(), done, "{engine:?}");
+            assert_eq!(request.send().await.unwrap().status(), done, "{caching:?}");
         }
         let listed = json!([{
             "organizationID": ONE, "bankName": format!("Bank {ONE}"), "activeAccount": false, "ownershipType": "unknown"
         }]);
-        assert_eq!(service.listed(&customer).await, listed, "{engine:?}");
+        assert_eq!(service.listed(&customer).await, listed, "{caching:?}");
     }
 }
 
@@ -140,20 +140,20 @@ fn system_user_token(issuer: &TestIssuer, vendor: &str, bank: &str, scope: &str)
 #[tokio::test]
 async fn a_vendor_with_a_system_user_stands_for_its_bank_here_and_only_here() {
     const VENDOR: &str = "123456785";
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let mut customers = people();
         let token = system_user_token(&service.issuer, VENDOR, ONE, "bits:kundeforhold.write");
         let customer = customers.next().unwrap();
         for (done, request) in calls(&service, ONE, &token, &customer) {
-            assert_eq!(request.send().await.unwrap().status(), done, "{engine:?}");
+            assert_eq!(request.send().await.unwrap().status(), done, "{caching:?}");
         }
         for (done, request) in calls(&service, TWO, &token, &customer) {
             let code = if done == 200 { "ERR-001" } else { "KFR-003" };
             assert_eq!(
                 code_of(request.send().await.unwrap(), 403).await,
                 code,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
         // A bank as vendor of another is not the bank of its own path.
@@ -165,12 +165,12 @@ async fn a_vendor_with_a_system_user_stands_for_its_bank_here_and_only_here() {
         assert_eq!(
             code_of(request.send().await.unwrap(), 403).await,
             "KFR-003",
-            "{engine:?}"
+            "{caching:?}"
         );
         let set = format!("{{\"customerID\":\"{customer}\",\"role\":\"owner\",\"fromDate\":\"2020-01-01\"}}");
         let path = format!("/v2/financialInstitutions/{ONE}/relationships");
         let put = service.http.put(service.url(&path)).bearer_auth(&token).body(set);
-        assert_eq!(put.send().await.unwrap().status(), 200, "{engine:?}");
+        assert_eq!(put.send().await.unwrap().status(), 200, "{caching:?}");
 
         let token = system_user_token(&service.issuer, VENDOR, ONE, "bits:kundeforhold");
         let today = world::today().to_string();
@@ -181,7 +181,7 @@ async fn a_vendor_with_a_system_user_stands_for_its_bank_here_and_only_here() {
         assert_eq!(
             service.http.execute(lookup).await.unwrap().status(),
             401,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }

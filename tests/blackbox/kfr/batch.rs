@@ -3,7 +3,7 @@
 use super::{RYPA, days_ago, days_ahead, register};
 use crate::harness::calls::{BOUNDARY, code_of, form};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -36,8 +36,8 @@ async fn details(response: Response, status: u16, code: &str) -> Vec<(String, St
 
 #[tokio::test]
 async fn every_form_that_banks_send_is_read() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let mut customers = people();
         let start = days_ago(7).to_string();
         let forms: [fn(&str, &str, &str) -> String; 10] = [
@@ -67,7 +67,7 @@ async fn every_form_that_banks_send_is_read() {
 
 #[tokio::test]
 async fn part_headers_are_read_as_banks_write_them() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     let headers = [
         ("name=\"customer_type\";", "name=\"customers\";"),
         ("name=\"customer_type\"; ", "name=\"customers\"; "),
@@ -107,8 +107,8 @@ async fn part_headers_are_read_as_banks_write_them() {
 
 #[tokio::test]
 async fn for_a_running_customer_the_earlier_start_wins() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         register(&service, &customer, days_ago(10)).await;
         register(&service, &customer, days_ago(5)).await;
@@ -116,10 +116,16 @@ async fn for_a_running_customer_the_earlier_start_wins() {
             service.is_listed_on(&customer, days_ago(10)).await,
             "a later start changes nothing"
         );
-        assert!(!service.is_listed_on(&customer, days_ago(11)).await, "{engine:?}");
+        assert!(
+            !service.is_listed_on(&customer, days_ago(11)).await,
+            "{caching:?}"
+        );
         register(&service, &customer, days_ago(20)).await;
-        assert!(service.is_listed_on(&customer, days_ago(20)).await, "{engine:?}");
-        assert!(!service.is_listed_on(&customer, days_ago(21)).await, "{engine:?}");
+        assert!(service.is_listed_on(&customer, days_ago(20)).await, "{caching:?}");
+        assert!(
+            !service.is_listed_on(&customer, days_ago(21)).await,
+            "{caching:?}"
+        );
         let list = format!(
             "{customer}#{},{customer}#{},{customer}",
             days_ago(30),
@@ -134,26 +140,29 @@ async fn for_a_running_customer_the_earlier_start_wins() {
         let end = service.kfr(reqwest::Method::DELETE, RYPA, &customer);
         let end = end.query(&[("toDate", days_ago(28).to_string())]);
         assert_eq!(end.send().await.unwrap().status(), 204);
-        assert!(!service.is_listed_on(&customer, days_ago(27)).await, "{engine:?}");
-        assert!(!service.is_listed_on(&customer, days_ago(5)).await, "{engine:?}");
+        assert!(
+            !service.is_listed_on(&customer, days_ago(27)).await,
+            "{caching:?}"
+        );
+        assert!(!service.is_listed_on(&customer, days_ago(5)).await, "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn one_bad_item_rejects_all_and_is_named_by_its_position() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let good: Vec<String> = people().take(3).collect();
         let none_listed = async || {
             for customer in &good {
-                assert_eq!(service.listed(customer).await, json!([]), "{engine:?}");
+                assert_eq!(service.listed(customer).await, json!([]), "{caching:?}");
             }
         };
         let list = format!("{},13097248032, x{} ,{}", good[0], good[1], good[2]);
         let response = service.kfr_batch(RYPA, &list).send().await.unwrap();
         let named = details(response, 400, "KFR-005").await;
         let positions: Vec<&str> = named.iter().map(|(parameter, _)| parameter.as_str()).collect();
-        assert_eq!(positions, ["customers[2]", "customers[3]"], "{engine:?}");
+        assert_eq!(positions, ["customers[2]", "customers[3]"], "{caching:?}");
         assert!(
             named
                 .iter()
@@ -196,8 +205,8 @@ async fn one_bad_item_rejects_all_and_is_named_by_its_position() {
 
 #[tokio::test]
 async fn a_form_that_cannot_be_read_is_400_and_says_why() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         let customers = ("name=\"customers\"", customer.as_str());
         let good = form(&[TYPE, customers]);
@@ -249,14 +258,14 @@ async fn a_form_that_cannot_be_read_is_400_and_says_why() {
         uncorrelated.headers_mut().remove("CorrelationID");
         let refused = service.http.execute(uncorrelated).await.unwrap();
         assert_eq!(code_of(refused, 400).await, "KFR-004");
-        assert_eq!(service.listed(&customer).await, json!([]), "{engine:?}");
+        assert_eq!(service.listed(&customer).await, json!([]), "{caching:?}");
     }
 }
 
 #[tokio::test]
 async fn a_thousand_customers_are_taken_at_once() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let list: Vec<String> = people().take(1_000).collect();
         assert_eq!(
             service
@@ -268,7 +277,7 @@ async fn a_thousand_customers_are_taken_at_once() {
             201
         );
         for customer in list.iter().step_by(111) {
-            assert!(service.is_listed_on(customer, days_ago(0)).await, "{engine:?}");
+            assert!(service.is_listed_on(customer, days_ago(0)).await, "{caching:?}");
         }
     }
 }
@@ -276,7 +285,7 @@ async fn a_thousand_customers_are_taken_at_once() {
 #[tokio::test]
 async fn a_batch_above_its_bounds_is_refused() {
     let service = Service::start_with(
-        ENGINES[0],
+        Caching::Without,
         "[delivery]\nmax_batch_bytes = 2000\npause_seconds = 1\n",
     )
     .await;

@@ -3,7 +3,7 @@
 use super::{BLABAERLIA, RYPA};
 use crate::harness::calls::{BOUNDARY, CORRELATION, form};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use reqwest::{Method, RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
@@ -86,8 +86,8 @@ impl<'s> Attempt<'s> {
 
 #[tokio::test]
 async fn whoever_is_not_let_in_is_told_by_one_code() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let issuer = &service.issuer;
         let single = format!("{RYPA}/relationshipType/DSOPBANK");
         let batch = format!("{RYPA}/batch");
@@ -127,8 +127,8 @@ async fn whoever_is_not_let_in_is_told_by_one_code() {
 
 #[tokio::test]
 async fn each_broken_rule_has_its_code() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let single = format!("{RYPA}/relationshipType/DSOPBANK");
         for method in [Method::POST, Method::DELETE] {
             let attempt = |path: &str| Attempt::new(&service, &method, path);
@@ -173,7 +173,7 @@ async fn each_broken_rule_has_its_code() {
 
 #[tokio::test]
 async fn a_method_that_a_path_does_not_have_is_405_with_those_it_has() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     let paths = [
         (
             format!("{RYPA}/relationshipType/DSOPBANK"),
@@ -193,8 +193,8 @@ async fn a_method_that_a_path_does_not_have_is_405_with_those_it_has() {
 
 #[tokio::test]
 async fn reading_ones_own_knows_three_errors_only() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for slash in ["", "/"] {
             let attempt =
                 |query: &str| Attempt::new(&service, &Method::GET, &format!("{RYPA}{slash}{query}"));

@@ -4,8 +4,8 @@ use super::*;
 
 #[tokio::test]
 async fn a_token_comes_after_bearer_in_any_letter_case_or_bare() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let token = service.issuer.agency_token();
         for authorization in [
             format!("Bearer {token}"),
@@ -24,8 +24,8 @@ async fn a_token_comes_after_bearer_in_any_letter_case_or_bare() {
 
 #[tokio::test]
 async fn a_mandate_is_percent_encoded_or_raw_utf_8_and_not_empty() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for mandate in [
             "Skatteforvaltningsloven%20%C2%A7%2010-2%20f%C3%B8rste%20ledd",
             "Skatteforvaltningsloven § 10-2 første ledd, jf. § 10-14",
@@ -62,8 +62,8 @@ async fn a_mandate_is_percent_encoded_or_raw_utf_8_and_not_empty() {
 
 #[tokio::test]
 async fn the_list_of_participants_needs_no_mandate_and_no_case() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let told = answered(Ask::participants(&service)).await;
         assert_eq!(members(&told.body()), ["participants"]);
         assert_eq!(told.header("Register-Coverage"), None);

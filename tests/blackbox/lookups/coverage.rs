@@ -10,8 +10,8 @@ async fn coverage(ask: Ask<'_>) -> String {
 
 #[tokio::test]
 async fn banks_that_never_delivered_are_counted_until_they_have_and_merged_ones_never() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         assert_eq!(
             coverage(Ask::relationships(&service)).await,
             "incomplete; notLoaded=9"
@@ -33,8 +33,8 @@ async fn banks_that_never_delivered_are_counted_until_they_have_and_merged_ones_
 
 #[tokio::test]
 async fn banks_that_do_not_reach_back_to_the_first_day_are_counted_and_days_before_those_kept_told() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let today = world::today();
         // One bank covers six years, one nine; a merged one with two counts no more.
         let since = |years: u32| today - Months::new(12 * years);
@@ -60,8 +60,8 @@ async fn banks_that_do_not_reach_back_to_the_first_day_are_counted_and_days_befo
 
 #[tokio::test]
 async fn banks_left_out_because_ownership_is_unknown_are_counted() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let ask = Ask::relationships(&service).with("CustomerID", OF_UNKNOWN_OWNERSHIP);
         let only = ask.clone().query("onlyPrimaryOwner", "true");
         assert_eq!(banks(only.clone()).await, json!([]));
@@ -76,8 +76,8 @@ async fn banks_left_out_because_ownership_is_unknown_are_counted() {
 
 #[tokio::test]
 async fn a_bank_that_may_have_been_owned_at_before_the_first_day_it_covers_is_left_out_and_counted() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         // Only a disponent at the bank that covers six years.
         let ask = |from: NaiveDate| {
             Ask::relationships(&service)
@@ -95,10 +95,10 @@ async fn a_bank_that_may_have_been_owned_at_before_the_first_day_it_covers_is_le
                 .unwrap()
                 .iter()
                 .find(|bank| bank["organizationID"] == "210110100");
-            assert_eq!(bank.unwrap()["ownershipType"], ownership, "{engine:?}: {all}");
+            assert_eq!(bank.unwrap()["ownershipType"], ownership, "{caching:?}: {all}");
             let only = ask(from).query("onlyPrimaryOwner", "true");
             let listed = banks(only.clone()).await;
-            assert!(!listed.to_string().contains("210110100"), "{engine:?}: {listed}");
+            assert!(!listed.to_string().contains("210110100"), "{caching:?}: {listed}");
             let told = coverage(only).await;
             assert!(told.contains(&format!("unknownOwnership={counted}")), "{told}");
         }
@@ -107,11 +107,9 @@ async fn a_bank_that_may_have_been_owned_at_before_the_first_day_it_covers_is_le
 
 #[tokio::test]
 async fn late_banks_are_counted_and_all_parts_stand_in_their_order() {
-    let service = with_world(Engine::Redis).await;
-    super::participants::deliver_long_ago(&service, "210011013");
+    let mut service = with_world(Caching::With).await;
+    service.deliver_long_ago("210011013").await;
     super::participants::register_newcomer(&service).await;
-    // The state of the index is a quarter of a second old at most.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(
         coverage(Ask::account(&service)).await,
         "incomplete; stale=1; notLoaded=1"

@@ -37,7 +37,7 @@ async fn synthetic_numbers_are_refused_unless_their_series_is_switched_on() {
         ("[identifiers]\nsynthetic = [\"dolly\"]", 400, 400, 200),
         ("", 200, 200, 200),
     ] {
-        let service = Service::start_with(Engine::Embedded, configuration).await;
+        let service = Service::start_with(Caching::Without, configuration).await;
         for number in PLAIN {
             assert_eq!(
                 status_for(&service, number).await,
@@ -63,7 +63,7 @@ async fn synthetic_numbers_are_refused_unless_their_series_is_switched_on() {
 
 #[tokio::test]
 async fn the_rule_of_2032_is_a_setting_that_is_on_by_default() {
-    let service = Service::start_with(Engine::Embedded, "[identifiers]\naccept_2032 = false").await;
+    let service = Service::start_with(Caching::Without, "[identifiers]\naccept_2032 = false").await;
     assert_eq!(status_for(&service, "02013299903").await, 400);
     assert_eq!(status_for(&service, "02013299997").await, 200);
 }
@@ -71,7 +71,7 @@ async fn the_rule_of_2032_is_a_setting_that_is_on_by_default() {
 #[tokio::test]
 async fn the_check_format_asks_for_length_and_digits_only() {
     let service = Service::start_with(
-        Engine::Embedded,
+        Caching::Without,
         "[identifiers]\ncheck = \"format\"\nsynthetic = []",
     )
     .await;
@@ -92,8 +92,8 @@ async fn the_check_format_asks_for_length_and_digits_only() {
 
 #[tokio::test]
 async fn an_account_is_looked_up_without_its_check_digit() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         for account in ["86011117947", "86011117949", "00001234567", "99999999999"] {
             let told = Ask::account(&service).with("AccountID", account).send().await;
             assert_eq!(
@@ -107,7 +107,7 @@ async fn an_account_is_looked_up_without_its_check_digit() {
 
 #[tokio::test]
 async fn blanks_around_an_identifier_are_trimmed() {
-    let service = with_world(Engine::Embedded).await;
+    let service = with_world(Caching::Without).await;
     for customer in [" 13897210066", "13897210066  ", "\t13897210066 \t"] {
         assert_eq!(
             banks(Ask::relationships(&service).with("CustomerID", customer)).await[0]["organizationID"],

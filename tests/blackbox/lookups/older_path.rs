@@ -14,8 +14,8 @@ fn bare(ask: Ask<'_>) -> Ask<'_> {
 
 #[tokio::test]
 async fn a_token_and_a_customer_are_enough() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let today = world::today().to_string();
         for customer in ["13897210066", OF_EVERY_BANK, "02846111355"] {
             let told = answered(
@@ -33,7 +33,7 @@ async fn a_token_and_a_customer_are_enough() {
 
 #[tokio::test]
 async fn each_date_is_today_by_default() {
-    let service = with_world(Engine::Embedded).await;
+    let service = with_world(Caching::Without).await;
     let yesterday = (world::today() - Days::new(1)).to_string();
     let ask = bare(Ask::relationships(&service)).path(OLDER_RELATIONSHIPS);
     // Closed yesterday, so that today alone does not find it.
@@ -60,7 +60,7 @@ async fn each_date_is_today_by_default() {
 
 #[tokio::test]
 async fn what_may_be_absent_must_be_right_when_sent() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     for (ask, path) in [
         (Ask::relationships(&service), OLDER_RELATIONSHIPS),
         (Ask::account(&service), OLDER_ACCOUNT),
@@ -75,7 +75,7 @@ async fn what_may_be_absent_must_be_right_when_sent() {
 
 #[tokio::test]
 async fn the_newer_path_demands_them_all() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let told = bare(Ask::relationships(&service)).send().await;
     assert_eq!((told.status, told.error_code().as_str()), (400, "ERR-003"));
     assert_eq!(
@@ -92,8 +92,8 @@ async fn the_newer_path_demands_them_all() {
 
 #[tokio::test]
 async fn an_account_is_answered_with_both_spellings_of_the_number() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let told = answered(Ask::account(&service).path(OLDER_ACCOUNT)).await;
         let number = "210011013";
         assert_eq!(
@@ -105,8 +105,8 @@ async fn an_account_is_answered_with_both_spellings_of_the_number() {
 
 #[tokio::test]
 async fn an_unknown_account_is_err_004() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let ask = Ask::account(&service).with("AccountID", NOBODYS_ACCOUNT);
         let told = ask.clone().path(OLDER_ACCOUNT).send().await;
         assert_eq!((told.status, told.error_code().as_str()), (400, "ERR-004"));
@@ -120,8 +120,8 @@ async fn an_unknown_account_is_err_004() {
 
 #[tokio::test]
 async fn a_401_says_itself_twice() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let mut system_user = service.issuer.claims("974761076", "bits:kundeforhold");
         let owner = json!({"authority": "iso6523-actorid-upis", "ID": "0192:974761076"});
         system_user["authorization_details"] =
@@ -154,7 +154,7 @@ async fn a_401_says_itself_twice() {
 /// The same banks and providers, and no word of coverage.
 #[tokio::test]
 async fn every_expected_answer_of_the_fixtures_is_given_there_too() {
-    let service = with_world(Engine::Embedded).await;
+    let service = with_world(Caching::Without).await;
     for case in world::expected() {
         let text = |name: &str| case.get(name).and_then(Value::as_str);
         let ask = match text("customerID") {

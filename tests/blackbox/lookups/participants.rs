@@ -3,45 +3,7 @@
 use super::*;
 use crate::harness::ask::PARTICIPANTS;
 use chrono::{DateTime, TimeDelta, Utc};
-use kundeforhold::domain::identifiers::OrganizationNumber;
-use kundeforhold::domain::relationship::{Register, SetId};
-use kundeforhold::index::layout::{SetState, encode_set};
 use std::time::Duration;
-
-const STATES: &[u8] = b"{kf}sets";
-
-fn connect(service: &Service) -> redis::Connection {
-    let url = service.redis.as_ref().unwrap().url();
-    redis::Client::open(url).unwrap().get_connection().unwrap()
-}
-
-fn kar_set(bank: &str) -> [u8; 4] {
-    let bank = OrganizationNumber::parse(bank).unwrap();
-    encode_set(SetId {
-        bank,
-        register: Register::Kar,
-    })
-}
-
-/// Moves a bank's last delivery in KAR back by two days, since no test can wait so long.
-pub fn deliver_long_ago(service: &Service, bank: &str) {
-    let mut connection = connect(service);
-    let set = kar_set(bank);
-    let bytes: Vec<u8> = redis::cmd("HGET")
-        .arg(STATES)
-        .arg(&set)
-        .query(&mut connection)
-        .unwrap();
-    let mut state = SetState::decode(&bytes).unwrap();
-    state.last_delivery -= TimeDelta::days(2);
-    let bytes = state.encode().unwrap();
-    redis::cmd("HSET")
-        .arg(STATES)
-        .arg(&set)
-        .arg(bytes)
-        .exec(&mut connection)
-        .unwrap();
-}
 
 /// Registers a bank that has not delivered yet.
 pub async fn register_newcomer(service: &Service) {
@@ -85,8 +47,8 @@ async fn edit(service: &Service, from: &str, to: &str) {
 
 #[tokio::test]
 async fn every_bank_is_listed_in_order_with_its_registers_and_how_far_it_reaches_back() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let told = answered(Ask::participants(&service)).await;
         let participants = told.body()["participants"].take();
         let participants = participants.as_array().unwrap();
@@ -131,8 +93,8 @@ async fn every_bank_is_listed_in_order_with_its_registers_and_how_far_it_reaches
 
 #[tokio::test]
 async fn before_a_delivery_a_bank_is_not_loaded_and_has_no_last_one() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let told = answered(Ask::participants(&service)).await;
         for bank in told.body()["participants"].as_array().unwrap() {
             assert!(bank.get("lastDelivery").is_none());
@@ -153,13 +115,10 @@ async fn before_a_delivery_a_bank_is_not_loaded_and_has_no_last_one() {
 
 #[tokio::test]
 async fn each_state_is_told_in_its_word() {
-    let service = with_world(Engine::Redis).await;
+    let mut service = with_world(Caching::With).await;
+    service.deliver_long_ago("210011013").await;
     edit(&service, "paused = false", "paused = true").await;
     register_newcomer(&service).await;
-    deliver_long_ago(&service, "210011013");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    // A lookup brings the state of the index up to date.
-    answered(Ask::relationships(&service)).await;
     let states = states(&service).await;
     let expected = [
         ("210011013", "stale"),
@@ -185,7 +144,7 @@ async fn each_state_is_told_in_its_word() {
 
 #[tokio::test]
 async fn the_file_is_read_again_when_it_changes_and_a_wrong_one_changes_nothing() {
-    let service = with_world(Engine::Embedded).await;
+    let service = with_world(Caching::Without).await;
     edit(&service, "Nøtteskrika Nettbank", "Nøtteskrika Bank").await;
     let told = answered(Ask::participants(&service)).await;
     assert!(told.text.contains("Nøtteskrika Bank"));
@@ -205,7 +164,7 @@ async fn the_file_is_read_again_when_it_changes_and_a_wrong_one_changes_nothing(
 
 #[tokio::test]
 async fn the_list_takes_no_parameter_and_is_there_under_the_newer_path_only() {
-    let service = Service::start(Engine::Embedded).await;
+    let service = Service::start(Caching::Without).await;
     let told = Ask::participants(&service).query("state", "stale").send().await;
     assert_eq!((told.status, told.error_code().as_str()), (400, "ERR-005"));
     let older = PARTICIPANTS.replace("/v2", "/kar-ws/api/v1");

@@ -5,8 +5,8 @@ use chrono::Days;
 
 #[tokio::test]
 async fn a_period_may_begin_at_any_time_up_to_today_and_end_at_any_time_after() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let today = world::today();
         let day = |offset: i64| match u64::try_from(offset) {
             Ok(ahead) => (today + Days::new(ahead)).to_string(),
@@ -48,8 +48,8 @@ async fn a_period_may_begin_at_any_time_up_to_today_and_end_at_any_time_after() 
 
 #[tokio::test]
 async fn an_account_is_active_only_when_the_period_ends_today() {
-    for engine in ENGINES {
-        let service = with_world(engine).await;
+    for caching in EITHER_WAY {
+        let service = with_world(caching).await;
         let today = world::today();
         for (to, active) in [
             (today, true),

@@ -1,10 +1,7 @@
 //! A disk that fails while the service runs, and the probes that tell of it.
 
-use super::{GRANSKAUEN, Told, assert_index_agrees_with_journal, is_listed, told, truths};
-use crate::harness::calls::code_of;
-use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
-use reqwest::Method;
+use super::{GRANSKAUEN, Told, told, truths};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use std::path::PathBuf;
 
 /// Takes a directory out of the service's reach, by renaming it away: root is not held by permissions.
@@ -29,8 +26,8 @@ impl Away {
 
 #[tokio::test]
 async fn without_a_record_of_use_nothing_is_answered() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         service.deliver_world().await;
         let truths = truths(&service).await;
         let away = Away::take(&service, "audit");
@@ -38,23 +35,23 @@ async fn without_a_record_of_use_nothing_is_answered() {
             assert_eq!(
                 told(&service, customer, right).await,
                 Told::Unavailable,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
-        assert!(!service.is_ready().await, "{engine:?}");
+        assert!(!service.is_ready().await, "{caching:?}");
         let participants = service.http.get(service.url("/v2/participants"));
         let participants = participants.bearer_auth(service.issuer.agency_token());
         let request = participants.header("CorrelationID", crate::harness::calls::CORRELATION);
-        assert_eq!(request.send().await.unwrap().status(), 503, "{engine:?}");
+        assert_eq!(request.send().await.unwrap().status(), 503, "{caching:?}");
         let own = service.kfr_own(GRANSKAUEN, &truths[0].0).send().await.unwrap();
-        assert_eq!(own.status(), 503, "{engine:?}");
+        assert_eq!(own.status(), 503, "{caching:?}");
         // Refusals are records too.
         let bad = service
             .relationships("13097248032", "x", "y")
             .send()
             .await
             .unwrap();
-        assert_eq!(bad.status(), 503, "{engine:?}");
+        assert_eq!(bad.status(), 503, "{caching:?}");
         let unauthenticated = service
             .http
             .get(service.url("/v2/participants"))
@@ -71,65 +68,14 @@ async fn without_a_record_of_use_nothing_is_answered() {
         away.bring_back();
         service.wait_until_ready().await;
         for (customer, right) in &truths {
-            assert_eq!(told(&service, customer, right).await, Told::Right, "{engine:?}");
+            assert_eq!(told(&service, customer, right).await, Told::Right, "{caching:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn without_a_journal_no_delivery_is_acknowledged_and_lookups_go_on() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
-        let who: Vec<String> = people().take(2).collect();
-        assert_eq!(
-            service
-                .kfr(Method::POST, GRANSKAUEN, &who[0])
-                .send()
-                .await
-                .unwrap()
-                .status(),
-            201
-        );
-        let away = Away::take(&service, "journal");
-        let refused = service
-            .kfr(Method::POST, GRANSKAUEN, &who[1])
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(code_of(refused, 503).await, "KFR-016", "{engine:?}");
-        let refused = service
-            .kfr(Method::DELETE, GRANSKAUEN, &who[0])
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(code_of(refused, 503).await, "KFR-016", "{engine:?}");
-        assert!(
-            is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await,
-            "{engine:?}"
-        );
-        away.bring_back();
-        let again = service
-            .kfr(Method::POST, GRANSKAUEN, &who[1])
-            .send()
-            .await
-            .unwrap();
-        assert!(again.status().is_success(), "{engine:?}");
-        assert!(is_listed(&service, &who[1]).await, "{engine:?}");
-        service.kill();
-        service.start_again();
-        service.wait_until_ready().await;
-        assert!(
-            is_listed(&service, &who[0]).await && is_listed(&service, &who[1]).await,
-            "{engine:?}"
-        );
-        service.terminate();
-        assert_index_agrees_with_journal(&service);
-    }
-}
-
-#[tokio::test]
 async fn a_log_that_cannot_be_written_stops_no_answer() {
-    let mut service = Service::start(ENGINES[0]).await;
+    let mut service = Service::start(Caching::Without).await;
     service.deliver_world().await;
     let truths = truths(&service).await;
     service.terminate();
@@ -146,8 +92,8 @@ async fn a_log_that_cannot_be_written_stops_no_answer() {
 
 #[tokio::test]
 async fn probes_and_metrics_are_on_the_management_port_under_both_names() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let get = async |path: &str| {
             let response = service
                 .http
@@ -158,7 +104,7 @@ async fn probes_and_metrics_are_on_the_management_port_under_both_names() {
             (response.status().as_u16(), response.text().await.unwrap())
         };
         for path in ["/isalive", "/internal/isalive", "/isready", "/internal/isready"] {
-            assert_eq!(get(path).await.0, 200, "{engine:?}: {path}");
+            assert_eq!(get(path).await.0, 200, "{caching:?}: {path}");
         }
         service.deliver_world().await;
         let metrics = service.metrics().await;
@@ -209,7 +155,7 @@ async fn probes_and_metrics_are_on_the_management_port_under_both_names() {
                 .unwrap()
                 .status(),
             503,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }

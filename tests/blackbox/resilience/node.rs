@@ -1,126 +1,95 @@
-//! A single Redis that is full, is made a replica by hand, or forgets its scripts.
+//! A single Redis that is full, evicts, is made a replica by hand, or refuses what managed ones refuse.
 
-use super::redis::all_right;
-use super::{
-    BLABAERLIA, GRANSKAUEN, REDIS, Told, assert_index_agrees_with_journal, is_listed, large_set, told, truths,
-};
-use crate::harness::Service;
-use crate::harness::calls::code_of;
+use super::{asking_during, assert_all_right, is_listed, register, run, truths, wait_until_cache_is_used};
 use crate::harness::identifiers::people;
 use crate::harness::redis::RedisServer;
-use reqwest::Method;
-use std::time::{Duration, Instant};
+use crate::harness::{Caching, Service};
+use std::time::Duration;
 
-/// From the end of a fault until all is right again.
-const BACK_WITHIN: Duration = Duration::from_secs(2);
-/// An answer is never older than this.
-const STATE_AGE: Duration = Duration::from_millis(250);
-
-async fn post(service: &Service, customer: &str) -> reqwest::Response {
-    service
-        .kfr(Method::POST, GRANSKAUEN, customer)
-        .send()
-        .await
-        .unwrap()
+/// Registers a customer who was asked about before, and finds it in the next answer.
+async fn change_and_look(service: &Service, number: usize) {
+    let customer = people().nth(8_000 + number).unwrap();
+    assert!(!is_listed(service, &customer).await);
+    register(service, &customer).await;
+    assert!(is_listed(service, &customer).await);
+    assert!(is_listed(service, &customer).await);
 }
 
-#[tokio::test]
-async fn a_redis_that_is_full_takes_no_deliveries_and_answers_on() {
-    let mut service = Service::start(REDIS).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_full_or_evicts_is_of_use_as_far_as_it_goes() {
+    let service = Service::start(Caching::With).await;
     service.deliver_world().await;
     let truths = truths(&service).await;
-    let who: Vec<String> = people().skip(8_000).take(4).collect();
-    assert_eq!(post(&service, &who[0]).await.status(), 201);
     let redis = service.redis.as_ref().unwrap();
-    redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_eq!(code_of(post(&service, &who[1]).await, 503).await, "KFR-016");
-    let batch = service.kfr_batch(GRANSKAUEN, &who[2..].join(",")).send().await;
-    assert_eq!(code_of(batch.unwrap(), 503).await, "KFR-016");
-    let set = service.put_set(BLABAERLIA, "KAR", large_set(300)).await;
-    assert_eq!(set.status(), 503);
-    let full = Instant::now();
-    // Longer than the pause between two checkpoints, which cannot be written either.
-    while full.elapsed() < Duration::from_millis(2_500) {
-        // What was delivered last may hold already, or not yet.
-        for (customer, right) in &truths {
-            assert_eq!(told(&service, customer, right).await, Told::Right);
+    let full = async {
+        for (number, (bytes, policy)) in [
+            ("1", "noeviction"),
+            ("1", "allkeys-lru"),
+            ("3mb", "allkeys-lru"),
+            ("3mb", "volatile-ttl"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            redis.command(&["CONFIG", "SET", "maxmemory", bytes]);
+            redis.command(&["CONFIG", "SET", "maxmemory-policy", policy]);
+            for further in 0..5 {
+                change_and_look(&service, number * 10 + further).await;
+            }
+            assert!(service.is_ready().await);
         }
-        assert!(is_listed(&service, &who[0]).await);
-    }
-    assert!(service.is_ready().await);
-    redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
-    let raised = Instant::now();
-    while !post(&service, &who[1]).await.status().is_success() {
-        assert!(raised.elapsed() < BACK_WITHIN, "{}", service.log());
-    }
-    assert!(is_listed(&service, &who[1]).await);
-    // The former one may be in the journal, and is brought in before another is taken.
-    while service.put_set(BLABAERLIA, "KAR", large_set(300)).await.status() != 200 {
-        assert!(raised.elapsed() < BACK_WITHIN, "{}", service.log());
-    }
-    assert_eq!(
-        is_listed(&service, &who[2]).await,
-        is_listed(&service, &who[3]).await
-    );
-    assert!(service.terminate().success());
-    assert_index_agrees_with_journal(&service);
+        redis.command(&["CONFIG", "SET", "maxmemory", "0"]);
+        wait_until_cache_is_used(&service, &truths).await;
+    };
+    asking_during(&service, &truths, full).await;
 }
 
-#[tokio::test]
-async fn a_node_that_is_made_a_replica_answers_nothing_until_it_is_a_primary_again() {
-    let mut service = Service::start(REDIS).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_made_a_replica_makes_no_answer_wrong() {
+    let service = Service::start(Caching::With).await;
     service.deliver_world().await;
+    let truths = truths(&service).await;
+    wait_until_cache_is_used(&service, &truths).await;
     let older = tempfile::tempdir().unwrap();
-    service.redis.as_ref().unwrap().save(older.path());
+    let redis = service.redis.as_ref().unwrap();
+    redis.save(older.path());
     let mut other = RedisServer::start();
     other.kill();
     other.start_again_from(older.path());
-    let customer = people().nth(8_100).unwrap();
-    assert_eq!(post(&service, &customer).await.status(), 201);
-    let right = service.listed(&customer).await;
-    // A replica of nobody keeps its rows, one of an older copy takes over what that has.
-    for master in ["1", other.port()] {
-        let redis = service.redis.as_ref().unwrap();
-        redis.command(&["REPLICAOF", "127.0.0.1", master]);
-        let demoted = Instant::now();
-        while demoted.elapsed() < Duration::from_millis(1_500) {
-            let asked = demoted.elapsed();
-            let told = told(&service, &customer, &right).await;
-            assert!(
-                told == Told::Unavailable || asked < 2 * STATE_AGE,
-                "after {asked:?}"
-            );
+    let replica = async {
+        // A replica of nobody keeps its entries, one of an older copy takes over what that has.
+        for (number, master) in ["1", other.port()].into_iter().enumerate() {
+            change_and_look(&service, 100 + number * 10).await;
+            redis.command(&["REPLICAOF", "127.0.0.1", master]);
+            for further in 1..5 {
+                change_and_look(&service, 100 + number * 10 + further).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            assert!(service.is_ready().await);
+            redis.command(&["REPLICAOF", "NO", "ONE"]);
+            wait_until_cache_is_used(&service, &truths).await;
         }
-        assert!(!service.is_ready().await);
-        assert_eq!(post(&service, &people().nth(8_101).unwrap()).await.status(), 503);
-        redis.command(&["REPLICAOF", "NO", "ONE"]);
-        let promoted = Instant::now();
-        while told(&service, &customer, &right).await != Told::Right {
-            assert!(promoted.elapsed() < BACK_WITHIN, "{}", service.log());
-        }
-        service.wait_until_ready().await;
-    }
-    assert!(service.terminate().success());
-    assert_index_agrees_with_journal(&service);
+    };
+    asking_during(&service, &truths, replica).await;
 }
 
+/// As the services of cloud providers do.
 #[tokio::test]
-async fn scripts_that_are_forgotten_are_not_missed() {
-    let service = Service::start(REDIS).await;
+async fn a_redis_that_refuses_config_and_scripts_is_all_the_service_needs() {
+    const REFUSED: [&str; 7] = [
+        "CONFIG", "EVAL", "EVALSHA", "SCRIPT", "KEYS", "FLUSHALL", "CLIENT",
+    ];
+    let mut options = Vec::new();
+    for command in REFUSED {
+        options.extend(["--rename-command", command, ""]);
+    }
+    let redis = RedisServer::start_with(&options);
+    let service = Service::start_on(&redis.url(), "").await;
     service.deliver_world().await;
     let truths = truths(&service).await;
-    for customer in people().skip(8_200).take(5) {
-        assert_eq!(
-            service
-                .redis
-                .as_ref()
-                .unwrap()
-                .command(&["SCRIPT", "FLUSH"])
-                .trim(),
-            "OK"
-        );
-        assert_eq!(post(&service, &customer).await.status(), 201);
-        assert!(is_listed(&service, &customer).await);
-        all_right(&service, &truths).await;
-    }
+    wait_until_cache_is_used(&service, &truths).await;
+    change_and_look(&service, 200).await;
+    let cleared = run(&service, &["cache", "clear"]);
+    assert!(cleared.status.success(), "{cleared:?}");
+    assert_all_right(&service, &truths).await;
 }

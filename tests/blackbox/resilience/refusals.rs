@@ -1,15 +1,13 @@
 //! What the service refuses to start or go on with, and how it says so.
 
-use super::{GRANSKAUEN, is_listed, lose_the_index, run};
+use super::{GRANSKAUEN, is_listed, run};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Engine, PROGRAM, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, make_key, world};
 use reqwest::Method;
-use std::path::PathBuf;
-use std::process::Command;
 
 /// A service with one registration, stopped.
-async fn stopped_with_a_registration(engine: Engine) -> Service {
-    let mut service = Service::start(engine).await;
+async fn stopped_with_a_registration(caching: Caching) -> Service {
+    let mut service = Service::start(caching).await;
     let customer = people().next().unwrap();
     assert_eq!(
         service
@@ -43,94 +41,48 @@ async fn starts_again(mut service: Service) {
     assert!(is_listed(&service, &people().next().unwrap()).await);
 }
 
-fn journal_segment(service: &Service) -> PathBuf {
-    let files = std::fs::read_dir(service.journal_in_force()).unwrap();
-    let mut segments: Vec<PathBuf> = files
-        .map(|file| file.unwrap().path())
-        .filter(|p| p.is_file() && p.metadata().unwrap().len() > 0)
-        .collect();
-    segments.sort();
-    segments.remove(0)
-}
-
 #[tokio::test]
-async fn a_damaged_journal_is_not_served() {
-    for engine in ENGINES {
-        let service = stopped_with_a_registration(engine).await;
-        let segment = journal_segment(&service);
-        let sound = std::fs::read(&segment).unwrap();
-        let mut outcomes = 0;
-        for at in [3, sound.len() / 3, sound.len() / 2] {
-            let mut damaged = sound.clone();
-            damaged[at] ^= 0x10;
-            std::fs::write(&segment, damaged).unwrap();
+async fn a_store_that_is_no_store_is_not_served_and_left_alone() {
+    for caching in EITHER_WAY {
+        let service = stopped_with_a_registration(caching).await;
+        let sound = std::fs::read(service.store()).unwrap();
+        for damaged in [
+            [&[0xff; 100], &sound[100..]].concat(),
+            b"what is this".repeat(1_000),
+            sound[..sound.len() / 2].to_vec(),
+        ] {
+            std::fs::write(service.store(), &damaged).unwrap();
             let said = refusal(&service);
+            assert!(said.contains("store"), "{said}");
             assert!(
-                said.contains("journal") && said.contains("segment"),
-                "{at}: {said}"
+                std::fs::read(service.store()).unwrap() == damaged,
+                "{caching:?}: changed"
             );
-            outcomes += 1;
         }
-        assert_eq!(outcomes, 3);
-        std::fs::write(&segment, sound).unwrap();
+        std::fs::write(service.store(), sound).unwrap();
         starts_again(service).await;
     }
 }
 
 #[tokio::test]
-async fn a_damaged_body_is_not_served() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
-        assert_eq!(
-            service
-                .put_set(super::BLABAERLIA, "KAR", super::large_set(4_000))
-                .await
-                .status(),
-            200
-        );
-        service.terminate();
-        let bodies = service.journal_in_force().join("bodies");
-        let body = std::fs::read_dir(bodies).unwrap().next().unwrap().unwrap().path();
-        let sound = std::fs::read(&body).unwrap();
-        let mut damaged = sound.clone();
-        damaged[sound.len() / 2] ^= 1;
-        std::fs::write(&body, &damaged).unwrap();
-        lose_the_index(&service);
-        service.start_again();
-        service.wait_until(|| service.log().contains("damaged")).await;
-        assert!(!service.is_ready().await, "{engine:?}");
-        let today = world::today().to_string();
-        let lookup = service
-            .relationships(&people().next().unwrap(), &today, &today)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(lookup.status(), 503, "{engine:?}");
-        std::fs::write(&body, &sound).unwrap();
-        service.wait_until_ready().await;
-        assert!(
-            is_listed(&service, &people().next().unwrap()).await,
-            "{engine:?}: mended while running"
-        );
-    }
+async fn a_store_of_a_later_program_is_refused() {
+    let service = stopped_with_a_registration(Caching::Without).await;
+    let execute = |sql: &str| service.open_store().execute(sql, []).unwrap();
+    execute("INSERT INTO schema_versions (number, oldest, at) VALUES (99, 99, 0)");
+    let said = refusal(&service);
+    assert!(said.contains("schema 99"), "{said}");
+    execute("DELETE FROM schema_versions WHERE number = 99");
+    starts_again(service).await;
 }
 
 #[tokio::test]
 async fn another_pseudonym_key_is_refused() {
-    for engine in ENGINES {
-        let service = stopped_with_a_registration(engine).await;
+    for caching in EITHER_WAY {
+        let service = stopped_with_a_registration(caching).await;
         let key = service.directory.path().join("pseudonym.key");
         let right = service.directory.path().join("right.key");
         std::fs::rename(&key, &right).unwrap();
-        assert!(
-            Command::new(PROGRAM)
-                .args(["key", "new"])
-                .arg(&key)
-                .output()
-                .unwrap()
-                .status
-                .success()
-        );
+        make_key(&key);
         let said = refusal(&service);
         assert!(said.contains("pseudonym key"), "{said}");
         std::fs::remove_file(&key).unwrap();
@@ -146,15 +98,11 @@ async fn another_pseudonym_key_is_refused() {
 
 #[tokio::test]
 async fn a_participants_file_that_drops_a_bank_with_records_is_refused_at_start() {
-    for engine in ENGINES {
-        let service = stopped_with_a_registration(engine).await;
+    for caching in EITHER_WAY {
+        let service = stopped_with_a_registration(caching).await;
         let file = service.directory.path().join("participants.toml");
         let whole = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, without(&whole, GRANSKAUEN)).unwrap();
-        let said = refusal(&service);
-        assert!(said.contains(GRANSKAUEN) && said.contains("records"), "{said}");
-        // The journal knows of them also when the index is empty.
-        lose_the_index(&service);
         let said = refusal(&service);
         assert!(said.contains(GRANSKAUEN) && said.contains("records"), "{said}");
         std::fs::write(
@@ -168,8 +116,8 @@ async fn a_participants_file_that_drops_a_bank_with_records_is_refused_at_start(
 
 #[tokio::test]
 async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former_stays() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         assert_eq!(
             service
@@ -189,7 +137,7 @@ async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former
             String::new(),
         ] {
             service.replace_participants(&bad, refused).await;
-            assert!(is_listed(&service, &customer).await, "{engine:?}");
+            assert!(is_listed(&service, &customer).await, "{caching:?}");
             assert_eq!(
                 service
                     .kfr_own(GRANSKAUEN, &customer)
@@ -202,7 +150,7 @@ async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former
         }
         assert!(
             service.log().contains(&format!("{GRANSKAUEN}/KFR has records")),
-            "{engine:?}"
+            "{caching:?}"
         );
         let renamed = whole.replace("Granskauen Bank", "Granskogen Bank");
         service
@@ -211,7 +159,7 @@ async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former
         assert_eq!(
             service.listed(&customer).await[0]["bankName"],
             "Granskogen Bank",
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
@@ -224,36 +172,4 @@ fn without(participants: &str, bank: &str) -> String {
         .collect();
     assert!(kept.len() < participants.split("[[participant]]").count());
     kept.join("[[participant]]")
-}
-
-#[tokio::test]
-async fn somebody_elses_index_file_is_refused_and_left_alone() {
-    let other = stopped_with_a_registration(Engine::Embedded).await;
-    let mut service = stopped_with_a_registration(Engine::Embedded).await;
-    let file = |service: &Service| service.directory.path().join("index.redb");
-    std::fs::rename(file(&service), service.directory.path().join("own.redb")).unwrap();
-    std::fs::copy(file(&other), file(&service)).unwrap();
-    service.start_again();
-    service
-        .wait_until(|| service.log().contains("belongs to another register"))
-        .await;
-    assert!(!service.is_ready().await);
-    let today = world::today().to_string();
-    let customer = people().next().unwrap();
-    let lookup = service
-        .relationships(&customer, &today, &today)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(lookup.status(), 503);
-    // A bank that never delivered stands at position 0 in both.
-    let post = service
-        .kfr(Method::POST, "210132120", &customer)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(post.status(), 503);
-    service.kill();
-    std::fs::rename(service.directory.path().join("own.redb"), file(&service)).unwrap();
-    starts_again(service).await;
 }

@@ -1,13 +1,12 @@
-//! Killed right after an acknowledgement, and with the index lost: all is there again.
+//! Killed right after an acknowledgement: all is there again, on the same directory.
 
-use super::{BLABAERLIA, GRANSKAUEN, assert_index_agrees_with_journal, is_listed, large_set, lose_the_index};
+use super::{BLABAERLIA, GRANSKAUEN, is_listed, large_set};
 use crate::harness::identifiers::people;
-use crate::harness::redis::RedisServer;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{EITHER_WAY, Service};
 use reqwest::Method;
 use std::time::{Duration, Instant};
 
-/// A start with a small journal takes a moment, even of a build for development.
+/// A start takes a moment, even of a build for development.
 const READY_AGAIN: Duration = Duration::from_secs(5);
 
 async fn kill_and_start_again(service: &mut Service) {
@@ -28,8 +27,8 @@ async fn start_again(service: &mut Service) {
 
 #[tokio::test]
 async fn every_acknowledged_delivery_survives_a_kill() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().skip(6_000).take(4).collect();
         let post = service
             .kfr(Method::POST, GRANSKAUEN, &who[0])
@@ -38,7 +37,7 @@ async fn every_acknowledged_delivery_survives_a_kill() {
             .unwrap();
         assert_eq!(post.status(), 201);
         kill_and_start_again(&mut service).await;
-        assert!(is_listed(&service, &who[0]).await, "{engine:?}: a registration");
+        assert!(is_listed(&service, &who[0]).await, "{caching:?}: a registration");
 
         let batch = service
             .kfr_batch(GRANSKAUEN, &who[1..3].join(","))
@@ -49,7 +48,7 @@ async fn every_acknowledged_delivery_survives_a_kill() {
         kill_and_start_again(&mut service).await;
         assert!(
             is_listed(&service, &who[1]).await && is_listed(&service, &who[2]).await,
-            "{engine:?}: a batch"
+            "{caching:?}: a batch"
         );
 
         let delete = service
@@ -61,7 +60,7 @@ async fn every_acknowledged_delivery_survives_a_kill() {
         kill_and_start_again(&mut service).await;
         assert!(
             !is_listed(&service, &who[0]).await,
-            "{engine:?}: a deregistration"
+            "{caching:?}: a deregistration"
         );
 
         assert_eq!(
@@ -73,21 +72,21 @@ async fn every_acknowledged_delivery_survives_a_kill() {
         );
         kill_and_start_again(&mut service).await;
         for customer in people().take(2_000).step_by(333) {
-            assert!(is_listed(&service, &customer).await, "{engine:?}: a whole set");
+            assert!(is_listed(&service, &customer).await, "{caching:?}: a whole set");
         }
         assert!(
             is_listed(&service, &who[1]).await,
-            "{engine:?}: what was there before"
+            "{caching:?}: what was there before"
         );
         service.terminate();
-        assert_index_agrees_with_journal(&service);
+        service.assert_store_is_sound();
     }
 }
 
 #[tokio::test]
 async fn a_kill_amid_deliveries_leaves_each_of_them_whole_or_absent() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(120).collect();
         let mut acknowledged = Vec::new();
         let calls: Vec<_> = who
@@ -107,60 +106,11 @@ async fn a_kill_amid_deliveries_leaves_each_of_them_whole_or_absent() {
             }
             assert!(
                 there.iter().all(|one| *one == there[0]),
-                "{engine:?}: a part of a batch"
+                "{caching:?}: a part of a batch"
             );
-            assert!(there[0] || !acknowledged, "{engine:?}: acknowledged and lost");
+            assert!(there[0] || !acknowledged, "{caching:?}: acknowledged and lost");
         }
         service.terminate();
-        assert_index_agrees_with_journal(&service);
+        service.assert_store_is_sound();
     }
-}
-
-#[tokio::test]
-async fn an_index_that_is_lost_is_rebuilt_at_start() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
-        service.deliver_world().await;
-        let truths = super::truths(&service).await;
-        let customer = people().nth(7_000).unwrap();
-        assert_eq!(
-            service
-                .kfr(Method::POST, GRANSKAUEN, &customer)
-                .send()
-                .await
-                .unwrap()
-                .status(),
-            201
-        );
-        service.kill();
-        lose_the_index(&service);
-        start_again(&mut service).await;
-        for (customer, right) in &truths {
-            assert_eq!(&service.listed(customer).await, right, "{engine:?}");
-        }
-        assert!(is_listed(&service, &customer).await, "{engine:?}");
-        if let Some(redis) = &mut service.redis {
-            redis.kill();
-            redis.start_again();
-            service
-                .wait_until(|| service.log().matches("was built from the journal").count() >= 3)
-                .await;
-            service.wait_until_ready().await;
-            assert!(is_listed(&service, &customer).await, "{engine:?}");
-        }
-        service.terminate();
-        assert_index_agrees_with_journal(&service);
-    }
-}
-
-#[tokio::test]
-async fn a_service_that_is_started_before_its_redis_waits_for_it() {
-    let mut redis = RedisServer::start();
-    redis.kill();
-    let service = Service::launch_on(&redis.url(), "").await;
-    service
-        .wait_until(|| service.log().contains("Redis is not there yet"))
-        .await;
-    redis.start_again();
-    service.wait_until_ready().await;
 }

@@ -1,7 +1,8 @@
 //! A Redis with TLS, an authority of its own, and the user of `deploy/redis.conf`.
 
-use super::redis::all_right;
-use super::{assert_index_agrees_with_journal, run, truths};
+use super::{assert_all_right, register, run, truths, wait_until_cache_is_used};
+use crate::harness::identifiers::people;
+use crate::harness::redis::RedisServer;
 use crate::harness::{PROGRAM, Service, free_address};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -69,7 +70,7 @@ impl Secured {
     fn settings(&self, authority: &str, password: &Path) -> String {
         std::fs::set_permissions(password, std::fs::Permissions::from_mode(0o600)).unwrap();
         let authority = self.file(authority);
-        format!("[index]\ntls_ca_file = {authority:?}\npassword_file = {password:?}\n")
+        format!("[cache]\ntls_ca_file = {authority:?}\npassword_file = {password:?}\n")
     }
 }
 
@@ -111,23 +112,23 @@ async fn tls_with_an_own_authority_and_the_shipped_user_is_all_the_service_needs
     let settings = redis.settings("ca.pem", &redis.file("password"));
     let mut service = Service::start_on(&redis.url(), &settings).await;
     service.deliver_world().await;
-    all_right(&service, &truths(&service).await).await;
+    let truths = truths(&service).await;
+    wait_until_cache_is_used(&service, &truths).await;
+    let cleared = run(&service, &["cache", "clear"]);
+    assert!(cleared.status.success(), "{cleared:?}");
     assert!(service.terminate().success());
-    assert_index_agrees_with_journal(&service);
     assert!(!service.log().contains(PASSWORD));
-    let rebuilt = run(&service, &["index", "rebuild"]);
-    assert!(rebuilt.status.success(), "{rebuilt:?}");
     // Without the file, from the environment.
     let text = std::fs::read_to_string(service.configuration()).unwrap();
     let mut configuration: toml::Table = text.parse().unwrap();
-    configuration["index"]
+    configuration["cache"]
         .as_table_mut()
         .unwrap()
         .remove("password_file");
     std::fs::write(service.configuration(), configuration.to_string()).unwrap();
-    let verified = verify(&service, PASSWORD);
-    assert!(verified.status.success(), "{verified:?}");
-    let refused = verify(&service, "not-the-secret");
+    let cleared = clear(&service, PASSWORD);
+    assert!(cleared.status.success(), "{cleared:?}");
+    let refused = clear(&service, "not-the-secret");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         refused.status.code() == Some(1) && !said.contains("not-the-secret"),
@@ -135,20 +136,68 @@ async fn tls_with_an_own_authority_and_the_shipped_user_is_all_the_service_needs
     );
 }
 
-fn verify(service: &Service, password: &str) -> Output {
+fn clear(service: &Service, password: &str) -> Output {
     Command::new("timeout")
-        .args(["20", PROGRAM, "index", "verify", "--config"])
+        .args(["20", PROGRAM, "cache", "clear", "--config"])
         .arg(service.configuration())
-        .env("KUNDEFORHOLD__INDEX__PASSWORD", password)
+        .env("KUNDEFORHOLD__CACHE__PASSWORD", password)
         .output()
         .unwrap()
+}
+
+/// Right answers, deliveries taken, and not one word with a Redis that is not trusted or does not let it in.
+async fn is_without_a_cache(url: &str, settings: &str, why: &str) {
+    let service = Service::start_on(url, settings).await;
+    service.deliver_world().await;
+    let truths = truths(&service).await;
+    register(&service, &people().nth(5_600).unwrap()).await;
+    assert_all_right(&service, &truths).await;
+    service.wait_until(|| service.log().contains(why)).await;
+    assert_eq!(service.cache_lookups("hit").await, 0.0);
 }
 
 #[tokio::test]
 async fn a_redis_whose_certificate_another_authority_signed_is_not_trusted() {
     let redis = Secured::start();
     let settings = redis.settings("another.pem", &redis.file("password"));
-    let service = Service::launch_on(&redis.url(), &settings).await;
-    service.wait_until(|| service.log().contains("certificate")).await;
-    assert!(!service.is_ready().await);
+    is_without_a_cache(&redis.url(), &settings, "certificate").await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_costs_the_cache_and_no_answer() {
+    let redis = Secured::start();
+    std::fs::write(redis.file("wrong"), "not-the-secret\n").unwrap();
+    let settings = redis.settings("ca.pem", &redis.file("wrong"));
+    is_without_a_cache(&redis.url(), &settings, "WRONGPASS").await;
+}
+
+#[tokio::test]
+async fn sentinels_and_their_master_have_passwords_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let master = RedisServer::start_secured(&["--requirepass", "of-the-master"], "of-the-master");
+    let watched = format!(
+        "requirepass of-the-sentinel\nsentinel monitor ours 127.0.0.1 {} 1\n\
+         sentinel auth-pass ours of-the-master\n",
+        master.port()
+    );
+    let watched = file("sentinel.conf", &watched);
+    let options = [watched.to_str().unwrap(), "--sentinel"];
+    let sentinel = RedisServer::start_secured(&options, "of-the-sentinel");
+    let settings = format!(
+        "[cache]\npassword_file = {:?}\nsentinel_password_file = {:?}\n",
+        file("one", "of-the-master\n"),
+        file("other", "of-the-sentinel\n"),
+    );
+    let url = format!("redis-sentinel://{}/ours", sentinel.address());
+    let service = Service::start_on(&url, &settings).await;
+    service.deliver_world().await;
+    let truths = truths(&service).await;
+    wait_until_cache_is_used(&service, &truths).await;
+    assert!(!service.log().contains("of-the-"));
 }

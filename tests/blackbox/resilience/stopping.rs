@@ -3,14 +3,14 @@
 use super::{BLABAERLIA, Told, is_listed, told, truths};
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_under_load_finishes_what_runs() {
-    for engine in ENGINES {
-        let service = Service::start_with(engine, "[server]\ndrain_seconds = 1\n").await;
+    for caching in EITHER_WAY {
+        let service = Service::start_with(caching, "[server]\ndrain_seconds = 1\n").await;
         service.deliver_world().await;
         let truths = truths(&service).await;
         let service = Arc::new(service);
@@ -27,11 +27,11 @@ async fn a_stop_under_load_finishes_what_runs() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         service.signal("-TERM");
         tokio::time::sleep(Duration::from_millis(400)).await;
-        assert!(!service.is_ready().await, "{engine:?}: draining is not ready");
+        assert!(!service.is_ready().await, "{caching:?}: draining is not ready");
         assert_eq!(
             told(&service, &truths[0].0, &truths[0].1).await,
             Told::Right,
-            "{engine:?}: still served"
+            "{caching:?}: still served"
         );
         tokio::time::sleep(Duration::from_millis(900)).await;
         pieces.send(Ok(lines.next().unwrap())).await.unwrap();
@@ -39,22 +39,25 @@ async fn a_stop_under_load_finishes_what_runs() {
         assert_eq!(
             delivering.await.unwrap().unwrap().status(),
             200,
-            "{engine:?}: a delivery under way is finished"
+            "{caching:?}: a delivery under way is finished"
         );
         for task in asking {
-            assert!(task.await.unwrap() > 10, "{engine:?}");
+            assert!(task.await.unwrap() > 10, "{caching:?}");
         }
         let mut service = Arc::into_inner(service).unwrap();
         assert_eq!(
             service.terminate().code(),
             Some(0),
-            "{engine:?}:\n{}",
+            "{caching:?}:\n{}",
             service.log()
         );
-        assert!(service.log().contains("\"stopped\""), "{engine:?}");
+        assert!(service.log().contains("\"stopped\""), "{caching:?}");
         service.start_again();
         service.wait_until_ready().await;
-        assert!(is_listed(&service, &people().nth(1).unwrap()).await, "{engine:?}");
+        assert!(
+            is_listed(&service, &people().nth(1).unwrap()).await,
+            "{caching:?}"
+        );
     }
 }
 
@@ -83,12 +86,12 @@ async fn ask_until_refused(service: Arc<Service>, truths: Vec<(String, serde_jso
 
 #[tokio::test]
 async fn an_idle_stop_is_prompt() {
-    for engine in ENGINES {
+    for caching in EITHER_WAY {
         for signal in ["-TERM", "-INT"] {
-            let mut service = Service::start(engine).await;
+            let mut service = Service::start(caching).await;
             let started = std::time::Instant::now();
             service.signal(signal);
-            assert_eq!(service.terminate().code(), Some(0), "{engine:?} {signal}");
+            assert_eq!(service.terminate().code(), Some(0), "{caching:?} {signal}");
             assert!(
                 started.elapsed() < Duration::from_secs(5),
                 "{:?}",
@@ -96,4 +99,29 @@ async fn an_idle_stop_is_prompt() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_drains_answers_and_closes_the_connection() {
+    let service = Service::start_with(Caching::Without, "[server]\ndrain_seconds = 3\n").await;
+    let connection_of = async || {
+        let answer = service
+            .http
+            .get(service.url("/openapi.json"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        answer
+            .headers()
+            .get("connection")
+            .map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(connection_of().await, None);
+    service.signal("-TERM");
+    let started = std::time::Instant::now();
+    while service.is_ready().await {
+        assert!(started.elapsed() < Duration::from_secs(2));
+    }
+    assert_eq!(connection_of().await.as_deref(), Some("close"));
 }

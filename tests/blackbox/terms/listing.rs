@@ -1,7 +1,7 @@
 //! `GET /v2/services`, and services with a scope of their own.
 
 use super::{ACCOUNT, Ask, GENERAL, POLITI, SKATT, SRF, start, token};
-use crate::harness::{ENGINES, Service, world};
+use crate::harness::{EITHER_WAY, Service, world};
 use chrono::{Datelike, Months};
 use kundeforhold::access::terms::DEFAULT;
 use serde_json::{Value, json};
@@ -20,8 +20,8 @@ async fn list(service: &Service, consumer: &str, scope: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn an_agency_reads_what_it_may_ask_today() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let last_year = world::today().year() - 1;
         let (first, last) = (format!("{last_year}-01-01"), format!("{last_year}-12-31"));
         let (status, body) = list(&service, SRF, GENERAL).await;
@@ -37,7 +37,7 @@ async fn an_agency_reads_what_it_may_ask_today() {
             "dates": {"earliestFromDate": first, "latestFromDate": last, "earliestToDate": first, "latestToDate": last},
             "onlyPrimaryOwner": "true",
         }]});
-        assert_eq!(body, expected, "{engine:?}");
+        assert_eq!(body, expected, "{caching:?}");
 
         let (today, ten_years_ago) = (world::today(), world::today() - Months::new(120));
         let (_, body) = list(&service, "974760673", GENERAL).await;
@@ -62,8 +62,8 @@ async fn an_agency_reads_what_it_may_ask_today() {
 
 #[tokio::test]
 async fn what_is_listed_is_admitted_when_it_is_sent_back() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         for consumer in [SKATT, POLITI, SRF, "974760673", "974720760", "991825827"] {
             let (_, body) = list(&service, consumer, GENERAL).await;
             let told = &body["services"][0];
@@ -91,8 +91,8 @@ async fn what_is_listed_is_admitted_when_it_is_sent_back() {
 
 #[tokio::test]
 async fn the_list_needs_a_scope_and_knows_no_parameter() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         assert_eq!(
             list(&service, "889640782", GENERAL).await,
             (200, json!({"services": []}))
@@ -129,8 +129,8 @@ async fn the_list_needs_a_scope_and_knows_no_parameter() {
 
 #[tokio::test]
 async fn an_own_scope_opens_its_service_and_nothing_else() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let path = service.directory.path().join("dsop-services.toml");
         std::fs::write(&path, DEFAULT.replace("enabled = false", "enabled = true")).unwrap();
         service.signal("-HUP");

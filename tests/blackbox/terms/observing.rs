@@ -1,12 +1,12 @@
 //! `access.enforcement = "observe"`.
 
 use super::{Ask, is_on_record, metric, start_with};
-use crate::harness::ENGINES;
+use crate::harness::EITHER_WAY;
 
 #[tokio::test]
 async fn what_would_be_refused_is_answered_counted_logged_and_recorded() {
-    for engine in ENGINES {
-        let service = start_with(engine, "services_file = \"\"\nenforcement = \"observe\"").await;
+    for caching in EITHER_WAY {
+        let service = start_with(caching, "services_file = \"\"\nenforcement = \"observe\"").await;
         assert!(service.log().contains("access.enforcement is observe"));
         let right = Ask::vergekontroll();
         assert_eq!(right.status(&service).await, 200);

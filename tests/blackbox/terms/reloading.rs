@@ -1,13 +1,13 @@
 //! Terms that change while the service runs, and `check`.
 
 use super::{Ask, start, start_with, wait_for_log};
-use crate::harness::{ENGINES, Engine, PROGRAM, Service};
+use crate::harness::{Caching, EITHER_WAY, PROGRAM, Service};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A service whose terms are a file of their own: SRF's, and the path of the file.
-async fn with_file(engine: Engine) -> (Service, std::path::PathBuf) {
-    let service = start_with(engine, "").await;
+async fn with_file(caching: Caching) -> (Service, std::path::PathBuf) {
+    let service = start_with(caching, "").await;
     let path = service.directory.path().join("dsop-services.toml");
     (service, path)
 }
@@ -29,8 +29,8 @@ async fn wait_for(service: &Service, ask: &Ask, status: u16) {
 
 #[tokio::test]
 async fn terms_are_put_in_force_by_sighup_and_when_their_file_changes() {
-    for engine in ENGINES {
-        let (service, path) = with_file(engine).await;
+    for caching in EITHER_WAY {
+        let (service, path) = with_file(caching).await;
         let ask = Ask::vergekontroll();
         ask.assert_outside(&service, "consumer").await;
 
@@ -47,8 +47,8 @@ async fn terms_are_put_in_force_by_sighup_and_when_their_file_changes() {
 
 #[tokio::test]
 async fn a_bad_file_is_refused_with_its_line_and_the_former_terms_stay() {
-    for engine in ENGINES {
-        let (service, path) = with_file(engine).await;
+    for caching in EITHER_WAY {
+        let (service, path) = with_file(caching).await;
         std::fs::write(&path, service_of("Trial", super::SRF)).unwrap();
         service.signal("-HUP");
         let ask = Ask::vergekontroll();
@@ -78,7 +78,7 @@ async fn a_bad_file_is_refused_with_its_line_and_the_former_terms_stay() {
 
 #[tokio::test]
 async fn a_service_does_not_start_with_bad_terms_and_check_says_why() {
-    let mut service = start(Engine::Embedded).await;
+    let mut service = start(Caching::Without).await;
     service.terminate();
     let check = |service: &Service| {
         let output = Command::new(PROGRAM)

@@ -4,17 +4,17 @@ use super::{
     ACCOUNT, Ask, GENERAL, MARIT, ORGANIZATION, POLITI, POLITI_MANDATE, SKATT, VERGE_MANDATE, is_on_record,
     metric, start, wait_for_log,
 };
-use crate::harness::{ENGINES, Service, world};
+use crate::harness::{EITHER_WAY, Service, world};
 use chrono::Datelike;
 use serde_json::Value;
 
 #[tokio::test]
 async fn vergekontroll_is_answered_as_published_and_refused_in_every_other_way() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let right = Ask::vergekontroll();
         let response = right.send(&service).await;
-        assert_eq!(response.status(), 200, "{engine:?}");
+        assert_eq!(response.status(), 200, "{caching:?}");
         let body: Value = response.json().await.unwrap();
         assert!(!body["banks"].as_array().unwrap().is_empty());
         assert!(is_on_record(&service, "Vergekontroll"));
@@ -113,8 +113,8 @@ async fn vergekontroll_is_answered_as_published_and_refused_in_every_other_way()
 
 #[tokio::test]
 async fn a_mandate_that_is_no_utf_8_is_a_fault_and_not_a_judgement() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         for mandate in [Some("Vergem%E5lsloven"), Some("%20"), None] {
             let ask = Ask {
                 mandate,
@@ -147,8 +147,8 @@ async fn a_mandate_that_is_no_utf_8_is_a_fault_and_not_a_judgement() {
 
 #[tokio::test]
 async fn under_the_older_path_an_absent_mandate_is_judged_by_the_terms() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let older = |ask: Ask, path| Ask { path, ..ask };
         let path = "/kar-ws/api/v1/customers/customerRelationships";
         assert_eq!(older(Ask::vergekontroll(), path).status(&service).await, 200);
@@ -169,8 +169,8 @@ async fn under_the_older_path_an_absent_mandate_is_judged_by_the_terms() {
 
 #[tokio::test]
 async fn the_police_ask_at_both_endpoints() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         for ask in [
             Ask::politi(),
             Ask {
@@ -211,8 +211,8 @@ async fn the_police_ask_at_both_endpoints() {
 
 #[tokio::test]
 async fn a_fault_and_the_format_come_before_the_terms() {
-    for engine in ENGINES {
-        let service = start(engine).await;
+    for caching in EITHER_WAY {
+        let service = start(caching).await;
         let outside = Ask {
             only_primary_owner: None,
             ..Ask::vergekontroll()
@@ -240,8 +240,8 @@ async fn a_fault_and_the_format_come_before_the_terms() {
 
 #[tokio::test]
 async fn a_service_may_list_banks_that_cannot_tell_the_ownership() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         service.deliver_world().await;
         let is_left_out = |case: &Value| {
             let coverage = case["coverage"].as_str().unwrap_or_default();
@@ -270,6 +270,6 @@ async fn a_service_may_list_banks_that_cannot_tell_the_ownership() {
         std::fs::write(&path, listing).unwrap();
         service.signal("-HUP");
         wait_for_log(&service, "dsop-services.toml").await;
-        assert!(unknown().await > 0, "{engine:?}: {case}");
+        assert!(unknown().await > 0, "{caching:?}: {case}");
     }
 }

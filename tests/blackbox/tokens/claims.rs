@@ -10,7 +10,7 @@ fn organization(number: &str) -> Value {
 
 #[tokio::test]
 async fn another_issuer_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for issuer in [
         json!("https://other.example/"),
         json!(""),
@@ -24,7 +24,7 @@ async fn another_issuer_is_refused() {
 
 #[tokio::test]
 async fn an_issuer_without_its_trailing_slash_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let name = service.issuer.name();
     for issuer in [
         name.trim_end_matches('/').to_owned(),
@@ -38,7 +38,7 @@ async fn an_issuer_without_its_trailing_slash_is_refused() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused_after_ten_seconds_of_slack() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for seconds in [-12, -60, -3600] {
         assert_claim_refused(&service, &with(&service, "exp", in_seconds(seconds)), "exp").await;
     }
@@ -55,7 +55,7 @@ async fn an_expired_token_is_refused_after_ten_seconds_of_slack() {
 
 #[tokio::test]
 async fn a_remembered_token_expires_like_any_other() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let claims = with(&service, "exp", in_seconds(-7));
     let token = service.issuer.sign(&claims);
     assert_accepted(&service, &token).await;
@@ -67,7 +67,7 @@ async fn a_remembered_token_expires_like_any_other() {
 
 #[tokio::test]
 async fn a_token_from_the_future_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for seconds in [14, 60, 3600] {
         assert_claim_refused(&service, &with(&service, "iat", in_seconds(seconds)), "iat").await;
     }
@@ -84,7 +84,7 @@ async fn a_token_from_the_future_is_refused() {
 
 #[tokio::test]
 async fn a_token_that_is_not_valid_yet_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for seconds in [14, 60, 3600] {
         assert_claim_refused(&service, &with(&service, "nbf", in_seconds(seconds)), "nbf").await;
     }
@@ -102,13 +102,13 @@ async fn a_token_that_is_not_valid_yet_is_refused() {
 
 #[tokio::test]
 async fn a_token_without_a_consumer_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     assert_claim_refused(&service, &without(&service, "consumer"), "consumer").await;
 }
 
 #[tokio::test]
 async fn a_consumer_in_any_other_form_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let authority = "iso6523-actorid-upis";
     for consumer in [
         json!(null),
@@ -140,7 +140,7 @@ async fn a_consumer_in_any_other_form_is_refused() {
 
 #[tokio::test]
 async fn a_supplier_in_any_other_form_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for supplier in [json!(null), json!(AGENCY), json!({}), organization("974761077")] {
         assert_claim_refused(&service, &with(&service, "supplier", supplier), "supplier").await;
     }
@@ -155,7 +155,7 @@ async fn a_supplier_in_any_other_form_is_refused() {
 
 #[tokio::test]
 async fn a_scope_is_one_whole_word_of_the_claim() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for scope in [
         "",
         "bits",
@@ -196,7 +196,7 @@ async fn a_scope_is_one_whole_word_of_the_claim() {
 async fn a_configured_audience_must_be_named() {
     let audience = "https://kundeforhold.example";
     let configuration = format!("[maskinporten]\naudience = \"{audience}\"");
-    let service = Service::start_with(Engine::Embedded, &configuration).await;
+    let service = Service::start_with(Caching::Without, &configuration).await;
     for aud in [
         json!(audience),
         json!([audience]),
@@ -223,7 +223,7 @@ async fn a_configured_audience_must_be_named() {
 
 #[tokio::test]
 async fn without_a_configured_audience_it_is_not_looked_at() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for aud in [
         json!("unspecified"),
         json!("https://other.example"),
@@ -236,7 +236,7 @@ async fn without_a_configured_audience_it_is_not_looked_at() {
 
 #[tokio::test]
 async fn a_token_of_a_system_user_may_not_ask() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let user = json!([{"type": "urn:altinn:systemuser", "systemuser_org": organization(AGENCY), "systemuser_id": ["a"], "system_id": "b"}]);
     let told = told(
         &service,
@@ -259,7 +259,7 @@ async fn a_token_of_a_system_user_may_not_ask() {
 
 #[tokio::test]
 async fn a_client_is_never_looked_at() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     assert_accepted(&service, &service.issuer.sign(&without(&service, "client_id"))).await;
     assert_accepted(
         &service,
@@ -271,7 +271,7 @@ async fn a_client_is_never_looked_at() {
 
 #[tokio::test]
 async fn a_claim_that_stands_twice_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let text = good(&service).to_string();
     let doubled = text.replacen('{', &format!("{{\"iss\":{},", json!(service.issuer.name())), 1);
     let header = json!({"alg": "RS256", "kid": KID}).to_string();
@@ -289,7 +289,7 @@ async fn a_claim_that_stands_twice_is_refused() {
 
 #[tokio::test]
 async fn a_claim_is_named_only_when_the_signature_is_good() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let wrong = with(&service, "iss", json!("https://other.example/"));
     assert_claim_refused(&service, &wrong, "iss").await;
     let header = json!({"alg": "RS256", "kid": KID});

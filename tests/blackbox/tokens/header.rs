@@ -27,7 +27,7 @@ fn hs256(header: &Value, claims: &Value, secret: &[u8]) -> String {
 
 #[tokio::test]
 async fn rs256_rs384_and_rs512_are_accepted_with_one_key_made_for_rs256() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let key = service.issuer.key();
     assert_eq!(key.jwk(KID)["alg"], "RS256");
     assert_accepted(
@@ -59,7 +59,7 @@ async fn rs256_rs384_and_rs512_are_accepted_with_one_key_made_for_rs256() {
 
 #[tokio::test]
 async fn an_unsigned_token_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     for algorithm in ["none", "None", "NONE", "", "RS256"] {
         let message = unsigned(&header(algorithm), &good(&service));
         for signature in ["", "AA", "bm9uZQ"] {
@@ -88,7 +88,7 @@ async fn an_unsigned_token_is_refused() {
 
 #[tokio::test]
 async fn hs256_with_the_public_key_as_the_secret_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let key = service.issuer.key();
     let pem = key.public_pem();
     let secrets = [
@@ -108,7 +108,7 @@ async fn hs256_with_the_public_key_as_the_secret_is_refused() {
 
 #[tokio::test]
 async fn ps256_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let key = service.issuer.key();
     assert_refused(
         &service,
@@ -124,7 +124,7 @@ async fn ps256_is_refused() {
 
 #[tokio::test]
 async fn es256_is_refused_even_with_a_key_of_the_set() {
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
     let point = key.public_key().as_ref();
     let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -144,7 +144,7 @@ async fn es256_is_refused_even_with_a_key_of_the_set() {
 
 #[tokio::test]
 async fn a_changed_token_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let token = service.issuer.agency_token();
     let parts: Vec<_> = token.split('.').collect();
     let other = unsigned(&header("RS256"), &service.issuer.claims("991825827", SCOPE));
@@ -163,7 +163,7 @@ async fn a_changed_token_is_refused() {
 
 #[tokio::test]
 async fn a_token_has_three_parts() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let token = service.issuer.agency_token();
     let (message, signature) = token.rsplit_once('.').unwrap();
     for other in [
@@ -186,7 +186,7 @@ async fn a_token_has_three_parts() {
 
 #[tokio::test]
 async fn a_token_may_have_eight_kibibytes_and_no_more() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let sized = |bytes: usize| {
         let tokens = (0..bytes).map(|padding| {
             service
@@ -206,7 +206,7 @@ async fn a_token_may_have_eight_kibibytes_and_no_more() {
 
 #[tokio::test]
 async fn nothing_that_a_token_says_of_its_own_key_is_believed() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let own = SigningKey::generate();
     let address = format!("{}/own", service.issuer.server.uri());
     for extra in [
@@ -229,7 +229,7 @@ async fn nothing_that_a_token_says_of_its_own_key_is_believed() {
 
 #[tokio::test]
 async fn a_demanded_extension_is_refused_and_a_type_is_not_demanded() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let key = service.issuer.key();
     let critical = json!({"alg": "RS256", "kid": KID, "crit": ["exp"], "exp": 1});
     assert_refused(&service, &key.sign(&critical, &good(&service))).await;
@@ -253,7 +253,7 @@ async fn assert_header_refused(ask: Ask<'_>) {
 
 #[tokio::test]
 async fn an_authorization_sent_twice_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let (one, other) = (service.issuer.agency_token(), service.issuer.agency_token());
     let ask = Ask::relationships(&service);
     assert_header_refused(
@@ -274,7 +274,7 @@ async fn an_authorization_sent_twice_is_refused() {
 
 #[tokio::test]
 async fn another_scheme_or_two_are_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let token = service.issuer.agency_token();
     for authorization in [
         format!("Basic {token}"),

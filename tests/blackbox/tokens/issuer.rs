@@ -25,9 +25,9 @@ fn keys_at(address: &str, more: &str) -> String {
 
 #[tokio::test]
 async fn without_keys_at_start_calls_are_503_until_the_issuer_is_there() {
-    for engine in ENGINES {
+    for caching in EITHER_WAY {
         let address = free_address();
-        let service = Service::launch(engine, &keys_at(&address, "")).await;
+        let service = Service::launch(caching, &keys_at(&address, "")).await;
         service.wait_until_alive().await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!service.is_ready().await);
@@ -44,7 +44,7 @@ async fn without_keys_at_start_calls_are_503_until_the_issuer_is_there() {
 async fn when_the_issuer_goes_down_the_keys_at_hand_serve_on() {
     let address = free_address();
     let issuer = key_server(&address).await;
-    let service = started(Engine::Embedded, &keys_at(&address, "refresh_seconds = 1")).await;
+    let service = started(Caching::Without, &keys_at(&address, "refresh_seconds = 1")).await;
     drop(issuer);
     let started = Instant::now();
     while !service.log().contains("could not be fetched") {
@@ -62,7 +62,7 @@ async fn when_the_issuer_goes_down_the_keys_at_hand_serve_on() {
 
 #[tokio::test]
 async fn a_broken_key_set_replaces_nothing() {
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     for broken in [
         json!({"keys": []}),
         json!({}),
@@ -80,7 +80,7 @@ async fn keys_are_given_up_after_the_longest_outage_and_taken_again_by_themselve
     let address = free_address();
     let issuer = key_server(&address).await;
     let configuration = keys_at(&address, "refresh_seconds = 1\noutage_seconds = 3");
-    let service = started(Engine::Embedded, &configuration).await;
+    let service = started(Caching::Without, &configuration).await;
     drop(issuer);
     let given_up = Instant::now();
     while told(&service, &service.issuer.agency_token()).await.status != 503 {
@@ -104,7 +104,7 @@ async fn the_keys_are_found_through_the_issuers_own_address() {
         .mount(&issuer)
         .await;
     let mut service =
-        Service::start_with(Engine::Embedded, &format!("[maskinporten]\nissuer = \"{name}\"")).await;
+        Service::start_with(Caching::Without, &format!("[maskinporten]\nissuer = \"{name}\"")).await;
     service.kill();
     let configuration = std::fs::read_to_string(service.configuration()).unwrap();
     let lines = configuration.lines().filter(|line| !line.starts_with("jwks_uri"));

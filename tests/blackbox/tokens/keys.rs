@@ -33,7 +33,7 @@ async fn wait_for_fetches(service: &Service, count: usize) {
 
 #[tokio::test]
 async fn an_unknown_or_missing_key_id_is_refused() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let key = service.issuer.key();
     for header in [
         json!({"alg": "RS256", "kid": "unknown"}),
@@ -52,7 +52,7 @@ async fn an_unknown_or_missing_key_id_is_refused() {
 async fn a_symmetric_key_in_the_set_signs_nothing() {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     let secret = b"a secret of the issuer that stands in its key set by mistake";
     let jwk = json!({"kty": "oct", "use": "sig", "alg": "HS256", "kid": "oct", "k": URL_SAFE_NO_PAD.encode(secret)});
     publish(&service, vec![service.issuer.key().jwk(KID), jwk]).await;
@@ -68,7 +68,7 @@ async fn a_symmetric_key_in_the_set_signs_nothing() {
 #[tokio::test]
 async fn a_key_of_1024_bits_is_not_believed() {
     let configuration = format!("[maskinporten]\nissuer = \"{WEAK_ISSUER}\"\nrefresh_seconds = 1");
-    let service = Service::start_with(Engine::Embedded, &configuration).await;
+    let service = Service::start_with(Caching::Without, &configuration).await;
     let weak =
         json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "weak", "n": WEAK_MODULUS, "e": "AQAB"});
     publish(&service, vec![service.issuer.key().jwk(KID), weak]).await;
@@ -82,7 +82,7 @@ async fn a_key_of_1024_bits_is_not_believed() {
 
 #[tokio::test]
 async fn a_key_for_another_use_is_not_believed() {
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     let (encrypting, plain) = (SigningKey::generate(), SigningKey::generate());
     let mut jwks = vec![
         service.issuer.key().jwk(KID),
@@ -106,7 +106,7 @@ async fn a_key_for_another_use_is_not_believed() {
 
 #[tokio::test]
 async fn a_key_id_on_two_keys_is_not_believed() {
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     let (one, other) = (SigningKey::generate(), SigningKey::generate());
     publish(
         &service,
@@ -129,7 +129,7 @@ async fn a_key_id_on_two_keys_is_not_believed() {
 
 #[tokio::test]
 async fn a_remembered_token_is_refused_once_its_key_has_left_the_set() {
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     let token = service.issuer.agency_token();
     assert_accepted(&service, &token).await;
     let next = SigningKey::generate();
@@ -144,7 +144,7 @@ async fn a_remembered_token_is_refused_once_its_key_has_left_the_set() {
 
 #[tokio::test]
 async fn a_key_of_the_same_name_replaced_is_another_key() {
-    let service = started(Engine::Embedded, "[maskinporten]\nrefresh_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
     let token = service.issuer.agency_token();
     assert_accepted(&service, &token).await;
     let next = SigningKey::generate();
@@ -159,7 +159,7 @@ async fn a_key_of_the_same_name_replaced_is_another_key() {
 
 #[tokio::test]
 async fn a_new_key_is_fetched_with_the_first_token_that_names_it() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     let next = SigningKey::generate();
     service
         .issuer
@@ -175,7 +175,7 @@ async fn a_new_key_is_fetched_with_the_first_token_that_names_it() {
 
 #[tokio::test]
 async fn a_flood_of_unknown_keys_asks_the_issuer_once_in_thirty_seconds() {
-    let service = started(Engine::Embedded, "").await;
+    let service = started(Caching::Without, "").await;
     assert_eq!(fetches(&service).await, 1);
     for _ in 0..3 {
         flood(&service, 60).await;
@@ -186,7 +186,7 @@ async fn a_flood_of_unknown_keys_asks_the_issuer_once_in_thirty_seconds() {
 
 #[tokio::test]
 async fn after_the_brake_an_unknown_key_asks_again() {
-    let service = started(Engine::Embedded, "[maskinporten]\nunknown_kid_brake_seconds = 1").await;
+    let service = started(Caching::Without, "[maskinporten]\nunknown_kid_brake_seconds = 1").await;
     flood(&service, 10).await;
     assert_eq!(fetches(&service).await, 2);
     tokio::time::sleep(Duration::from_millis(1_100)).await;

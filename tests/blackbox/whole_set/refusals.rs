@@ -3,13 +3,13 @@
 use super::{BLABAERLIA, GRANSKAUEN, hexadecimal_sha256, line, put};
 use crate::harness::calls::code_of;
 use crate::harness::identifiers::{accounts, people};
-use crate::harness::{ENGINES, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let (who, account): (Vec<_>, Vec<_>) = people().zip(accounts()).take(3).unzip();
         put(&service, GRANSKAUEN, "?register=KFR", &line(&who[0], "owner", "")).await;
         let bad_account = format!(
@@ -47,7 +47,7 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
             .send()
             .await
             .unwrap();
-        assert_eq!(response.status(), 422, "{engine:?}");
+        assert_eq!(response.status(), 422, "{caching:?}");
         let text = response.text().await.unwrap();
         for secret in who
             .iter()
@@ -89,7 +89,7 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
             (13, "customerID"),
             (14, "customerID"),
         ];
-        assert_eq!(told, expected, "{engine:?}");
+        assert_eq!(told, expected, "{caching:?}");
         assert!(
             receipt["rejects"]
                 .as_array()
@@ -100,7 +100,7 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
         assert_eq!(
             service.listed(&who[0]).await.as_array().unwrap().len(),
             1,
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             service.listed(&who[1]).await,
@@ -112,7 +112,7 @@ async fn bad_lines_are_told_one_by_one_and_the_former_set_stands() {
 
 #[tokio::test]
 async fn a_thousand_rejects_are_detailed_and_all_are_counted() {
-    let service = Service::start(ENGINES[0]).await;
+    let service = Service::start(Caching::Without).await;
     let set = "{}\n".repeat(1_203);
     let response = service.put(BLABAERLIA, "").body(set).send().await.unwrap();
     assert_eq!(response.status(), 422);
@@ -123,8 +123,8 @@ async fn a_thousand_rejects_are_detailed_and_all_are_counted() {
 
 #[tokio::test]
 async fn what_is_no_delivery_is_refused_before_it_is_read() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let customer = people().next().unwrap();
         let set = line(&customer, "owner", "");
         for (query, header, value, parameter) in [
@@ -178,13 +178,13 @@ async fn what_is_no_delivery_is_refused_before_it_is_read() {
             assert_eq!(
                 code_of(request.send().await.unwrap(), status).await,
                 code,
-                "{engine:?}"
+                "{caching:?}"
             );
         }
         assert_eq!(
             service.listed(&customer).await.as_array().unwrap().len(),
             1,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }

@@ -3,7 +3,7 @@
 use super::{BLABAERLIA, GRANSKAUEN, line, put};
 use crate::harness::calls::{code_of, streamed};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Engine, Service};
+use crate::harness::{Caching, EITHER_WAY, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// Small bounds, so that a test reaches them.
 const BOUNDS: &str = "[delivery]\nmax_body_bytes = 20000\nmax_line_bytes = 300\npause_seconds = 1\n";
 
-async fn with_former_set(engine: Engine, former: &str) -> Service {
-    let service = Service::start_with(engine, BOUNDS).await;
+async fn with_former_set(caching: Caching, former: &str) -> Service {
+    let service = Service::start_with(caching, BOUNDS).await;
     put(&service, BLABAERLIA, "", &line(former, "owner", "")).await;
     service
 }
@@ -24,9 +24,9 @@ async fn only_former_stands(service: &Service, former: &str, new: &str) {
 
 #[tokio::test]
 async fn a_connection_that_breaks_leaves_the_former_set() {
-    for engine in ENGINES {
+    for caching in EITHER_WAY {
         let who: Vec<String> = people().take(2).collect();
-        let service = with_former_set(engine, &who[0]).await;
+        let service = with_former_set(caching, &who[0]).await;
         for whole_lines in [true, false] {
             let (pieces, body) = streamed();
             let sending = tokio::spawn(service.put(BLABAERLIA, "").body(body).send());
@@ -47,16 +47,16 @@ async fn a_connection_that_breaks_leaves_the_former_set() {
         assert_eq!(
             service.listed(&who[1]).await.as_array().unwrap().len(),
             1,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
 
 #[tokio::test]
 async fn what_is_too_large_or_too_slow_leaves_the_former_set() {
-    for engine in ENGINES {
+    for caching in EITHER_WAY {
         let who: Vec<String> = people().take(2).collect();
-        let service = with_former_set(engine, &who[0]).await;
+        let service = with_former_set(caching, &who[0]).await;
         let good = line(&who[1], "owner", "");
         let long = line(&who[1], "owner", &" ".repeat(300));
         for set in [
@@ -65,14 +65,14 @@ async fn what_is_too_large_or_too_slow_leaves_the_former_set() {
             good.repeat(20_000 / good.len() + 1),
         ] {
             let response = service.put(BLABAERLIA, "").body(set).send().await.unwrap();
-            assert_eq!(code_of(response, 413).await, "KFR-013", "{engine:?}");
+            assert_eq!(code_of(response, 413).await, "KFR-013", "{caching:?}");
             only_former_stands(&service, &who[0], &who[1]).await;
         }
         let (pieces, body) = streamed();
         pieces.send(Ok(good.clone())).await.unwrap();
         let started = Instant::now();
         let response = service.put(BLABAERLIA, "").body(body).send().await.unwrap();
-        assert_eq!(code_of(response, 408).await, "KFR-014", "{engine:?}");
+        assert_eq!(code_of(response, 408).await, "KFR-014", "{caching:?}");
         assert!(
             started.elapsed() < Duration::from_secs(3),
             "{:?}",
@@ -88,11 +88,11 @@ async fn what_is_too_large_or_too_slow_leaves_the_former_set() {
             pieces.send(Ok(piece.to_owned())).await.unwrap();
         }
         drop(pieces);
-        assert_eq!(sending.await.unwrap().unwrap().status(), 200, "{engine:?}");
+        assert_eq!(sending.await.unwrap().unwrap().status(), 200, "{caching:?}");
         assert_eq!(
             service.listed(&who[1]).await.as_array().unwrap().len(),
             1,
-            "{engine:?}"
+            "{caching:?}"
         );
     }
 }
@@ -105,8 +105,8 @@ async fn at_once(request: reqwest::RequestBuilder) -> u16 {
 
 #[tokio::test]
 async fn kfr_calls_during_a_slow_whole_set_are_answered_at_once_and_hold_in_the_new_set() {
-    for engine in ENGINES {
-        let mut service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
         let who: Vec<String> = people().take(7).collect();
         let [stays, leaves, comes, in_batch, undone, in_both, sent_late] = &who[..] else {
             unreachable!()
@@ -128,32 +128,32 @@ async fn kfr_calls_during_a_slow_whole_set_are_answered_at_once_and_hold_in_the_
         assert_eq!(
             at_once(service.kfr(Method::POST, GRANSKAUEN, comes)).await,
             201,
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             at_once(service.kfr(Method::POST, GRANSKAUEN, in_both)).await,
             201,
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             at_once(service.kfr(Method::DELETE, GRANSKAUEN, leaves)).await,
             204,
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             at_once(service.kfr(Method::DELETE, GRANSKAUEN, undone)).await,
             204,
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             at_once(service.kfr(Method::POST, GRANSKAUEN, undone)).await,
             201,
-            "{engine:?}"
+            "{caching:?}"
         );
         assert_eq!(
             at_once(service.kfr_batch(GRANSKAUEN, in_batch)).await,
             201,
-            "{engine:?}"
+            "{caching:?}"
         );
         let holds = async |service: &Service, moment: &str, sent_late_stands: bool| {
             for (customer, listed) in [
@@ -168,14 +168,14 @@ async fn kfr_calls_during_a_slow_whole_set_are_answered_at_once_and_hold_in_the_
                 assert_eq!(
                     found,
                     listed,
-                    "{engine:?} {moment}: {}",
+                    "{caching:?} {moment}: {}",
                     who.iter().position(|w| w == customer).unwrap()
                 );
             }
             assert_eq!(
                 service.listed(sent_late).await != json!([]),
                 sent_late_stands,
-                "{engine:?} {moment}"
+                "{caching:?} {moment}"
             );
             let since = service.listed_between(in_both, "2016-01-01", "2016-01-01").await;
             assert_eq!(
@@ -198,21 +198,15 @@ async fn kfr_calls_during_a_slow_whole_set_are_answered_at_once_and_hold_in_the_
         );
         holds(&service, "in the new set", true).await;
 
-        service.kill();
-        match &service.redis {
-            Some(redis) => drop(redis.command(&["FLUSHALL"])),
-            None => std::fs::remove_file(service.directory.path().join("index.redb")).unwrap(),
-        }
-        service.start_again();
-        service.wait_until_ready().await;
-        holds(&service, "rebuilt", true).await;
+        service.kill_and_restart().await;
+        holds(&service, "after a kill", true).await;
     }
 }
 
 #[tokio::test]
 async fn two_whole_sets_at_once_leave_one_of_them_whole() {
-    for engine in ENGINES {
-        let service = Service::start(engine).await;
+    for caching in EITHER_WAY {
+        let service = Service::start(caching).await;
         let who: Vec<String> = people().take(400).collect();
         let (one, two) = who.split_at(200);
         let set = |who: &[String]| {
@@ -235,7 +229,7 @@ async fn two_whole_sets_at_once_leave_one_of_them_whole() {
             assert_eq!(
                 (stands(a).await, stands(b).await),
                 (first_stands, !first_stands),
-                "{engine:?}"
+                "{caching:?}"
             );
         }
     }

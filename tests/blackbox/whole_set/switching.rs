@@ -2,7 +2,7 @@
 
 use super::{BLABAERLIA, line, put};
 use crate::harness::identifiers::people;
-use crate::harness::{ENGINES, Service, world};
+use crate::harness::{EITHER_WAY, Service, world};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,8 +69,8 @@ async fn ask_on(service: &Service, step: &AtomicU64, from: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replacement_shows_at_one_instant_and_never_in_part() {
-    for engine in ENGINES {
-        let service = Arc::new(Service::start(engine).await);
+    for caching in EITHER_WAY {
+        let service = Arc::new(Service::start(caching).await);
         put(&service, BLABAERLIA, "", &set(false)).await;
         let step = Arc::new(AtomicU64::new(0));
         let asking: Vec<_> = (0..3)
@@ -91,6 +91,6 @@ async fn a_replacement_shows_at_one_instant_and_never_in_part() {
         for task in asking {
             asked += task.await.unwrap();
         }
-        assert!(asked > 50, "{engine:?}: only {asked} lookups came through");
+        assert!(asked > 50, "{caching:?}: only {asked} lookups came through");
     }
 }

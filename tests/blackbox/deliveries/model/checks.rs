@@ -1,9 +1,10 @@
 //! Steps in the terms of the register and of the wire, and whether the two agree.
 
 use super::history::{self, Call, Change, Identity, Record};
-use super::register::{self, Agreement, Row, Standing};
+use super::register::{self, Agreement, Outcome, Row, Standing};
 use super::{ACCOUNTS, World};
-use crate::deliveries::{own, receipts};
+use crate::deliveries::{is_of_calls, own, receipts};
+use crate::harness::ask::Ask;
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,34 +97,50 @@ impl World {
         true
     }
 
-    /// Whether the call changes anything that its answer tells of.
-    pub fn take_call(&self, at: usize, standing: &mut Standing, call: &Call) -> bool {
+    pub fn take_call(&self, at: usize, standing: &mut Standing, call: &Call) -> Outcome {
+        let (today, role) = (self.today, self.sets[at].kfr_role);
         match call {
-            Call::Add { customer } => register::add(
-                standing,
-                *customer,
-                self.today,
-                self.today,
-                self.sets[at].kfr_role,
-            ),
+            Call::Add { customer } => register::add(standing, *customer, today, today, role),
             Call::End { customer, days_ago } => {
-                register::end_all(standing, *customer, self.day(*days_ago), self.today)
+                let named = days_ago.map(|days_ago| self.day(days_ago));
+                register::end_all(standing, *customer, named, today)
+            }
+            Call::Batch(customers) => {
+                for (customer, days_ago) in customers {
+                    register::add(standing, *customer, self.day(*days_ago), today, role);
+                }
+                Outcome::Changed
             }
         }
     }
 
-    /// A few questions that differ from step to step.
+    /// Every customer on a day or period that differs from step to step, and a few other questions.
     pub async fn check_some(&self, number: usize) {
-        let customer = number % self.who.len();
-        let period = [(0, 0), (11, 11), (5, 1), (8, 0)][number / 2 % 4];
-        self.check_listed(customer, self.day(period.0), self.day(period.1))
-            .await;
-        self.check_own(
-            self.sets[number % self.sets.len()].bank,
-            (number + 1) % self.who.len(),
-        )
-        .await;
+        let period = [(0, 0), (11, 11), (5, 1), (8, 0)][number % 4];
+        for customer in 0..self.who.len() {
+            let (from, to) = (self.day(period.0), self.day(period.1));
+            self.check_listed(customer, from, to).await;
+        }
+        let bank = self.sets[number % self.sets.len()].bank;
+        self.check_own(bank, (number + 1) % self.who.len()).await;
         self.check_account(number % self.accounts.len()).await;
+        self.check_loaded().await;
+    }
+
+    /// The state of a bank is known once all of its sets are loaded.
+    async fn check_loaded(&self) {
+        let told = Ask::participants(&self.service).send().await.body();
+        for set in &self.sets {
+            let banks = told["participants"].as_array().unwrap();
+            let bank = banks.iter().find(|told| told["organizationID"] == set.bank);
+            let of_bank = || self.sets.iter().filter(|other| other.bank == set.bank);
+            let state = if of_bank().all(|set| set.is_loaded) {
+                "current"
+            } else {
+                "notLoaded"
+            };
+            assert_eq!(bank.unwrap()["state"], state, "{}", set.bank);
+        }
     }
 
     pub async fn check_all(&self) {
@@ -140,19 +157,34 @@ impl World {
             self.check_account(account).await;
         }
         for bank in banks {
-            let found = receipts(&self.service, bank).await;
-            let text = |receipt: &Value, name: &str| receipt[name].as_str().unwrap().to_owned();
-            let found: BTreeMap<_, _> = found
-                .iter()
-                .map(|r| (text(r, "deliveryID"), text(r, "state")))
-                .collect();
-            let sets = self.sets.iter().filter(|set| set.bank == bank);
-            let expected = sets
-                .flat_map(|set| set.states())
-                .map(|(id, state)| (id, state.to_owned()));
-            let expected: BTreeMap<_, _> = expected.collect();
-            assert_eq!(found, expected, "receipts of {bank}");
+            self.check_receipts(bank).await;
         }
+    }
+
+    async fn check_receipts(&self, bank: &str) {
+        let found = receipts(&self.service, bank).await;
+        let (of_calls, found): (Vec<_>, Vec<_>) = found.iter().partition(|receipt| is_of_calls(receipt));
+        let text = |receipt: &Value, name: &str| receipt[name].as_str().unwrap().to_owned();
+        let found: BTreeMap<_, _> = found
+            .iter()
+            .map(|receipt| (text(receipt, "deliveryID"), text(receipt, "state")))
+            .collect();
+        let sets = self.sets.iter().filter(|set| set.bank == bank);
+        let expected = sets
+            .flat_map(|set| set.states())
+            .map(|(id, state)| (id, state.to_owned()));
+        let expected: BTreeMap<_, _> = expected.collect();
+        assert_eq!(found, expected, "receipts of {bank}");
+        let calls: u64 = of_calls
+            .iter()
+            .filter_map(|receipt| receipt["calls"].as_u64())
+            .sum();
+        let batches = of_calls
+            .iter()
+            .filter(|receipt| receipt["kind"] == "batch")
+            .count();
+        let made = self.made.get(bank).copied().unwrap_or_default();
+        assert_eq!((calls, batches), made, "calls and batches of {bank}");
     }
 
     fn rows(&self, bank: &str, customer: usize) -> Vec<(&'static str, NaiveDate, &Row)> {
@@ -196,17 +228,23 @@ impl World {
             });
             expected.push((bank.to_owned(), to == self.today && active, ownership.to_owned()));
         }
-        let found = self
-            .service
-            .listed_between(&self.who[customer], &from.to_string(), &to.to_string())
-            .await;
-        let text = |bank: &Value, name: &str| bank[name].as_str().unwrap().to_owned();
-        let told = |bank: &Value| {
-            let active = bank["activeAccount"].as_bool().unwrap();
-            (text(bank, "organizationID"), active, text(bank, "ownershipType"))
-        };
-        let found: Vec<_> = found.as_array().unwrap().iter().map(told).collect();
-        assert_eq!(found, expected, "customer {customer} from {from} to {to}");
+        let (first, last) = (from.to_string(), to.to_string());
+        for time in 0..self.cache.times_asked() {
+            let found = self
+                .service
+                .listed_between(&self.who[customer], &first, &last)
+                .await;
+            let text = |bank: &Value, name: &str| bank[name].as_str().unwrap().to_owned();
+            let told = |bank: &Value| {
+                let active = bank["activeAccount"].as_bool().unwrap();
+                (text(bank, "organizationID"), active, text(bank, "ownershipType"))
+            };
+            let found: Vec<_> = found.as_array().unwrap().iter().map(told).collect();
+            assert_eq!(
+                found, expected,
+                "customer {customer} from {from} to {to}, asked {time} times before"
+            );
+        }
     }
 
     async fn check_own(&self, bank: &str, customer: usize) {
@@ -231,12 +269,14 @@ impl World {
         let (set, account) = (&self.sets[number / ACCOUNTS], &self.accounts[number]);
         let carried =
             |(_, agreement, _): &register::Identity| *agreement == Agreement::Account(account.clone());
-        let response = self.service.account(account).send().await.unwrap();
-        if set.standing.keys().any(carried) {
-            let body: Value = response.json().await.unwrap();
-            assert_eq!(body["organizationID"], set.bank, "account {number}");
-        } else {
-            assert_eq!(response.status(), 404, "account {number}");
+        for _ in 0..self.cache.times_asked() {
+            let response = self.service.account(account).send().await.unwrap();
+            if set.standing.keys().any(carried) {
+                let body: Value = response.json().await.unwrap();
+                assert_eq!(body["organizationID"], set.bank, "account {number}");
+            } else {
+                assert_eq!(response.status(), 404, "account {number}");
+            }
         }
     }
 }

@@ -14,8 +14,18 @@ pub enum Step {
     WholeSet {
         set: usize,
         records: Vec<Record>,
-        /// KFR calls that are made while it is received.
+        /// KFR calls that are made between its pieces.
         during: Vec<Call>,
+        /// One that is made while it is put in force.
+        racing: Option<Call>,
+    },
+    /// A whole set of which not all comes in.
+    BrokenOff {
+        set: usize,
+        records: Vec<Record>,
+        during: Vec<Call>,
+        /// By `kill -9`, or by the bank.
+        killed: bool,
     },
     Changes {
         set: usize,
@@ -27,11 +37,6 @@ pub enum Step {
         set: usize,
         call: Call,
     },
-    /// Customers, and the days ago on which they began.
-    Batch {
-        set: usize,
-        customers: Vec<(usize, u64)>,
-    },
     RollBack {
         set: usize,
     },
@@ -41,16 +46,16 @@ pub enum Step {
 
 #[derive(Debug, Clone)]
 pub enum Call {
-    Add { customer: usize },
-    End { customer: usize, days_ago: u64 },
-}
-
-impl Call {
-    pub fn customer(&self) -> usize {
-        match self {
-            Self::Add { customer } | Self::End { customer, .. } => *customer,
-        }
-    }
+    Add {
+        customer: usize,
+    },
+    End {
+        customer: usize,
+        /// `None`: no day is named.
+        days_ago: Option<u64>,
+    },
+    /// Customers, and the days ago on which they began.
+    Batch(Vec<(usize, u64)>),
 }
 
 #[derive(Debug, Clone)]
@@ -118,9 +123,12 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn call() -> impl Strategy<Value = Call> {
+    let batch = prop::collection::vec((0..CUSTOMERS, SPAN), 1..4);
     prop_oneof![
-        2 => (0..CUSTOMERS).prop_map(|customer| Call::Add { customer }),
-        1 => (0..CUSTOMERS, SPAN).prop_map(|(customer, days_ago)| Call::End { customer, days_ago }),
+        4 => (0..CUSTOMERS).prop_map(|customer| Call::Add { customer }),
+        3 => (0..CUSTOMERS, prop::option::of(SPAN))
+            .prop_map(|(customer, days_ago)| Call::End { customer, days_ago }),
+        2 => batch.prop_map(Call::Batch),
     ]
 }
 
@@ -134,14 +142,15 @@ fn change() -> impl Strategy<Value = Change> {
 
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let several = |most| prop::collection::vec(record(), 0..most);
+    let calls = || prop::collection::vec(call(), 0..4);
     let step = prop_oneof![
-        4 => (0..SETS, several(10), prop::collection::vec(call(), 0..4))
-            .prop_map(|(set, records, during)| Step::WholeSet { set, records, during }),
+        4 => (0..SETS, several(10), calls(), prop::option::of(call()))
+            .prop_map(|(set, records, during, racing)| Step::WholeSet { set, records, during, racing }),
+        1 => (0..SETS, several(10), calls(), any::<bool>())
+            .prop_map(|(set, records, during, killed)| Step::BrokenOff { set, records, during, killed }),
         5 => (0..SETS, prop::collection::vec(change(), 0..6), any::<bool>())
             .prop_map(|(set, changes, lenient)| Step::Changes { set, changes, lenient }),
-        4 => (KFR_SETS, call()).prop_map(|(set, call)| Step::Call { set, call }),
-        2 => (KFR_SETS, prop::collection::vec((0..CUSTOMERS, SPAN), 1..4))
-            .prop_map(|(set, customers)| Step::Batch { set, customers }),
+        5 => (KFR_SETS, call()).prop_map(|(set, call)| Step::Call { set, call }),
         3 => (0..SETS).prop_map(|set| Step::RollBack { set }),
         1 => Just(Step::Restart),
         1 => Just(Step::Kill),

@@ -1,6 +1,6 @@
 //! The register as the specification tells it: what stands of each set, and what became of each delivery.
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use std::collections::BTreeMap;
 
 /// Customer, agreement as on the wire, and first day.
@@ -28,11 +28,47 @@ pub struct Set {
     pub register: &'static str,
     pub kfr_role: &'static str,
     pub standing: Standing,
-    /// In order; KFR calls have no id.
+    /// What is not in it is no relationship.
+    pub is_loaded: bool,
+    /// In order; KFR calls and batches have no id here.
     publications: Vec<(Option<String>, Kind)>,
-    /// Those that can be rolled back one after the other, the latest last, and what stood before them.
-    whole_sets: Vec<(String, usize, Standing)>,
+    /// Those that can be rolled back one after the other, the latest last.
+    whole_sets: Vec<Whole>,
     pub rejected: Vec<String>,
+    pub abandoned: Vec<String>,
+}
+
+/// A whole set, and how the set stood before it.
+struct Whole {
+    id: String,
+    /// So many publications were before it.
+    at: usize,
+    before: Standing,
+    was_loaded: bool,
+    /// A call was made while it was put in force: nobody knows which of them came first.
+    is_raced: bool,
+}
+
+/// What can be done about the latest whole set.
+pub enum Latest {
+    /// Roll back this one.
+    Known(String),
+    /// Before this one the set was not loaded.
+    First(String),
+    /// What stood before it is not known here.
+    Raced,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Changed,
+    /// It stood already.
+    Stood,
+    /// Nothing of that customer runs.
+    Nothing,
+    /// It would end before it began.
+    TooEarly,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,16 +86,23 @@ impl Set {
             register,
             kfr_role,
             standing: Standing::new(),
+            is_loaded: false,
             publications: Vec::new(),
             whole_sets: Vec::new(),
             rejected: Vec::new(),
+            abandoned: Vec::new(),
         }
     }
 
-    pub fn replace(&mut self, id: String, new: Standing) {
+    pub fn replace(&mut self, id: String, new: Standing, is_raced: bool) {
         let before = std::mem::replace(&mut self.standing, new);
-        self.whole_sets
-            .push((id.clone(), self.publications.len(), before));
+        self.whole_sets.push(Whole {
+            id: id.clone(),
+            at: self.publications.len(),
+            before,
+            was_loaded: std::mem::replace(&mut self.is_loaded, true),
+            is_raced,
+        });
         self.publications.push((Some(id), Kind::Whole));
     }
 
@@ -69,18 +112,22 @@ impl Set {
     }
 
     pub fn roll_back(&mut self, id: String) {
-        let (_, to, before) = self.whole_sets.pop().expect("a whole set to roll back");
-        self.standing = before;
-        self.publications.push((Some(id), Kind::Rollback(to)));
+        let whole = self.whole_sets.pop().expect("a whole set to roll back");
+        self.standing = whole.before;
+        self.publications.push((Some(id), Kind::Rollback(whole.at)));
     }
 
-    pub fn latest_whole_set(&self) -> Option<String> {
-        self.whole_sets.last().map(|(id, ..)| id.clone())
-    }
-
-    pub fn any_whole_set(&self) -> Option<String> {
-        let whole = self.publications.iter().find(|(_, kind)| *kind == Kind::Whole);
-        whole.and_then(|(id, _)| id.clone())
+    pub fn latest(&self) -> Option<Latest> {
+        let whole = self.whole_sets.last()?;
+        Some(match whole {
+            Whole { is_raced: true, .. } => Latest::Raced,
+            Whole {
+                was_loaded: false,
+                id,
+                ..
+            } => Latest::First(id.clone()),
+            Whole { id, .. } => Latest::Known(id.clone()),
+        })
     }
 
     /// The deliveries with receipts, and their states.
@@ -88,7 +135,7 @@ impl Set {
         let published = self.publications.iter().enumerate();
         let states = published.filter_map(|(at, (id, kind))| {
             let undone = |(_, later): &(_, Kind)| matches!(later, Kind::Rollback(to) if *to <= at);
-            let in_force = self.latest_whole_set();
+            let in_force = self.whole_sets.last().map(|whole| whole.id.clone());
             let state = if self.publications[at + 1..].iter().any(undone) {
                 "rolledBack"
             } else if *kind == Kind::Whole && in_force != *id {
@@ -98,9 +145,9 @@ impl Set {
             };
             Some((id.clone()?, state))
         });
-        states
-            .chain(self.rejected.iter().map(|id| (id.clone(), "rejected")))
-            .collect()
+        let refused = self.rejected.iter().map(|id| (id.clone(), "rejected"));
+        let abandoned = self.abandoned.iter().map(|id| (id.clone(), "abandoned"));
+        states.chain(refused).chain(abandoned).collect()
     }
 }
 
@@ -113,14 +160,14 @@ fn running(standing: &Standing, customer: usize, on: NaiveDate) -> Vec<NaiveDate
     running.map(|((.., from), _)| *from).collect()
 }
 
-/// Registers a customer; whether it ran without an end already.
+/// Registers a customer.
 pub fn add(
     standing: &mut Standing,
     customer: usize,
     from: NaiveDate,
     today: NaiveDate,
     role: &'static str,
-) -> bool {
+) -> Outcome {
     let identity = |from| (customer, Agreement::CustomerLevel, from);
     let running = running(standing, customer, today);
     let endless = running
@@ -134,24 +181,36 @@ pub fn add(
             to: None,
         };
         standing.insert(identity(from), row);
-        return true;
+        return Outcome::Changed;
     };
     let mut row = standing.remove(&identity(present)).unwrap();
     let ended = row.to.take().is_some();
     standing.insert(identity(present.min(from)), row);
-    ended
+    if ended { Outcome::Changed } else { Outcome::Stood }
 }
 
-/// Ends all that runs of a customer; whether anything did.
-pub fn end_all(standing: &mut Standing, customer: usize, to: NaiveDate, today: NaiveDate) -> bool {
+/// Ends all that runs of a customer: yesterday, unless a day is named.
+pub fn end_all(
+    standing: &mut Standing,
+    customer: usize,
+    named: Option<NaiveDate>,
+    today: NaiveDate,
+) -> Outcome {
     let running = running(standing, customer, today);
-    for from in &running {
-        let identity = (customer, Agreement::CustomerLevel, *from);
-        if to < *from {
+    if running.is_empty() {
+        return Outcome::Nothing;
+    }
+    if named.is_some_and(|to| running.iter().any(|from| to < *from)) {
+        return Outcome::TooEarly;
+    }
+    let to = named.unwrap_or(today - Days::new(1));
+    for from in running {
+        let identity = (customer, Agreement::CustomerLevel, from);
+        if to < from {
             standing.remove(&identity);
         } else {
             standing.get_mut(&identity).unwrap().to = Some(to);
         }
     }
-    !running.is_empty()
+    Outcome::Changed
 }

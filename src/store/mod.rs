@@ -1,0 +1,24 @@
+//! The truth: what banks delivered, in a relational database.
+//!
+//! A set has a version, and a row is in force at version v when `since <= v` and `until` is absent or beyond v. So
+//! what is being written is seen by nobody until the set's version is counted up, in one transaction with the receipt
+//! and the publication. Who writes a set holds its [`SetLock`].
+
+mod change;
+mod error;
+mod format;
+mod publications;
+mod receipt;
+mod set;
+mod sorted;
+mod sqlite;
+
+pub use change::{SealedIdentity, SealedRecord, SetChange};
+pub use error::StoreError;
+pub use publications::{Changed, Publications};
+pub use receipt::{Begun, KeyUse, Receipt, Summary};
+pub use set::{SetState, Sets, Standing};
+pub use sqlite::{
+    DeliveryEnd, Filing, Found, Kept, KeptCalls, Merge, Publication, Published, RowWrite, SetLock,
+    SortedRecords, Store, StoreOptions, Written,
+};

@@ -1,0 +1,147 @@
+//! Connections to the file, and how they are set.
+
+use crate::store::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Longest wait for a lock of SQLite, which others hold for an instant only.
+const BUSY: Duration = Duration::from_secs(5);
+/// Statements that a connection keeps prepared.
+const PREPARED: usize = 64;
+/// The log is cut to this when it begins anew.
+const LOG_BYTES_KEPT: u64 = 32 << 20;
+
+/// Takes the file for this process, as long as what it returns lives, unless its end is missing.
+pub(super) fn take(path: &Path) -> Result<File, StoreError> {
+    let unavailable = |cause: std::io::Error| StoreError::Unavailable(format!("{}: {cause}", path.display()));
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(unavailable)?;
+    }
+    // SQLite gives what it puts beside the file the mode of the file.
+    private(path).map_err(unavailable)?;
+    let lock = private(&with_ending(path, "-lock")).map_err(unavailable)?;
+    match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => check_length(path).map(|()| lock),
+        Err(_) => Err(StoreError::InUse(path.to_owned())),
+    }
+}
+
+/// A file that ends before its last page was cut off; what is missing would only be met when it is read.
+fn check_length(path: &Path) -> Result<(), StoreError> {
+    let unreadable = |cause: std::io::Error| StoreError::Unavailable(format!("{}: {cause}", path.display()));
+    let mut header = [0; 32];
+    let mut file = File::open(path).map_err(unreadable)?;
+    if file.read_exact(&mut header).is_err() {
+        // New, or nothing that SQLite takes for its own.
+        return Ok(());
+    }
+    // What the log holds may not be in the file yet.
+    let log = std::fs::metadata(with_ending(path, "-wal")).map_or(0, |log| log.len());
+    let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    let pages = u64::from(u32::from_be_bytes([
+        header[28], header[29], header[30], header[31],
+    ]));
+    let length = file.metadata().map_err(unreadable)?.len();
+    match log == 0 && length < pages * page_bytes {
+        true => Err(StoreError::Damaged("an end")),
+        false => Ok(()),
+    }
+}
+
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// The one connection that writes. Acknowledged work is synced; checkpoints are another thread's.
+pub(super) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    prepare(&connection, cache_kib)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT as i64)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(connection)
+}
+
+pub(super) fn open_reader(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    prepare(&connection, cache_kib)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Negative: KiB rather than pages.
+    connection.pragma_update(None, "cache_size", -(cache_kib as i64))?;
+    Ok(())
+}
+
+/// Connections that read, each used by one thread at a time; as many are kept as were ever in use at once.
+pub(super) struct Readers {
+    path: PathBuf,
+    cache_kib: usize,
+    free: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path, cache_kib: usize) -> Self {
+        Self {
+            path: path.to_owned(),
+            cache_kib,
+            free: Mutex::default(),
+        }
+    }
+
+    /// Closes those that are not in use.
+    pub(super) fn close(&self) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match free {
+            Some(connection) => connection,
+            None => open_reader(&self.path, self.cache_kib)?,
+        };
+        let done = read(&connection);
+        // One that failed may be at fault itself.
+        if done.is_ok() {
+            self.free
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+        }
+        done
+    }
+}

@@ -1,0 +1,79 @@
+//! Who writes a set holds its lock.
+
+use super::writer::Done;
+use super::{Store, memory::News, sets};
+use crate::domain::relationship::SetId;
+use crate::store::{SetState, StoreError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedMutexGuard;
+
+/// One writer a set at a time.
+#[derive(Default)]
+pub(super) struct SetLocks(Mutex<HashMap<SetId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl SetLocks {
+    fn of(&self, set: SetId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(set).or_default())
+    }
+}
+
+/// The right to write a set, until it is dropped. No rows beyond the set's version stand.
+pub struct SetLock {
+    pub(super) store: Store,
+    pub(super) set: SetId,
+    _guard: OwnedMutexGuard<()>,
+}
+
+impl SetLock {
+    pub fn set(&self) -> SetId {
+        self.set
+    }
+
+    /// How the set stands. Nobody else changes it.
+    pub fn state(&self) -> Result<SetState, StoreError> {
+        let sets = self.store.sets();
+        sets.get(self.set)
+            .cloned()
+            .ok_or(StoreError::Damaged("a set without a row"))
+    }
+}
+
+impl Store {
+    /// Waits so long for the lock of a set, and for the removal of what a broken-off merge has left in it.
+    ///
+    /// # Errors
+    /// [`StoreError::SetBusy`] when the time is over; a removal under way goes on.
+    pub async fn lock(&self, set: SetId, wait: Duration) -> Result<SetLock, StoreError> {
+        let since = Instant::now();
+        let guard = tokio::time::timeout(wait, self.0.locks.of(set).lock_owned()).await;
+        let lock = SetLock {
+            store: self.clone(),
+            set,
+            _guard: guard.map_err(|_| StoreError::SetBusy)?,
+        };
+        match self.sets().get(set) {
+            None => {
+                let add = move |connection: &rusqlite::Connection| {
+                    let state = sets::add(connection, set)?;
+                    Ok(Done {
+                        value: (),
+                        news: vec![News::Set(set, state)],
+                    })
+                };
+                self.0.writer.short(add).await?;
+                Ok(lock)
+            }
+            Some(state) if state.merging => {
+                let sweep = tokio::task::spawn_blocking(move || lock.sweep());
+                let swept = tokio::time::timeout(wait.saturating_sub(since.elapsed()), sweep).await;
+                swept
+                    .map_err(|_| StoreError::SetBusy)?
+                    .map_err(|_| StoreError::Closed)?
+            }
+            Some(_) => Ok(lock),
+        }
+    }
+}

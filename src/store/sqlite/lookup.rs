@@ -1,0 +1,124 @@
+//! What lookups read: the rows of a customer or of an account that are in force.
+
+use super::Store;
+use crate::domain::delivery::PublicationId;
+use crate::domain::overview::{HeldAccount, HeldRelationship};
+use crate::domain::relationship::SetId;
+use crate::pseudonym::Sealed;
+use crate::store::StoreError;
+use crate::store::format::{decode_relationship, set_of};
+use rusqlite::{Connection, OptionalExtension, Row};
+use std::time::Instant;
+
+/// What was found, and the publication that it was read at; `None`: nothing was published ever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<T> {
+    pub held: Vec<T>,
+    pub at: Option<PublicationId>,
+}
+
+const RELATIONSHIPS: &str = "
+    SELECT s.bank, s.register, r.terms, r.from_day, r.to_day
+    FROM relationships r CROSS JOIN sets s ON s.id = r.set_id
+    WHERE r.subject = ?1 AND r.since <= s.version AND (r.until IS NULL OR r.until > s.version)";
+
+const ACCOUNTS: &str = "
+    SELECT s.bank, s.register, r.terms, r.from_day, r.to_day
+    FROM accounts a
+    CROSS JOIN relationships r ON r.subject = a.subject AND r.set_id = a.set_id AND r.agreement = ?2
+    CROSS JOIN sets s ON s.id = r.set_id
+    WHERE a.tag = ?1 AND r.since <= s.version AND (r.until IS NULL OR r.until > s.version)";
+
+const LAST: &str = "SELECT number, drawn FROM publications ORDER BY number DESC LIMIT 1";
+
+impl Store {
+    /// All records of a customer.
+    pub fn relationships(&self, customer: &Sealed) -> Result<Found<HeldRelationship>, StoreError> {
+        self.find(RELATIONSHIPS, [customer.as_bytes()], |row| {
+            let (set, terms, from, to) = columns(row)?;
+            Ok(HeldRelationship {
+                bank: set.bank,
+                relationship: decode_relationship(terms, from, to)?,
+            })
+        })
+    }
+
+    /// All records that carry an account.
+    pub fn accounts(&self, account: &Sealed) -> Result<Found<HeldAccount>, StoreError> {
+        let tag = account.tag().0;
+        self.find(ACCOUNTS, [tag.as_slice(), account.as_bytes()], |row| {
+            let (set, terms, from, to) = columns(row)?;
+            Ok(HeldAccount {
+                bank: set.bank,
+                interval: decode_relationship(terms, from, to)?.interval(),
+            })
+        })
+    }
+
+    /// A customer's records, each with its set.
+    pub fn relationships_by_set(
+        &self,
+        customer: &Sealed,
+    ) -> Result<Vec<(SetId, HeldRelationship)>, StoreError> {
+        let found = self.find(RELATIONSHIPS, [customer.as_bytes()], |row| {
+            let (set, terms, from, to) = columns(row)?;
+            let relationship = decode_relationship(terms, from, to)?;
+            let bank = set.bank;
+            Ok((set, HeldRelationship { bank, relationship }))
+        })?;
+        Ok(found.held)
+    }
+
+    /// Rows and publication are of one snapshot, so that what is kept in a cache says what it was read at.
+    fn find<T, const N: usize>(
+        &self,
+        sql: &str,
+        sought: [&[u8]; N],
+        decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Found<T>, StoreError> {
+        let since = Instant::now();
+        self.0.readers.read(|connection| {
+            let cached = self.0.is_cached;
+            // A single statement is a snapshot of its own.
+            let _snapshot = match cached {
+                true => Some(connection.unchecked_transaction()?),
+                false => None,
+            };
+            let at = if cached {
+                last_publication(connection)?
+            } else {
+                None
+            };
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(rusqlite::params_from_iter(sought))?;
+            let mut held = Vec::new();
+            while let Some(row) = rows.next()? {
+                held.push(decode(row)?);
+                // A read of the disk cannot be cut off; what comes after one that hung is.
+                if since.elapsed() > self.0.timeout {
+                    return Err(StoreError::TimedOut);
+                }
+            }
+            if since.elapsed() > self.0.timeout {
+                return Err(StoreError::TimedOut);
+            }
+            Ok(Found { held, at })
+        })
+    }
+}
+
+fn columns(row: &Row<'_>) -> Result<(SetId, u8, i32, Option<i32>), StoreError> {
+    let set = set_of(row.get(0)?, row.get(1)?)?;
+    Ok((set, row.get(2)?, row.get(3)?, row.get(4)?))
+}
+
+pub(super) fn last_publication(connection: &Connection) -> Result<Option<PublicationId>, StoreError> {
+    let mut statement = connection.prepare_cached(LAST)?;
+    let last = statement.query_row([], |row| {
+        Ok(PublicationId {
+            number: row.get(0)?,
+            drawn: row.get(1)?,
+        })
+    });
+    Ok(last.optional()?)
+}

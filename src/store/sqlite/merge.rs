@@ -1,0 +1,303 @@
+//! What takes long to write: rows of the next version in short steps, seen by nobody until it is published.
+
+use super::lock::SetLock;
+use super::publish::{Publication, Published, keep_calls, note_tags, put_in_force};
+use super::rows::{self, RowWrite};
+use super::scan::SortedRecords;
+use super::writer::Done;
+use super::{Store, connection};
+use crate::pseudonym::{Sealed, Tag};
+use crate::spill::Sorter;
+use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
+use rusqlite::{Connection, params};
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Rows of a step: some milliseconds, in which nobody else writes.
+const ROWS_PER_STEP: usize = 1_000;
+/// Steps that are written while the next are made.
+const STEPS_AHEAD: usize = 2;
+/// Memory for sorting what points to accounts.
+const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
+/// While the log is longer than this, merges wait for checkpoints.
+const LONGEST_LOG_BYTES: u64 = 256 << 20;
+/// Longest such wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A version of a set that is being written. Dropped before it is published, it leaves rows that nobody sees, and that
+/// whoever takes the set next removes.
+pub struct Merge {
+    writing: Writing,
+    writes: Vec<RowWrite>,
+    /// Steps that are not known to be done.
+    queued: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
+    /// What points to accounts goes last, in its own order.
+    accounts: Sorter,
+}
+
+/// A version that is written, and not in force yet.
+pub struct Written(Writing);
+
+/// The lock, and what the version is.
+struct Writing {
+    lock: SetLock,
+    store: Store,
+    state: SetState,
+    changed: Changed,
+    begun: bool,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if self.begun {
+            self.store.0.memory.mark_merging(self.lock.set);
+        }
+    }
+}
+
+impl SetLock {
+    /// Begins to write the next version.
+    pub fn merge(self) -> Result<Merge, StoreError> {
+        let (store, state) = (self.store.clone(), self.state()?);
+        Ok(Merge {
+            writes: Vec::new(),
+            queued: VecDeque::new(),
+            accounts: Sorter::new(&store.0.scratch, SORT_ACCOUNTS_BYTES),
+            writing: Writing {
+                lock: self,
+                store,
+                state,
+                changed: Changed::default(),
+                begun: false,
+            },
+        })
+    }
+}
+
+impl Merge {
+    /// How the set stands.
+    pub fn state(&self) -> &SetState {
+        &self.writing.state
+    }
+
+    /// A customer's records, unless they were written already.
+    pub fn records_of(&self, customer: &Sealed) -> Result<Vec<SealedRecord>, StoreError> {
+        self.writing.lock.records_of(customer)
+    }
+
+    /// The set's records at a version that is kept.
+    pub fn records_at(&self, version: u64) -> SortedRecords {
+        SortedRecords::new(&self.writing.store, self.writing.state.id, version)
+    }
+
+    /// The calls that were kept for a whole set.
+    pub fn calls(&self) -> KeptCalls {
+        let Writing { store, state, .. } = &self.writing;
+        KeptCalls {
+            store: store.clone(),
+            set_id: state.id,
+            version: state.version,
+        }
+    }
+
+    /// Writes what differs between the set as it stands and records in the order of rows, each identity once.
+    pub fn replace<E: From<StoreError>>(
+        &mut self,
+        mut next: impl FnMut() -> Result<Option<SealedRecord>, E>,
+    ) -> Result<(), E> {
+        let mut standing = self.records_at(self.writing.state.version);
+        let (mut stands, mut wanted) = (standing.next_record()?, next()?);
+        loop {
+            let order = match (&stands, &wanted) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(stands), Some(wanted)) => stands.cmp_identity(wanted),
+            };
+            let write = match order {
+                Ordering::Less => std::mem::replace(&mut stands, standing.next_record()?).map(RowWrite::End),
+                Ordering::Greater => std::mem::replace(&mut wanted, next()?).map(RowWrite::Insert),
+                Ordering::Equal => {
+                    let stood = std::mem::replace(&mut stands, standing.next_record()?);
+                    let wanted = std::mem::replace(&mut wanted, next()?);
+                    wanted
+                        .filter(|wanted| stood.as_ref() != Some(wanted))
+                        .map(RowWrite::Replace)
+                }
+            };
+            if let Some(write) = write {
+                self.write(write)?;
+            }
+        }
+    }
+
+    /// Takes a row's change, and waits where steps queue up. Not for threads that answer.
+    pub fn write(&mut self, write: RowWrite) -> Result<(), StoreError> {
+        if let (RowWrite::Insert(SealedRecord { customer, .. }), Some(account)) =
+            (&write, write.record().agreement.account())
+        {
+            let pointer = [account.tag().0.as_slice(), customer.as_bytes()].concat();
+            self.accounts.push(&pointer).map_err(spilled)?;
+        }
+        self.writes.push(write);
+        if self.writes.len() >= ROWS_PER_STEP {
+            self.queue_rows()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps calls for the whole set that is being received, if there is one. Not for threads that answer.
+    pub fn keep_calls(&mut self, calls: Vec<SetChange>) -> Result<(), StoreError> {
+        let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
+        self.queue(move |connection| keep_calls(connection, id, version, &calls))
+    }
+
+    fn queue_rows(&mut self) -> Result<(), StoreError> {
+        let writes = std::mem::take(&mut self.writes);
+        note_tags(&writes, &mut self.writing.changed);
+        let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
+        self.queue(move |connection| {
+            writes
+                .iter()
+                .try_for_each(|write| rows::write(connection, id, version, write))
+        })
+    }
+
+    fn queue(
+        &mut self,
+        step: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.wait_for_checkpoint()?;
+        let (first, id) = (!self.writing.begun, self.writing.state.id);
+        self.writing.begun = true;
+        let step = move |connection: &Connection| {
+            if first {
+                connection.execute("UPDATE sets SET merging = 1 WHERE id = ?1", [id])?;
+            }
+            step(connection)?;
+            metrics::counter!("kundeforhold_merge_steps_total").increment(1);
+            Ok(Done::nothing_new(()))
+        };
+        self.queued.push_back(self.writing.store.0.writer.step(step)?);
+        self.wait_for_steps(STEPS_AHEAD)
+    }
+
+    fn wait_for_steps(&mut self, most: usize) -> Result<(), StoreError> {
+        while self.queued.len() > most
+            && let Some(step) = self.queued.pop_front()
+        {
+            step.blocking_recv().map_err(|_| StoreError::Closed)??;
+        }
+        Ok(())
+    }
+
+    fn wait_for_checkpoint(&self) -> Result<(), StoreError> {
+        let log = connection::with_ending(&self.writing.store.0.path, "-wal");
+        let since = Instant::now();
+        while std::fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG_BYTES) {
+            if since.elapsed() > LONGEST_PAUSE {
+                return Err(StoreError::Unavailable(
+                    "the log is not brought into the file".to_owned(),
+                ));
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Writes what is left.
+    pub fn finish(mut self) -> Result<Written, StoreError> {
+        if !self.writes.is_empty() {
+            self.queue_rows()?;
+        }
+        let sorter = std::mem::replace(&mut self.accounts, Sorter::new(&self.writing.store.0.scratch, 0));
+        let mut sorted = sorter.finish().map_err(spilled)?;
+        loop {
+            let mut pointers = Vec::with_capacity(ROWS_PER_STEP);
+            while pointers.len() < ROWS_PER_STEP
+                && let Some(pointer) = sorted.next_record().map_err(spilled)?
+            {
+                pointers.push(pointer.to_vec());
+            }
+            if pointers.is_empty() {
+                break;
+            }
+            let id = self.writing.state.id;
+            self.queue(move |connection| {
+                for pointer in &pointers {
+                    let (tag, customer) = pointer
+                        .split_first_chunk()
+                        .ok_or(StoreError::Damaged("a sorted account"))?;
+                    rows::point(connection, id, Tag(*tag), customer)?;
+                }
+                Ok(())
+            })?;
+        }
+        self.wait_for_steps(0)?;
+        Ok(Written(self.writing))
+    }
+}
+
+impl Written {
+    /// How the set stood.
+    pub fn state(&self) -> &SetState {
+        &self.0.state
+    }
+
+    /// Puts the version in force: from here on every lookup reads it. The lock is held until it is known what became of
+    /// it, whoever waits.
+    pub async fn publish(self, publication: Publication) -> Result<Published, StoreError> {
+        let mut writing = self.0;
+        let (store, version) = (writing.store.clone(), writing.state.version + 1);
+        let changed = std::mem::take(&mut writing.changed);
+        let publish = move |connection: &Connection| {
+            let Writing { lock, state, .. } = &writing;
+            let done = put_in_force(connection, lock.set, state, version, &publication, changed)?;
+            Ok(Done {
+                value: (done.value, writing),
+                news: done.news,
+            })
+        };
+        let (published, mut writing) = store.0.writer.short(publish).await?;
+        writing.begun = false;
+        Ok(published)
+    }
+}
+
+/// The calls that were kept for a whole set, and are in force.
+pub struct KeptCalls {
+    store: Store,
+    set_id: i64,
+    version: u64,
+}
+
+impl KeptCalls {
+    /// Those of the next so many customers after one, in the order of rows and in that of the calls.
+    pub fn of_customers_after(&self, after: &[u8], most: usize) -> Result<Vec<SetChange>, StoreError> {
+        self.store.0.readers.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT change FROM pending_calls WHERE set_id = ?1 AND subject > ?2 AND version <= ?4 AND subject <= (
+                     SELECT max(subject) FROM (SELECT DISTINCT subject FROM pending_calls
+                     WHERE set_id = ?1 AND subject > ?2 AND version <= ?4 ORDER BY subject LIMIT ?3))
+                 ORDER BY subject, number",
+            )?;
+            let mut rows = statement.query(params![self.set_id, after, most, self.version])?;
+            let mut calls = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mut change = row.get_ref(0)?.as_blob().map_err(|_| StoreError::Damaged("a call"))?;
+                calls.extend(SetChange::decode(&mut change)?);
+            }
+            Ok(calls)
+        })
+    }
+}
+
+fn spilled(cause: std::io::Error) -> StoreError {
+    match cause.kind() {
+        std::io::ErrorKind::StorageFull => StoreError::Full,
+        _ => StoreError::Unavailable(format!("the scratch directory: {cause}")),
+    }
+}

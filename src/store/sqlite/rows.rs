@@ -1,0 +1,172 @@
+//! The rows of `relationships` and `accounts`.
+
+use crate::pseudonym::{Sealed, Tag};
+use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
+use crate::store::{SealedRecord, StoreError};
+use rusqlite::{Connection, Row};
+
+/// What is done to one record of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowWrite {
+    /// It stands where none of its identity stood.
+    Insert(SealedRecord),
+    /// It stands in place of the one of its identity.
+    Replace(SealedRecord),
+    /// It stands no longer.
+    End(SealedRecord),
+}
+
+impl RowWrite {
+    pub fn record(&self) -> &SealedRecord {
+        match self {
+            Self::Insert(record) | Self::Replace(record) | Self::End(record) => record,
+        }
+    }
+}
+
+/// Writes a row's change as of a version.
+pub(super) fn write(
+    connection: &Connection,
+    set_id: i64,
+    version: u64,
+    write: &RowWrite,
+) -> Result<(), StoreError> {
+    match write {
+        RowWrite::Insert(record) => insert(connection, set_id, version, record),
+        RowWrite::Replace(record) => {
+            end(connection, set_id, version, record)?;
+            insert(connection, set_id, version, record)
+        }
+        RowWrite::End(record) => end(connection, set_id, version, record),
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    set_id: i64,
+    version: u64,
+    record: &SealedRecord,
+) -> Result<(), StoreError> {
+    let interval = record.relationship.interval();
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    statement.execute((
+        record.customer.as_bytes(),
+        set_id,
+        record.agreement.as_bytes(),
+        day_number(interval.from()),
+        version,
+        encode_terms(&record.agreement, &record.relationship),
+        interval.to().map(day_number),
+    ))?;
+    Ok(())
+}
+
+/// What stood before the version does not stand from it on.
+fn end(connection: &Connection, set_id: i64, version: u64, record: &SealedRecord) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE relationships SET until = ?5
+         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since < ?5 AND until IS NULL",
+    )?;
+    let ended = statement.execute((
+        record.customer.as_bytes(),
+        set_id,
+        record.agreement.as_bytes(),
+        day_number(record.relationship.interval().from()),
+        version,
+    ))?;
+    match ended {
+        1 => Ok(()),
+        _ => Err(StoreError::Damaged("a record that should stand and does not")),
+    }
+}
+
+/// Says where the records of an account are looked for.
+pub(super) fn point(
+    connection: &Connection,
+    set_id: i64,
+    account: Tag,
+    customer: &[u8],
+) -> Result<(), StoreError> {
+    let mut statement = connection
+        .prepare_cached("INSERT OR IGNORE INTO accounts (tag, set_id, subject) VALUES (?1, ?2, ?3)")?;
+    statement.execute((account.0.as_slice(), set_id, customer))?;
+    Ok(())
+}
+
+/// A customer's records of a set that are in force, in order of agreement and first day.
+pub(super) fn of_customer(
+    connection: &Connection,
+    set_id: i64,
+    customer: &Sealed,
+) -> Result<Vec<SealedRecord>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT subject, agreement, from_day, terms, to_day FROM relationships
+         WHERE subject = ?1 AND set_id = ?2 AND until IS NULL ORDER BY agreement, from_day",
+    )?;
+    let mut rows = statement.query((customer.as_bytes(), set_id))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(record(row)?);
+    }
+    Ok(records)
+}
+
+/// Removes a row of no version that is kept, and with the last of an account and customer what points to it.
+pub(super) fn remove(connection: &Connection, key: &Key) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM relationships
+         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5",
+    )?;
+    statement.execute((&key.subject, key.set_id, &key.agreement, key.from_day, key.since))?;
+    let Some(tag) = key.agreement.first_chunk::<8>() else {
+        return Ok(());
+    };
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM accounts WHERE tag = ?1 AND set_id = ?2 AND subject = ?3 AND NOT EXISTS (
+             SELECT 1 FROM relationships WHERE subject = ?3 AND set_id = ?2 AND agreement >= ?1
+             AND substr(agreement, 1, 8) = ?1)",
+    )?;
+    statement.execute((tag.as_slice(), key.set_id, &key.subject))?;
+    Ok(())
+}
+
+/// What a row ended at is undone: it stands as before.
+pub(super) fn reopen(connection: &Connection, key: &Key) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE relationships SET until = NULL
+         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5",
+    )?;
+    statement.execute((&key.subject, key.set_id, &key.agreement, key.from_day, key.since))?;
+    Ok(())
+}
+
+/// The primary key of a row.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) subject: Vec<u8>,
+    pub(super) set_id: i64,
+    pub(super) agreement: Vec<u8>,
+    pub(super) from_day: i32,
+    pub(super) since: u64,
+}
+
+/// Reads `subject, agreement, from_day, terms, to_day`.
+pub(super) fn record(row: &Row<'_>) -> Result<SealedRecord, StoreError> {
+    let terms: u8 = row.get(3)?;
+    let subject = row
+        .get_ref(0)?
+        .as_blob()
+        .map_err(|_| StoreError::Damaged("a customer"))?;
+    let agreement = row
+        .get_ref(1)?
+        .as_blob()
+        .map_err(|_| StoreError::Damaged("an agreement"))?;
+    Ok(SealedRecord {
+        customer: Sealed::from_bytes(subject).ok_or(StoreError::Damaged("a customer"))?,
+        agreement: decode_agreement(terms, agreement)?,
+        relationship: decode_relationship(terms, row.get(2)?, row.get(4)?)?,
+    })
+}

@@ -1,0 +1,91 @@
+//! The file of the store, looked at and changed as no call lets anybody.
+
+use super::Service;
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+impl Service {
+    /// A connection beside the service's own.
+    pub fn open_store(&self) -> Connection {
+        Connection::open(self.store()).unwrap()
+    }
+
+    /// `PRAGMA integrity_check`.
+    pub fn assert_store_is_sound(&self) {
+        let store = self.open_store();
+        let told: String = store
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(told, "ok", "{}", self.log());
+    }
+
+    /// Copies the store, with all that is acknowledged, whether the service runs or not.
+    pub fn copy_store(&self, to: &Path) {
+        let to = to.to_str().unwrap();
+        self.open_store().execute("VACUUM INTO ?1", [to]).unwrap();
+    }
+
+    /// Puts a copy in the place of the store, while the service is down.
+    pub fn restore_store(&self, from: &Path) {
+        for file in self.store_files() {
+            let _ = std::fs::remove_file(file);
+        }
+        std::fs::copy(from, self.store()).unwrap();
+    }
+
+    /// The file itself and SQLite's own beside it.
+    pub fn store_files(&self) -> [PathBuf; 3] {
+        let file = self.store();
+        let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", file.display()));
+        [beside(""), beside("-wal"), beside("-shm")]
+    }
+}
+
+/// Longest wait until what was broken off is removed.
+const SWEPT_WITHIN: Duration = Duration::from_secs(20);
+/// Rows of versions that were begun and never published.
+const BROKEN_OFF: &str = "SELECT count(*) FROM relationships JOIN sets ON sets.id = relationships.set_id
+    WHERE merging = 0 AND (since > version OR until > version)";
+const MERGING: &str = "SELECT count(*) FROM sets WHERE merging <> 0";
+
+impl Service {
+    fn count(&self, sql: &str) -> i64 {
+        self.open_store().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Waits until nothing is left of what was begun and broken off.
+    pub async fn wait_until_swept(&self) {
+        let started = Instant::now();
+        while self.count(MERGING) > 0 {
+            assert!(started.elapsed() < SWEPT_WITHIN, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.count(BROKEN_OFF), 0);
+    }
+}
+
+/// What only time, a defect or an accident does.
+impl Service {
+    /// Moves a bank's last delivery in KAR back by two days, since no test can wait so long.
+    pub async fn deliver_long_ago(&mut self, bank: &str) {
+        const TWO_DAYS: i64 = 2 * 24 * 3_600 * 1_000;
+        assert!(self.terminate().success(), "{}", self.log());
+        let bank: i64 = bank.parse().unwrap();
+        let moved = self.open_store().execute(
+            "UPDATE sets SET last_delivery = last_delivery - ?1 WHERE bank = ?2 AND register = 0",
+            [TWO_DAYS, bank],
+        );
+        assert_eq!(moved.unwrap(), 1);
+        self.start_again();
+        self.wait_until_ready().await;
+    }
+
+    /// Gives every record a format that no program writes.
+    pub fn spoil_records(&self) {
+        let spoiled = self
+            .open_store()
+            .execute("UPDATE relationships SET terms = 0", []);
+        assert!(spoiled.unwrap() > 0);
+    }
+}
