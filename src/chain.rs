@@ -8,7 +8,6 @@
 //! One thread per chain writes: it makes all that is queued durable with one write and one sync.
 
 mod answer;
-mod copying;
 mod directory;
 mod entries;
 mod error;
@@ -18,22 +17,18 @@ mod stub;
 mod tail;
 mod writer;
 
-pub use copying::{Extent, Extents};
 pub use directory::segment_path;
 pub use entries::{Entries, check_ends, entries};
 pub use error::{AppendError, Corrupt, Fault, Flaw, OpenError, PruneError, ReadError};
 pub use format::{HASH_BYTES, Hash};
 pub use stub::{Removal, prune};
 
-use answer::{Answered, answer};
+use answer::answer;
 use aws_lc_rs::hmac;
 use directory::Directory;
-use format::{FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, Sealer, intact_entry};
+use format::Sealer;
 use std::{
-    collections::VecDeque,
     fmt,
-    fs::File,
-    os::unix::fs::FileExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU64, atomic::Ordering},
     thread::JoinHandle,
@@ -46,15 +41,6 @@ use tokio::{
 };
 use writer::{Command, Progress, Writer};
 use zeroize::Zeroizing;
-
-/// What a chain is for. Keeps one from being taken for the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// What banks delivered.
-    Journal,
-    /// Who asked for what.
-    Audit,
-}
 
 /// The secret that authenticates segments, and former ones that authenticate older segments.
 #[derive(Clone)]
@@ -111,29 +97,11 @@ impl Head {
     };
 }
 
-/// Where an entry is on disk. Valid for as long as its segment is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Locator {
-    segment: u64,
-    offset: u64,
-    sequence: u64,
-    length: u32,
-}
-
-impl Locator {
-    /// The entry's place in the chain, counted from 1.
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
-}
-
 /// An entry that is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// Its place in the chain, counted from 1.
     pub sequence: u64,
-    /// For [`Chain::read`].
-    pub locator: Locator,
 }
 
 /// An entry as read and proved.
@@ -141,25 +109,18 @@ pub struct Appended {
 pub struct Entry {
     /// Its place in the chain, counted from 1.
     pub sequence: u64,
-    /// For [`Chain::read`].
-    pub locator: Locator,
+    /// The segment that it is in, by the sequence number that its file is named by.
+    pub segment: u64,
     /// What was appended.
     pub payload: Vec<u8>,
     /// Stands for this entry and all before it.
     pub hash: Hash,
 }
 
-impl Entry {
-    /// The segment that the entry is in, by the sequence number that its file is named by.
-    pub fn segment(&self) -> u64 {
-        self.locator.segment
-    }
-}
-
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
-            .field("locator", &self.locator)
+            .field("sequence", &self.sequence)
             .finish_non_exhaustive()
     }
 }
@@ -222,16 +183,8 @@ impl Chain {
     /// # Errors
     /// If another writer has the chain, if the directory cannot be used, or if the chain is damaged beyond a
     /// torn tail. Then no segment was changed.
-    pub fn open(
-        directory: &Path,
-        purpose: Purpose,
-        key: &HeadKey,
-        options: Options,
-    ) -> Result<(Self, Recovery), OpenError> {
-        let sealer = Sealer {
-            purpose,
-            key: key.clone(),
-        };
+    pub fn open(directory: &Path, key: &HeadKey, options: Options) -> Result<(Self, Recovery), OpenError> {
+        let sealer = Sealer { key: key.clone() };
         let held = Directory::hold(directory)?;
         let directory = held.path.clone();
         let (tail, recovery) = Tail::recover(held, sealer.clone(), &options)?;
@@ -280,33 +233,6 @@ impl Chain {
             .unwrap_or(Err(AppendError::TimedOut))
     }
 
-    /// Appends entries one behind the other, in one go. Those that fail, or are dropped, may or may not be in the
-    /// chain, but none without those before it.
-    ///
-    /// # Errors
-    /// See [`AppendError`].
-    pub async fn append_all(&self, payloads: Vec<Vec<u8>>) -> Result<Vec<Appended>, AppendError> {
-        let append = async {
-            let mut answers = Answers(VecDeque::with_capacity(payloads.len()));
-            for payload in payloads {
-                self.check_size(&payload)?;
-                let (answer, answered) = answer();
-                let queued = self.queue.send(Command::Append { payload, answer }).await;
-                queued.map_err(|_| AppendError::Closed)?;
-                answers.0.push_back(answered);
-            }
-            let mut appended = Vec::with_capacity(answers.0.len());
-            while let Some(answered) = answers.0.front_mut() {
-                appended.push(answered.await?);
-                answers.0.pop_front();
-            }
-            Ok(appended)
-        };
-        timeout(self.options.append_timeout, append)
-            .await
-            .unwrap_or(Err(AppendError::TimedOut))
-    }
-
     fn check_size(&self, payload: &[u8]) -> Result<(), AppendError> {
         let limit = self.options.max_entry_bytes;
         if payload.len() > limit as usize {
@@ -338,55 +264,12 @@ impl Chain {
         self.progress.flushes.load(Ordering::Relaxed)
     }
 
-    /// Reads one entry from disk; blocks for it. Proves that its bytes are chained to those before them.
-    ///
-    /// # Errors
-    /// If the segment cannot be read, or does not have that entry there.
-    pub fn read(&self, locator: Locator) -> Result<Vec<u8>, ReadError> {
-        let Locator {
-            segment,
-            offset,
-            sequence,
-            length,
-        } = locator;
-        let path = segment_path(&self.directory, segment);
-        let mut bytes = vec![0; HASH_BYTES + FRAME_OVERHEAD_BYTES + length as usize];
-        File::open(&path)
-            .and_then(|file| file.read_exact_at(&mut bytes, offset.saturating_sub(HASH_BYTES as u64)))
-            .map_err(Fault::on("read an entry of the segment", &path))?;
-        let found = intact_entry(&bytes, HASH_BYTES);
-        if !found.is_some_and(|(header, _)| header.sequence == sequence && header.length == length) {
-            return Err(Corrupt {
-                segment,
-                sequence,
-                flaw: Flaw::Changed,
-            }
-            .into());
-        }
-        bytes.drain(..HASH_BYTES + FRAME_HEADER_BYTES);
-        bytes.truncate(length as usize);
-        Ok(bytes)
-    }
-
     /// All entries that are durable now, proved; see [`entries`](fn@entries). Blocks while it reads.
     ///
     /// # Errors
     /// If the directory cannot be listed, or has no segment.
     pub fn entries(&self) -> Result<Entries, ReadError> {
         Entries::up_to(&self.directory, self.sealer.clone(), self.head().sequence)
-    }
-
-    /// The entries after the first `sequence` that are durable now. What comes before the segment they begin in is
-    /// not read. Blocks while it reads.
-    ///
-    /// # Errors
-    /// If the directory cannot be listed, or has no segment.
-    pub fn entries_after(
-        &self,
-        sequence: u64,
-    ) -> Result<impl Iterator<Item = Result<Entry, ReadError>>, ReadError> {
-        let entries = self.entries()?.without_first(sequence);
-        Ok(entries.skip_while(move |entry| entry.as_ref().is_ok_and(|entry| entry.sequence <= sequence)))
     }
 
     /// Makes what is queued durable, then ends the thread and frees the directory. Later appends are refused.
@@ -411,15 +294,5 @@ impl Chain {
         // It has nothing left to do; a panic of it would have been noticed above.
         let _ = thread.map(JoinHandle::join);
         Ok(finished?)
-    }
-}
-
-/// What entries appended in one go wait for. The writer leaves out entries that nobody waits for any longer: they are
-/// let go from the last to the first, so that it never leaves one out and takes the next.
-struct Answers(VecDeque<Answered>);
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        while self.0.pop_back().is_some() {}
     }
 }

@@ -1,8 +1,7 @@
 //! The chain on real files, and on real file systems that fill up, freeze and go away.
 
 use kundeforhold::chain::{
-    AppendError, Chain, Corrupt, Entry, Flaw, Head, HeadKey, OpenError, Options, Purpose, ReadError,
-    Recovery, entries,
+    AppendError, Chain, Corrupt, Entry, Flaw, Head, HeadKey, OpenError, Options, ReadError, Recovery, entries,
 };
 use std::{
     fs,
@@ -26,13 +25,13 @@ fn small_segments() -> Options {
 }
 
 fn open(directory: &Path, options: Options) -> (Chain, Recovery) {
-    Chain::open(directory, Purpose::Audit, &key(), options).expect("chain opens")
+    Chain::open(directory, &key(), options).expect("chain opens")
 }
 
-fn open_error(directory: &Path, purpose: Purpose, key: &HeadKey) -> OpenError {
+fn open_error(directory: &Path, key: &HeadKey) -> OpenError {
     // A process that another test is just starting holds the lock until it has become that process.
     for _ in 0..200 {
-        match Chain::open(directory, purpose, key, Options::default()).err() {
+        match Chain::open(directory, key, Options::default()).err() {
             Some(OpenError::InUse(_)) => std::thread::sleep(Duration::from_millis(5)),
             refused => return refused.expect("chain does not open"),
         }
@@ -71,7 +70,7 @@ fn segment_files(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn verify(directory: &Path) -> Result<(Vec<Entry>, u64), ReadError> {
-    let mut all = entries(directory, Purpose::Audit, &key())?;
+    let mut all = entries(directory, &key())?;
     let found = all.by_ref().collect::<Result<Vec<_>, _>>()?;
     Ok((found, all.torn_bytes()))
 }
@@ -103,31 +102,9 @@ async fn appended_entries_are_read_back_after_reopening() {
     assert_eq!((found.len(), torn), (80, 0));
     for (entry, number) in found.iter().zip(1..) {
         assert_eq!((entry.sequence, &entry.payload), (number, &payload(number)));
-        assert_eq!(chain.read(entry.locator).unwrap(), payload(number));
     }
     assert_eq!(found[79].hash, chain.head().hash);
     chain.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn locator_of_an_append_reads_its_entry() {
-    let directory = TempDir::new().unwrap();
-    let (chain, recovery) = open(directory.path(), small_segments());
-    assert!(recovery.created);
-    for number in 1..50 {
-        let appended = chain.append(payload(number)).await.unwrap();
-        assert_eq!(chain.read(appended.locator).unwrap(), payload(number));
-    }
-    let appended = chain.append(vec![5; 100]).await.unwrap();
-    let last = segment_files(directory.path()).pop().unwrap();
-    let mut bytes = fs::read(&last).unwrap();
-    let at = bytes.windows(100).position(|window| window == [5; 100]).unwrap();
-    bytes[at + 50] = 6;
-    fs::write(&last, &bytes).unwrap();
-    assert!(matches!(
-        chain.read(appended.locator),
-        Err(ReadError::Corrupt(Corrupt { sequence: 50, .. }))
-    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,7 +315,7 @@ async fn changed_bit_of_the_last_entry_is_no_torn_tail() {
         changed[at] ^= 0x10;
         fs::write(&file, &changed).unwrap();
         assert_eq!(first_corruption(directory.path()).sequence, 4, "byte {at}");
-        let refused = open_error(directory.path(), Purpose::Audit, &key());
+        let refused = open_error(directory.path(), &key());
         assert!(matches!(
             refused,
             OpenError::Corrupt(Corrupt {
@@ -359,7 +336,7 @@ async fn damage_before_the_last_flush_is_never_cut_off() {
         let mut damaged = whole.clone();
         damaged[from..from + 30].fill(0);
         fs::write(&file, &damaged).unwrap();
-        let refused = open_error(directory.path(), Purpose::Audit, &key());
+        let refused = open_error(directory.path(), &key());
         assert!(matches!(refused, OpenError::Corrupt(_)), "{refused}");
         assert_eq!(fs::read(&file).unwrap(), damaged);
     }
@@ -378,13 +355,13 @@ async fn missing_segment_is_found() {
             "segment {missing}"
         );
         assert!(matches!(
-            open_error(directory.path(), Purpose::Audit, &key()),
+            open_error(directory.path(), &key()),
             OpenError::Corrupt(_)
         ));
         fs::write(file, bytes).unwrap();
     }
     fs::remove_file(files.last().unwrap()).unwrap();
-    let mut cut = entries(directory.path(), Purpose::Audit, &key()).unwrap();
+    let mut cut = entries(directory.path(), &key()).unwrap();
     assert!(cut.by_ref().all(|entry| entry.is_ok()));
     assert_ne!(cut.head(), head, "a cut tail shows in the head");
 }
@@ -431,25 +408,24 @@ async fn spliced_logs_are_found() {
     fs::copy(&theirs[2], &ours[2]).unwrap();
     assert_eq!(first_corruption(directory.path()).flaw, Flaw::Spliced);
     assert!(matches!(
-        open_error(directory.path(), Purpose::Audit, &key()),
+        open_error(directory.path(), &key()),
         OpenError::Corrupt(_)
     ));
 }
 
 #[tokio::test]
-async fn other_key_purpose_or_version_is_refused() {
+async fn another_key_or_version_is_refused() {
     let (directory, _) = written(3, Options::default()).await;
-    let flaw = |purpose, key: &HeadKey| match open_error(directory.path(), purpose, key) {
+    let flaw = |key: &HeadKey| match open_error(directory.path(), key) {
         OpenError::Corrupt(corrupt) => corrupt.flaw,
         other => panic!("{other}"),
     };
-    assert_eq!(flaw(Purpose::Audit, &HeadKey::new([8; 32])), Flaw::Header);
-    assert_eq!(flaw(Purpose::Journal, &key()), Flaw::OtherPurpose);
+    assert_eq!(flaw(&HeadKey::new([8; 32])), Flaw::Header);
     let file = segment_files(directory.path()).remove(0);
     let mut bytes = fs::read(&file).unwrap();
     bytes[7] = 2;
     fs::write(&file, bytes).unwrap();
-    assert_eq!(flaw(Purpose::Audit, &key()), Flaw::UnknownVersion(2));
+    assert_eq!(flaw(&key()), Flaw::UnknownVersion(2));
 }
 
 #[tokio::test]
@@ -457,7 +433,7 @@ async fn second_writer_is_refused_until_the_first_closes() {
     let directory = TempDir::new().unwrap();
     let (chain, _) = open(directory.path(), Options::default());
     assert!(matches!(
-        Chain::open(directory.path(), Purpose::Audit, &key(), Options::default()).err(),
+        Chain::open(directory.path(), &key(), Options::default()).err(),
         Some(OpenError::InUse(_))
     ));
     chain.close().await.unwrap();
@@ -656,7 +632,6 @@ async fn disk_that_blocks_does_not_hang_the_caller() {
     assert!(started.elapsed() < 4 * wait);
     assert!(mount.freeze("-u"));
     let appended = chain.append(payload(9)).await.unwrap();
-    assert_eq!(chain.read(appended.locator).unwrap(), payload(9));
     chain.close().await.unwrap();
     let (found, torn) = verify(&mount.0.path().join("audit")).unwrap();
     assert_eq!((found.len() as u64, torn), (appended.sequence, 0));

@@ -3,7 +3,7 @@
 use super::entry::{Endpoint, StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject};
 use super::hex;
 use super::keys::KeyRing;
-use crate::chain::{self, Corrupt, Entries, Entry, Fault, Flaw, Purpose, ReadError};
+use crate::chain::{self, Corrupt, Entries, Entry, Fault, Flaw, ReadError};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use std::path::Path;
@@ -60,7 +60,7 @@ impl From<ReadError> for LogFault {
 
 /// Starts reading the log in `folder`.
 pub(super) fn entries(folder: &Path, ring: &KeyRing) -> Result<Entries, LogFault> {
-    Ok(chain::entries(folder, Purpose::Audit, &ring.head_key())?)
+    Ok(chain::entries(folder, &ring.head_key())?)
 }
 
 /// What stands in an entry, if its key is in the ring.
@@ -81,7 +81,7 @@ pub fn check(folder: &Path, ring: &KeyRing) -> Result<(), LogFault> {
     if !folder.exists() {
         return Ok(());
     }
-    Ok(chain::check_ends(folder, Purpose::Audit, &ring.head_key())?)
+    Ok(chain::check_ends(folder, &ring.head_key())?)
 }
 
 /// A recorded call or act of an operator, for reading by people and programs.

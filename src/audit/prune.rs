@@ -3,7 +3,7 @@
 use super::keys::KeyRing;
 use super::log::{LogFault, entries, understand};
 use super::search::day_of;
-use crate::chain::{self, Fault, Head, PruneError as ChainPruneError, Purpose, Removal};
+use crate::chain::{self, Fault, Head, PruneError as ChainPruneError, Removal};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::path::Path;
 
@@ -46,13 +46,7 @@ pub fn prune(
         return Ok(None);
     };
     let at = u64::try_from(now.timestamp()).unwrap_or_default();
-    Ok(chain::prune(
-        folder,
-        Purpose::Audit,
-        &ring.head_key(),
-        through,
-        at,
-    )?)
+    Ok(chain::prune(folder, &ring.head_key(), through, at)?)
 }
 
 /// The last entry of the last segment that may go.
@@ -65,8 +59,8 @@ fn last_to_go(folder: &Path, ring: &KeyRing, before: NaiveDate) -> Result<Option
     for entry in log {
         let entry = entry?;
         if segment
-            .replace(entry.segment())
-            .is_some_and(|former| former != entry.segment())
+            .replace(entry.segment)
+            .is_some_and(|former| former != entry.segment)
         {
             through = Some(last);
         }

@@ -5,7 +5,7 @@ use super::head::{HEAD_MESSAGE, PublishedHead};
 use super::instance::{InstanceError, InstanceId};
 use super::keys::KeyRing;
 use super::log::LogFault;
-use crate::chain::{AppendError, Chain, Head, OpenError, Options, Purpose};
+use crate::chain::{AppendError, Chain, Head, OpenError, Options};
 use crate::domain::identifiers::OrganizationNumber;
 use metrics::Histogram;
 use std::path::Path;
@@ -112,7 +112,7 @@ impl Recorder {
             segment_bytes: options.segment_bytes,
             ..Options::default()
         };
-        let (chain, recovery) = Chain::open(folder, Purpose::Audit, &ring.head_key(), bounds)?;
+        let (chain, recovery) = Chain::open(folder, &ring.head_key(), bounds)?;
         if recovery.torn_bytes > 0 {
             tracing::warn!(
                 torn_bytes = recovery.torn_bytes,

@@ -1,7 +1,7 @@
 //! Reads a whole chain in order and proves all of it.
 
 use super::{
-    Corrupt, Entry, Fault, Flaw, Head, HeadKey, Purpose, ReadError,
+    Corrupt, Entry, Fault, Flaw, Head, HeadKey, ReadError,
     directory::segment_path,
     format::{FRAME_OVERHEAD_BYTES, HASH_BYTES, SEGMENT_HEADER_BYTES, Sealer},
     scan::{Scan, Step},
@@ -22,15 +22,8 @@ use std::{
 ///
 /// # Errors
 /// If the directory cannot be listed, or has no segment.
-pub fn entries(directory: &Path, purpose: Purpose, key: &HeadKey) -> Result<Entries, ReadError> {
-    Entries::up_to(
-        directory,
-        Sealer {
-            purpose,
-            key: key.clone(),
-        },
-        u64::MAX,
-    )
+pub fn entries(directory: &Path, key: &HeadKey) -> Result<Entries, ReadError> {
+    Entries::up_to(directory, Sealer { key: key.clone() }, u64::MAX)
 }
 
 /// Iterator over a chain; see [`entries`].
@@ -38,8 +31,6 @@ pub struct Entries {
     directory: PathBuf,
     sealer: Sealer,
     limit: u64,
-    /// Nothing before the first segment left is read, so there is nothing that it could be held against.
-    begins_amid: bool,
     segments: std::vec::IntoIter<u64>,
     scan: Option<Scan>,
     stub: Stub,
@@ -59,7 +50,6 @@ impl Entries {
             directory: directory.to_owned(),
             sealer,
             limit,
-            begins_amid: false,
             segments: segments.into_iter(),
             scan: None,
             stub,
@@ -67,19 +57,6 @@ impl Entries {
             torn_bytes: 0,
             is_over: false,
         })
-    }
-
-    /// Leaves out the segments whose entries are all among the first `sequence`; the one after them is proved by
-    /// its keyed header only.
-    pub(super) fn without_first(mut self, sequence: u64) -> Self {
-        let mut firsts: Vec<u64> = self.segments.collect();
-        let needed = firsts
-            .partition_point(|first| *first <= sequence + 1)
-            .saturating_sub(1);
-        self.begins_amid = needed > 0;
-        firsts.drain(..needed);
-        self.segments = firsts.into_iter();
-        self
     }
 
     /// The last entry proved so far.
@@ -128,9 +105,7 @@ impl Entries {
             return Ok(None);
         };
         let scan = Scan::open(&self.directory, &self.sealer, first, self.segments.len() == 0)?;
-        if !std::mem::take(&mut self.begins_amid) {
-            require_continuation(first, &self.head, &scan.head())?;
-        }
+        require_continuation(first, &self.head, &scan.head())?;
         Ok(Some(scan))
     }
 }
@@ -177,11 +152,8 @@ pub(super) fn missing_after(head: &Head) -> Corrupt {
 ///
 /// # Errors
 /// If the directory cannot be read, or a header, a closing frame or the stub is not what was written.
-pub fn check_ends(directory: &Path, purpose: Purpose, key: &HeadKey) -> Result<(), ReadError> {
-    let sealer = Sealer {
-        purpose,
-        key: key.clone(),
-    };
+pub fn check_ends(directory: &Path, key: &HeadKey) -> Result<(), ReadError> {
+    let sealer = Sealer { key: key.clone() };
     let (firsts, stub) = Stub::and_segments(directory, &sealer)?;
     check_headers(directory, &sealer, &firsts, &stub.head())
 }

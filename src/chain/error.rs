@@ -45,8 +45,8 @@ pub enum Flaw {
     NotASegment,
     /// The segment is of a format version that this program does not know.
     UnknownVersion(u8),
-    /// The segment belongs to a chain of another purpose.
-    OtherPurpose,
+    /// The segment belongs to another kind of log.
+    OtherLog,
     /// The header was not made with this head key, or was changed, or belongs to another segment.
     Header,
     /// The chain does not reach this segment: the one before it is missing or another.
@@ -66,7 +66,7 @@ impl fmt::Display for Flaw {
         match self {
             Self::NotASegment => f.write_str("the file does not begin as a segment"),
             Self::UnknownVersion(version) => write!(f, "unknown format version {version}"),
-            Self::OtherPurpose => f.write_str("the segment belongs to a log of another purpose"),
+            Self::OtherLog => f.write_str("the segment belongs to another kind of log"),
             Self::Header => f.write_str(
                 "the header is damaged, or was made with another pseudonym key than the one given",
             ),

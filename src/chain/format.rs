@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! segment = header frame* [closing frame] [zeros, preallocated]
-//! header  = magic (7) version (1) purpose (8) first sequence (8) MAC (32) previous hash (32)
+//! header  = magic (7) version (1) label (8) first sequence (8) MAC (32) previous hash (32)
 //! frame   = kind (1) length (4) !length (4) sequence (8) position (4) payload (length) seal (32)
 //! ```
 //!
@@ -10,7 +10,7 @@
 //! previous hash. So an entry's hash is SHA-256 over one run of bytes, and can be checked in isolation.
 //! The seal of a closing frame is its keyed head. `position` counts the entries before it in its flush.
 
-use super::{Corrupt, Flaw, Head, HeadKey, Purpose};
+use super::{Corrupt, Flaw, Head, HeadKey};
 use aws_lc_rs::{digest, hmac};
 
 /// Bytes of a SHA-256 hash or an HMAC-SHA256.
@@ -20,7 +20,9 @@ pub type Hash = [u8; HASH_BYTES];
 
 const MAGIC: [u8; 7] = *b"KFCHAIN";
 const VERSION: u8 = 1;
-/// Bytes of a purpose's label.
+/// What the log is for, as a header, a keyed head and a stub carry it.
+pub const LABEL: [u8; PURPOSE_BYTES] = *b"audit\0\0\0";
+/// Bytes of that label.
 pub const PURPOSE_BYTES: usize = 8;
 const MAC_START: usize = MAGIC.len() + 1 + PURPOSE_BYTES + 8;
 /// Bytes of a segment's header.
@@ -33,7 +35,6 @@ pub const FRAME_OVERHEAD_BYTES: usize = FRAME_HEADER_BYTES + HASH_BYTES;
 /// Makes and checks what the head key protects.
 #[derive(Clone, Debug)]
 pub struct Sealer {
-    pub purpose: Purpose,
     pub key: HeadKey,
 }
 
@@ -47,7 +48,7 @@ impl Sealer {
         let mut header = [0; SEGMENT_HEADER_BYTES];
         let (signed, rest) = header.split_at_mut(MAC_START);
         let first = previous.sequence.wrapping_add(1).to_be_bytes();
-        signed.copy_from_slice(&[&MAGIC[..], &[VERSION], &label(self.purpose), &first].concat());
+        signed.copy_from_slice(&[&MAGIC[..], &[VERSION], &LABEL, &first].concat());
         let mac = mac(key, &[signed, &previous.hash]);
         rest[..HASH_BYTES].copy_from_slice(&mac);
         rest[HASH_BYTES..].copy_from_slice(&previous.hash);
@@ -70,8 +71,8 @@ impl Sealer {
         if header[MAGIC.len()] != VERSION {
             return Err(corrupt(Flaw::UnknownVersion(header[MAGIC.len()])));
         }
-        if header[MAGIC.len() + 1..][..PURPOSE_BYTES] != label(self.purpose) {
-            return Err(corrupt(Flaw::OtherPurpose));
+        if header[MAGIC.len() + 1..][..PURPOSE_BYTES] != LABEL {
+            return Err(corrupt(Flaw::OtherLog));
         }
         let previous_hash = array(header, MAC_START + HASH_BYTES).ok_or(corrupt(Flaw::NotASegment))?;
         let previous = Head {
@@ -104,10 +105,7 @@ impl Sealer {
             sequence: head.sequence,
             position: 0,
         };
-        let seal = mac(
-            key,
-            &[&label(self.purpose), &head.sequence.to_be_bytes(), &head.hash],
-        );
+        let seal = mac(key, &[&LABEL, &head.sequence.to_be_bytes(), &head.hash]);
         frame[..FRAME_HEADER_BYTES].copy_from_slice(&header.encode());
         frame[FRAME_HEADER_BYTES..].copy_from_slice(&seal);
         frame
@@ -133,14 +131,6 @@ fn mac(key: &hmac::Key, parts: &[&[u8]]) -> Hash {
     let mut mac = [0; HASH_BYTES];
     mac.copy_from_slice(context.sign().as_ref());
     mac
-}
-
-/// The purpose as a header, a keyed head and a stub carry it.
-pub fn label(purpose: Purpose) -> [u8; PURPOSE_BYTES] {
-    match purpose {
-        Purpose::Journal => *b"journal\0",
-        Purpose::Audit => *b"audit\0\0\0",
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

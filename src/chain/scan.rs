@@ -1,7 +1,7 @@
 //! Walks over one segment and proves each of its entries.
 
 use super::{
-    Corrupt, Entry, Fault, Flaw, Head, Locator, ReadError,
+    Corrupt, Entry, Fault, Flaw, Head, ReadError,
     directory::segment_path,
     format::{
         FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, FrameHeader, Kind, SEGMENT_HEADER_BYTES, Sealer,
@@ -127,18 +127,12 @@ impl Scan {
     }
 
     fn take_entry(&mut self, header: FrameHeader) -> Entry {
-        let locator = Locator {
-            segment: self.first,
-            offset: self.offset(),
-            sequence: header.sequence,
-            length: header.length,
-        };
         let payload_start = self.offset + FRAME_HEADER_BYTES;
         let payload = self.bytes[payload_start..][..header.length as usize].to_vec();
         self.offset += header.frame_bytes();
         Entry {
             sequence: header.sequence,
-            locator,
+            segment: self.first,
             payload,
             hash: self.head.hash,
         }

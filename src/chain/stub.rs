@@ -1,7 +1,7 @@
 //! What stands in for segments that were pruned from the beginning of a chain.
 //!
 //! ```text
-//! stub    = magic (7) version (1) purpose (8) removal+ MAC (32)
+//! stub    = magic (7) version (1) label (8) removal+ MAC (32)
 //! removal = first sequence (8) last sequence (8) hash of the last entry (32) Unix time (8)
 //! ```
 //!
@@ -11,9 +11,9 @@
 //! touches a segment that may be pruned, so it need not be stopped.
 
 use super::{
-    Corrupt, Fault, Flaw, Head, HeadKey, OpenError, PruneError, Purpose, ReadError,
+    Corrupt, Fault, Flaw, Head, HeadKey, OpenError, PruneError, ReadError,
     directory::{Lock, put_whole, segment_path, segments, sync_directory},
-    format::{HASH_BYTES, Hash, PURPOSE_BYTES, SEGMENT_HEADER_BYTES, Sealer, array, label},
+    format::{HASH_BYTES, Hash, LABEL, PURPOSE_BYTES, SEGMENT_HEADER_BYTES, Sealer, array},
 };
 use std::{fs::File, io, io::Read, path::Path};
 
@@ -67,7 +67,7 @@ impl Stub {
 
     fn parse(bytes: &[u8], sealer: &Sealer) -> Option<Self> {
         let (signed, signature) = bytes.split_last_chunk::<HASH_BYTES>()?;
-        let removals = signed.strip_prefix(&start(sealer.purpose)[..])?;
+        let removals = signed.strip_prefix(&start()[..])?;
         if !sealer.key.has_signed(signed, signature) || !removals.len().is_multiple_of(REMOVAL_BYTES) {
             return None;
         }
@@ -79,7 +79,7 @@ impl Stub {
     }
 
     fn encode(&self, sealer: &Sealer) -> Vec<u8> {
-        let mut bytes = start(sealer.purpose).to_vec();
+        let mut bytes = start().to_vec();
         self.0.iter().for_each(|removal| removal.push_to(&mut bytes));
         let signature = sealer.key.sign(&bytes);
         bytes.extend_from_slice(&signature);
@@ -99,11 +99,11 @@ impl Stub {
     }
 }
 
-fn start(purpose: Purpose) -> [u8; START_BYTES] {
+fn start() -> [u8; START_BYTES] {
     let mut start = [0; START_BYTES];
     start[..MAGIC.len()].copy_from_slice(&MAGIC);
     start[MAGIC.len()] = VERSION;
-    start[MAGIC.len() + 1..].copy_from_slice(&label(purpose));
+    start[MAGIC.len() + 1..].copy_from_slice(&LABEL);
     start
 }
 
@@ -131,17 +131,8 @@ impl Removal {
 ///
 /// # Errors
 /// See [`PruneError`]. If a file cannot be removed, the entries count as pruned, and the next pruning removes it.
-pub fn prune(
-    directory: &Path,
-    purpose: Purpose,
-    key: &HeadKey,
-    through: Head,
-    at: u64,
-) -> Result<Option<Removal>, PruneError> {
-    let sealer = Sealer {
-        purpose,
-        key: key.clone(),
-    };
+pub fn prune(directory: &Path, key: &HeadKey, through: Head, at: u64) -> Result<Option<Removal>, PruneError> {
+    let sealer = Sealer { key: key.clone() };
     let _lock = Lock::for_pruning(directory).map_err(|error| match error {
         OpenError::InUse(path) => PruneError::InUse(path),
         OpenError::Io(fault) => fault.into(),

@@ -24,14 +24,6 @@ const MOST_AHEAD_BYTES: u64 = 32 << 20;
 /// Zeros that are written after a flush, at most.
 static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 
-/// Where a group of frames was written.
-pub struct Place {
-    /// The segment, by its first sequence number.
-    pub segment: u64,
-    /// Where the group begins in it.
-    pub offset: u64,
-}
-
 pub struct Tail {
     directory: Directory,
     sealer: Sealer,
@@ -90,14 +82,11 @@ impl Tail {
     }
 
     /// Makes `frames` durable, the last of which is `head`. On an error none of them counts as written.
-    pub fn commit(&mut self, frames: &[u8], head: Head) -> Result<Place, Fault> {
+    pub fn commit(&mut self, frames: &[u8], head: Head) -> Result<(), Fault> {
         match self.try_commit(frames, head.hash) {
-            Ok(offset) => {
+            Ok(()) => {
                 self.head = head;
-                Ok(Place {
-                    segment: self.segment.first,
-                    offset,
-                })
+                Ok(())
             }
             Err(fault) => {
                 self.segment.suspect = true;
@@ -113,7 +102,7 @@ impl Tail {
         self.segment.prepare(self.segment_bytes);
     }
 
-    fn try_commit(&mut self, frames: &[u8], seal: Hash) -> Result<u64, Fault> {
+    fn try_commit(&mut self, frames: &[u8], seal: Hash) -> Result<(), Fault> {
         self.repair()?;
         if !self.segment.closed && self.segment.is_full_for(frames.len() as u64, self.segment_bytes) {
             let frame = self.sealer.closing_frame(&self.head);
@@ -260,16 +249,16 @@ impl Segment {
         }
     }
 
-    /// Makes `bytes` durable at the end; `seal` is their last hash. Returns where they begin.
-    fn write(&mut self, bytes: &[u8], seal: Hash) -> Result<u64, Fault> {
-        let offset = self.end;
-        let written = self.file.write_all_at(bytes, offset);
+    /// Makes `bytes` durable at the end; `seal` is their last hash.
+    fn write(&mut self, bytes: &[u8], seal: Hash) -> Result<(), Fault> {
+        let end = self.end;
+        let written = self.file.write_all_at(bytes, end);
         written.map_err(Fault::on("write to the segment", &self.path))?;
         self.sync()?;
         self.end += bytes.len() as u64;
         self.seal = seal;
         self.prepared = self.prepared.max(self.end);
-        Ok(offset)
+        Ok(())
     }
 
     fn close(&mut self, frame: &[u8; FRAME_OVERHEAD_BYTES]) -> Result<(), Fault> {

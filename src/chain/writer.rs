@@ -2,7 +2,7 @@
 //! then answers all.
 
 use super::{
-    Appended, Fault, Head, Locator, Options,
+    Appended, Fault, Head, Options,
     answer::{Answer, Bench},
     format::{HASH_BYTES, push_entry},
     tail::Tail,
@@ -130,15 +130,8 @@ impl Writer {
             self.progress.closed.send_if_modified(is_news);
         }
         let mut benches: Vec<Arc<Bench>> = Vec::new();
-        for Waiting { answer, mut locator } in self.group.waiting.drain(..) {
-            let outcome = committed.as_ref().map(|place| {
-                locator.segment = place.segment;
-                locator.offset += place.offset;
-                Appended {
-                    sequence: locator.sequence,
-                    locator,
-                }
-            });
+        for Waiting { answer, sequence } in self.group.waiting.drain(..) {
+            let outcome = committed.as_ref().map(|()| Appended { sequence });
             benches.extend(answer.send(outcome.map_err(|fault| fault.clone().into())));
         }
         benches.iter().for_each(|bench| bench.wake_one());
@@ -176,8 +169,7 @@ struct Group {
 
 struct Waiting {
     answer: Answer,
-    /// Relative to the group until it is written.
-    locator: Locator,
+    sequence: u64,
 }
 
 impl Group {
@@ -194,15 +186,8 @@ impl Group {
             return;
         }
         let sequence = self.head.sequence + 1;
-        let offset = (self.frames.len() - HASH_BYTES) as u64;
         let hash = push_entry(&mut self.frames, sequence, self.waiting.len() as u32, payload);
         self.head = Head { sequence, hash };
-        let locator = Locator {
-            segment: 0,
-            offset,
-            sequence,
-            length: payload.len() as u32,
-        };
-        self.waiting.push(Waiting { answer, locator });
+        self.waiting.push(Waiting { answer, sequence });
     }
 }
