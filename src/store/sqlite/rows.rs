@@ -126,10 +126,11 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> Result<(), StoreErro
     };
     let mut statement = connection.prepare_cached(
         "DELETE FROM accounts WHERE tag = ?1 AND set_id = ?2 AND subject = ?3 AND NOT EXISTS (
-             SELECT 1 FROM relationships WHERE subject = ?3 AND set_id = ?2 AND agreement >= ?1
-             AND substr(agreement, 1, 8) = ?1)",
+             SELECT 1 FROM relationships WHERE subject = ?3 AND set_id = ?2 AND agreement BETWEEN ?1 AND ?4)",
     )?;
-    statement.execute((tag.as_slice(), key.set_id, &key.subject))?;
+    // Every sealed value that begins with the tag lies before this.
+    let beyond = [tag.as_slice(), &[0xff; Sealed::MAX_BYTES]].concat();
+    statement.execute((tag.as_slice(), key.set_id, &key.subject, beyond))?;
     Ok(())
 }
 
