@@ -13,6 +13,8 @@ use std::time::Duration;
 const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
+/// Connections that read and are kept open; more are opened where more read at once, and closed again.
+const READERS_KEPT: usize = 16;
 /// The log is cut to this when it begins anew.
 const LOG_BYTES_KEPT: u64 = 32 << 20;
 
@@ -104,7 +106,7 @@ fn prepare(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Connections that read, each used by one thread at a time; as many are kept as were ever in use at once.
+/// Connections that read, each used by one thread at a time.
 pub(super) struct Readers {
     path: PathBuf,
     cache_kib: usize,
@@ -137,10 +139,10 @@ impl Readers {
         let done = read(&connection);
         // One that failed may be at fault itself.
         if done.is_ok() {
-            self.free
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            if free.len() < READERS_KEPT {
+                free.push(connection);
+            }
         }
         done
     }
