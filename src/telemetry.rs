@@ -127,15 +127,6 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Lookups refused at once, since too many were under way"
     );
     metrics::describe_histogram!(
-        "kundeforhold_index_seconds",
-        metrics::Unit::Seconds,
-        "Time of the index, by operation"
-    );
-    metrics::describe_counter!(
-        "kundeforhold_index_errors_total",
-        "Lookups that the index did not answer"
-    );
-    metrics::describe_histogram!(
         "kundeforhold_audit_append_seconds",
         metrics::Unit::Seconds,
         "Time until a record is durable"
@@ -163,6 +154,7 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Room that is left on the disk of the record of use"
     );
     describe_deliveries();
+    describe_store();
     describe_operation();
     begin_at_zero();
     metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -171,9 +163,6 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
 
 /// A rate cannot see the first event of a counter that begins with it.
 fn begin_at_zero() {
-    for operation in ["customerRelationships", "accountServicingProvider"] {
-        metrics::counter!("kundeforhold_index_errors_total", "operation" => operation).absolute(0);
-    }
     for reason in [
         "authentication",
         "system_user",
@@ -190,6 +179,7 @@ fn begin_at_zero() {
     }
     metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
     metrics::counter!("kundeforhold_shed_total").absolute(0);
+    metrics::counter!("kundeforhold_merge_steps_total").absolute(0);
     metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
 }
 
@@ -202,27 +192,6 @@ fn describe_operation() {
     metrics::describe_counter!(
         "kundeforhold_unusual_days_total",
         "Days of a consumer that left its usual range, by dimension"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_entries",
-        "Entries of the journal to be given another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_entries_copied",
-        "Entries of the journal that have been given another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_sets",
-        "Sets to be loaded under another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_sets_loaded",
-        "Sets that have been loaded under another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_pause_seconds",
-        metrics::Unit::Seconds,
-        "How long deliveries waited at the last change of the pseudonym key"
     );
 }
 
@@ -257,14 +226,39 @@ fn describe_deliveries() {
         "kundeforhold_delivery_turns",
         "Turns of deliveries that are taken, of delivery.max_at_once; batches and repeated deliveries count"
     );
-    metrics::describe_gauge!(
-        "kundeforhold_journal_bytes",
-        metrics::Unit::Bytes,
-        "Room that the journal takes on its disk"
+}
+
+fn describe_store() {
+    metrics::describe_histogram!(
+        "kundeforhold_store_seconds",
+        metrics::Unit::Seconds,
+        "Time of the store to answer a lookup, by operation"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_store_errors_total",
+        "Lookups that the store did not answer, by operation"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_merge_steps_total",
+        "Steps in which whole sets were written into the store"
     );
     metrics::describe_gauge!(
-        "kundeforhold_journal_free_bytes",
+        "kundeforhold_store_writable",
+        "1 while the store takes deliveries, 0 while it cannot be written"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_bytes",
         metrics::Unit::Bytes,
-        "Room that is left on the journal's disk"
+        "Size of the store's file, without its write-ahead log"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_wal_bytes",
+        metrics::Unit::Bytes,
+        "Size of the store's write-ahead log"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_free_bytes",
+        metrics::Unit::Bytes,
+        "Room that is left on the disk of the store"
     );
 }
