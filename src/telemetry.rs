@@ -9,7 +9,7 @@ pub use traces::{Traces, TracesError};
 use crate::config::{LogLevel, TraceSettings, wants_colors};
 use json::JsonLines;
 use lines::gathered;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
 use traces::Exported;
 use tracing_appender::non_blocking::WorkerGuard;
@@ -22,6 +22,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 const LATENCY_BUCKETS: [f64; 12] = [
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
+
+/// The same of deliveries, of which the largest take minutes.
+const DELIVERY_BUCKETS: [f64; 10] = [0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
+const DELIVERY_SECONDS: &str = "kundeforhold_delivery_seconds";
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +115,7 @@ fn keep_panics_quiet() {
 pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets(&LATENCY_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(DELIVERY_SECONDS.to_owned()), &DELIVERY_BUCKETS)?
         .install_recorder()?;
     metrics::describe_counter!(
         "kundeforhold_requests_total",
@@ -208,7 +213,7 @@ fn describe_deliveries() {
     );
     metrics::describe_counter!(
         "kundeforhold_deliveries_published_total",
-        "Published deliveries by bank"
+        "Publications by bank: deliveries, rollbacks and KFR calls"
     );
     metrics::describe_counter!(
         "kundeforhold_rejects_total",
@@ -221,6 +226,11 @@ fn describe_deliveries() {
     metrics::describe_gauge!(
         "kundeforhold_running_deliveries",
         "V2 deliveries that are being taken now"
+    );
+    metrics::describe_histogram!(
+        DELIVERY_SECONDS,
+        metrics::Unit::Seconds,
+        "How long V2 deliveries took, from their beginning to their end, published or not"
     );
     metrics::describe_gauge!(
         "kundeforhold_delivery_turns",
