@@ -9,7 +9,7 @@ pub use traces::{Traces, TracesError};
 use crate::config::{LogLevel, TraceSettings, wants_colors};
 use json::JsonLines;
 use lines::gathered;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal;
 use traces::Exported;
 use tracing_appender::non_blocking::WorkerGuard;
@@ -22,6 +22,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 const LATENCY_BUCKETS: [f64; 12] = [
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 ];
+
+/// The same of deliveries, of which the largest take minutes.
+const DELIVERY_BUCKETS: [f64; 10] = [0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
+const DELIVERY_SECONDS: &str = "kundeforhold_delivery_seconds";
 
 /// Where log lines go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +115,7 @@ fn keep_panics_quiet() {
 pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets(&LATENCY_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(DELIVERY_SECONDS.to_owned()), &DELIVERY_BUCKETS)?
         .install_recorder()?;
     metrics::describe_counter!(
         "kundeforhold_requests_total",
@@ -125,15 +130,6 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     metrics::describe_counter!(
         "kundeforhold_shed_total",
         "Lookups refused at once, since too many were under way"
-    );
-    metrics::describe_histogram!(
-        "kundeforhold_index_seconds",
-        metrics::Unit::Seconds,
-        "Time of the index, by operation"
-    );
-    metrics::describe_counter!(
-        "kundeforhold_index_errors_total",
-        "Lookups that the index did not answer"
     );
     metrics::describe_histogram!(
         "kundeforhold_audit_append_seconds",
@@ -163,6 +159,7 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Room that is left on the disk of the record of use"
     );
     describe_deliveries();
+    describe_store();
     describe_operation();
     begin_at_zero();
     metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -171,9 +168,6 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
 
 /// A rate cannot see the first event of a counter that begins with it.
 fn begin_at_zero() {
-    for operation in ["customerRelationships", "accountServicingProvider"] {
-        metrics::counter!("kundeforhold_index_errors_total", "operation" => operation).absolute(0);
-    }
     for reason in [
         "authentication",
         "system_user",
@@ -190,6 +184,7 @@ fn begin_at_zero() {
     }
     metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
     metrics::counter!("kundeforhold_shed_total").absolute(0);
+    metrics::counter!("kundeforhold_merge_steps_total").absolute(0);
     metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
 }
 
@@ -202,27 +197,6 @@ fn describe_operation() {
     metrics::describe_counter!(
         "kundeforhold_unusual_days_total",
         "Days of a consumer that left its usual range, by dimension"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_entries",
-        "Entries of the journal to be given another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_entries_copied",
-        "Entries of the journal that have been given another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_sets",
-        "Sets to be loaded under another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_sets_loaded",
-        "Sets that have been loaded under another pseudonym key"
-    );
-    metrics::describe_gauge!(
-        "kundeforhold_rekey_pause_seconds",
-        metrics::Unit::Seconds,
-        "How long deliveries waited at the last change of the pseudonym key"
     );
 }
 
@@ -239,7 +213,7 @@ fn describe_deliveries() {
     );
     metrics::describe_counter!(
         "kundeforhold_deliveries_published_total",
-        "Published deliveries by bank"
+        "Publications by bank: deliveries, rollbacks and KFR calls"
     );
     metrics::describe_counter!(
         "kundeforhold_rejects_total",
@@ -253,18 +227,48 @@ fn describe_deliveries() {
         "kundeforhold_running_deliveries",
         "V2 deliveries that are being taken now"
     );
+    metrics::describe_histogram!(
+        DELIVERY_SECONDS,
+        metrics::Unit::Seconds,
+        "How long V2 deliveries took, from their beginning to their end, published or not"
+    );
     metrics::describe_gauge!(
         "kundeforhold_delivery_turns",
         "Turns of deliveries that are taken, of delivery.max_at_once; batches and repeated deliveries count"
     );
-    metrics::describe_gauge!(
-        "kundeforhold_journal_bytes",
-        metrics::Unit::Bytes,
-        "Room that the journal takes on its disk"
+}
+
+fn describe_store() {
+    metrics::describe_histogram!(
+        "kundeforhold_store_seconds",
+        metrics::Unit::Seconds,
+        "Time of the store to answer a lookup, by operation"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_store_errors_total",
+        "Lookups that the store did not answer, by operation"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_merge_steps_total",
+        "Steps in which whole sets were written into the store"
     );
     metrics::describe_gauge!(
-        "kundeforhold_journal_free_bytes",
+        "kundeforhold_store_writable",
+        "1 while the store takes deliveries, 0 while it cannot be written"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_bytes",
         metrics::Unit::Bytes,
-        "Room that is left on the journal's disk"
+        "Size of the store's file, without its write-ahead log"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_wal_bytes",
+        metrics::Unit::Bytes,
+        "Size of the store's write-ahead log"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_free_bytes",
+        metrics::Unit::Bytes,
+        "Room that is left on the disk of the store"
     );
 }

@@ -1,4 +1,4 @@
-//! Threads for heavy work, of deliveries and of the index, at a lower priority than those that lookups wait for.
+//! Threads for heavy work, of deliveries and of the upkeep, at a lower priority than those that lookups wait for.
 
 use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};

@@ -150,7 +150,7 @@ fn no_room_uses_one_that_stands_above_it() {
 fn the_domain_knows_no_web_no_store_and_no_waiting() {
     for (path, text) in sources().iter().filter(|(path, _)| room(path) == "domain") {
         for word in [
-            "actix", "redis::", "redb", "tokio", "async fn", ".await", "Utc::now", "std::fs", "std::net",
+            "actix", "redis::", "rusqlite", "tokio", "async fn", ".await", "Utc::now", "std::fs", "std::net",
             "reqwest",
         ] {
             assert!(

@@ -64,7 +64,7 @@ fn is_loopback(url: &Url) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     #[error("the call failed: {}", causes(.0))]
-    Call(reqwest::Error),
+    Call(#[source] reqwest::Error),
     #[error("the answer is longer than {0} bytes")]
     TooLarge(usize),
 }

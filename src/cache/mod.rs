@@ -44,7 +44,7 @@ pub struct CacheOptions {
     pub password: Option<SecretString>,
     /// Of the Sentinels themselves.
     pub sentinel_password: Option<SecretString>,
-    /// Who vouches for the certificates of Redis, in PEM; `None`: those that the system trusts.
+    /// Who signed the certificates of Redis, in PEM; `None`: those that the system trusts.
     pub ca_certificate: Option<Vec<u8>>,
     /// How long an entry is kept.
     pub entry_seconds: u64,

@@ -1,39 +1,27 @@
 //! `kundeforhold lookup` and `kundeforhold account`: an agency's client.
 
 use super::Failure;
-use super::client::{Credentials, refused, text};
-use crate::access::outbound;
+use super::call::{AGENCY_SCOPE, Service, answer, table};
+use super::client::text;
 use crate::domain::calendar::oslo_day;
 use chrono::Utc;
-use comfy_table::Table;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
 use serde_json::Value;
 use std::io::Read;
-use std::time::Duration;
 use uuid::Uuid;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Where the service is, and how to be let in.
+/// At which service, and on what grounds.
 #[derive(clap::Args)]
 struct Connection {
-    /// The service
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    url: String,
     #[command(flatten)]
-    credentials: Credentials,
-    /// The scope to ask for
-    #[arg(long, default_value = "bits:kundeforhold")]
-    scope: String,
+    service: Service,
     /// The legal basis, in plain text
     #[arg(long)]
     mandate: String,
     /// Id of the case; made if absent
     #[arg(long)]
     case: Option<Uuid>,
-    /// Prints the answer as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Asks which banks a customer has or had a relationship with
@@ -85,7 +73,7 @@ impl Lookup {
         let answer = self
             .connection
             .ask(
-                "customerRelationships",
+                ("customerRelationships", "banks"),
                 &query,
                 ("CustomerID", identifier(&self.customer)?),
             )
@@ -110,7 +98,7 @@ impl Account {
         let account = ("AccountID", identifier(&self.account)?);
         let answer = self
             .connection
-            .ask("accountServicingProvider", &[], account)
+            .ask(("accountServicingProvider", "organizationID"), &[], account)
             .await?;
         self.connection
             .show(&answer, &["organizationID", "bankName"], |columns| {
@@ -119,66 +107,48 @@ impl Account {
     }
 }
 
-struct Answer {
+struct Found {
     body: Value,
     coverage: Option<String>,
 }
 
 impl Connection {
+    /// The answer, which has this field.
     async fn ask(
         &self,
-        operation: &str,
+        (operation, field): (&str, &str),
         query: &[(&str, String)],
         (header, value): (&str, String),
-    ) -> Result<Answer, Failure> {
-        // Neither redirects nor proxies from the environment: the identifier is in a header.
-        let client = outbound::client(TIMEOUT)?;
+    ) -> Result<Found, Failure> {
         let mandate = utf8_percent_encode(&self.mandate, NON_ALPHANUMERIC).to_string();
-        let response = client
-            .get(format!(
-                "{}/v2/customers/{operation}",
-                self.url.trim_end_matches('/')
-            ))
+        let case = self.case.unwrap_or_else(Uuid::new_v4);
+        let path = format!("/v2/customers/{operation}");
+        let request = self.service.request(Method::GET, &path, AGENCY_SCOPE).await?;
+        let request = request
             .query(query)
-            .bearer_auth(self.credentials.token(&self.scope).await?)
             .header(header, value)
-            .header("CorrelationID", Uuid::new_v4().to_string())
             .header("Legal-Mandate", mandate)
-            .header(
-                "AccountInfoRequestID",
-                self.case.unwrap_or_else(Uuid::new_v4).to_string(),
-            )
-            .send()
-            .await?;
-        let status = response.status();
-        let coverage = response
-            .headers()
-            .get("Register-Coverage")
-            .and_then(|value| value.to_str().ok());
-        let coverage = coverage.map(str::to_owned);
-        let body: Value = response.json().await?;
-        if status.is_success() {
-            Ok(Answer { body, coverage })
-        } else {
-            Err(refused(status, &body))
-        }
+            .header("AccountInfoRequestID", case.to_string());
+        let answer = answer(request).await?;
+        let coverage = answer.headers.get("Register-Coverage");
+        Ok(Found {
+            coverage: coverage.and_then(|value| value.to_str().ok()).map(str::to_owned),
+            body: answer.with(field)?,
+        })
     }
 
     fn show(
         &self,
-        answer: &Answer,
+        answer: &Found,
         columns: &[&str],
         rows: impl FnOnce(&[&str]) -> Vec<Vec<String>>,
     ) -> Result<(), Failure> {
-        if self.json {
+        if self.service.json {
             println!("{}", serde_json::to_string(&answer.body)?);
             return Ok(());
         }
-        let mut table = Table::new();
-        table
-            .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
-            .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
-            .set_header(columns.to_vec());
+        let mut table = table();
+        table.set_header(columns.to_vec());
         table.add_rows(rows(columns));
         println!("{table}");
         println!("coverage: {}", answer.coverage.as_deref().unwrap_or("not told"));

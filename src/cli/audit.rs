@@ -87,13 +87,13 @@ impl Prune {
         let latest = years_before(oslo_day(now), years);
         let before = self.before.unwrap_or(latest);
         if before > latest {
-            return Err(Failure(format!(
+            return Err(Failure::Refused(format!(
                 "{before} is inside the {years} years for which the record is kept (audit.retention_years)"
             )));
         }
         for directory in directories {
             let removal = audit::prune(&directory, &ring, before, now)
-                .map_err(|cause| Failure(format!("{}: {cause}", directory.display())))?;
+                .map_err(|cause| Failure::Refused(format!("{}: {cause}", directory.display())))?;
             match removal {
                 _ if self.json => println!(
                     "{}",

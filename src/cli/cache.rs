@@ -38,7 +38,8 @@ impl Clear {
     async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
         let cache = find_cache(&settings, &settings.master_key()?)?;
-        let cache = cache.ok_or_else(|| Failure("there is no cache: cache.url is empty".to_owned()))?;
+        let cache =
+            cache.ok_or_else(|| Failure::Refused("there is no cache: cache.url is empty".to_owned()))?;
         let removed = cache.clear().await?;
         match self.json {
             true => println!("{}", serde_json::json!({"removed": removed})),

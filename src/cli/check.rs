@@ -57,7 +57,7 @@ fn check_store(settings: &Settings, key: &MasterKey, list: &Participants) -> Res
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty());
     check_writable(directory.unwrap_or(Path::new(".")))
-        .map_err(|Failure(cause)| Failure(format!("store.url: {}: {cause}", path.display())))?;
+        .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
     match Store::look(&path, Pseudonyms::new(key).fingerprint())? {
         None => println!("store: none yet; serve makes it"),
         Some(sets) => {
@@ -95,8 +95,9 @@ fn told(terms: &Terms) -> String {
 }
 
 fn check_writable(directory: &std::path::Path) -> Result<(), Failure> {
-    let refused =
-        |cause: std::io::Error| Failure(format!("{} cannot be written: {cause}", directory.display()));
+    let refused = |cause: std::io::Error| {
+        Failure::Refused(format!("{} cannot be written: {cause}", directory.display()))
+    };
     std::fs::create_dir_all(directory).map_err(refused)?;
     tempfile::NamedTempFile::new_in(directory)
         .map(|_| ())

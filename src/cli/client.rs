@@ -104,11 +104,17 @@ fn read(path: &Path) -> Result<String, TokenError> {
     })
 }
 
-/// A field of an answer as text that is safe to show on a terminal; empty if it is not there.
+/// A field of an answer as text that is safe to show on a terminal, a list with commas; empty if it is not there.
 pub fn text(object: &Value, name: &str) -> String {
     let text = match object.get(name) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(items)) => {
+            let items = items
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+            items.collect::<Vec<_>>().join(", ")
+        }
         Some(value) => value.to_string(),
     };
     text.chars().filter(|character| !character.is_control()).collect()
@@ -126,7 +132,7 @@ pub fn refused(status: StatusCode, body: &Value) -> Failure {
         .collect();
     let (code, message) = (text(body, "errorCode"), text(body, "errorMessage"));
     let correlation = text(body, "correlationID");
-    Failure(format!(
+    Failure::Refused(format!(
         "{} {code} {message}{details} (correlationID {correlation})",
         status.as_u16()
     ))
@@ -143,13 +149,12 @@ mod tests {
             "errorCode": "KFR-011", "errorMessage": "Conflict\u{1b}[2J", "correlationID": null,
             "details": [{"parameter": "register", "reason": "is being\r\ndelivered"}, {"parameter": 7}],
         });
-        let Failure(said) = refused(StatusCode::CONFLICT, &body);
         assert_eq!(
-            said,
+            refused(StatusCode::CONFLICT, &body).to_string(),
             "409 KFR-011 Conflict[2J; register is beingdelivered; 7  (correlationID )"
         );
         assert_eq!(
-            refused(StatusCode::BAD_GATEWAY, &Value::Null).0,
+            refused(StatusCode::BAD_GATEWAY, &Value::Null).to_string(),
             "502   (correlationID )"
         );
     }

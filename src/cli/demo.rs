@@ -156,7 +156,7 @@ async fn wait_until_ready(readiness: &crate::http::management::Readiness) -> Res
     let started = std::time::Instant::now();
     while !readiness.waiting_for().is_empty() {
         if started.elapsed() > READY_TIMEOUT {
-            return Err(Failure(format!(
+            return Err(Failure::Refused(format!(
                 "the demo waits in vain for {}",
                 readiness.waiting_for().join(" and ")
             )));

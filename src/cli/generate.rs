@@ -146,5 +146,5 @@ fn write(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result
 }
 
 fn failed(path: &Path, cause: &std::io::Error) -> Failure {
-    Failure(format!("{} cannot be made: {cause}", path.display()))
+    Failure::Refused(format!("{} cannot be made: {cause}", path.display()))
 }

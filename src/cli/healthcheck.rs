@@ -37,7 +37,7 @@ impl Healthcheck {
         if status.is_success() {
             Ok(())
         } else {
-            Err(Failure(format!("the service is not ready ({status})")))
+            Err(Failure::Refused(format!("the service is not ready ({status})")))
         }
     }
 }

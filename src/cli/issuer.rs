@@ -79,7 +79,9 @@ impl Token {
         let status = response.status();
         let said = response.text().await?;
         if !status.is_success() {
-            return Err(Failure(format!("the issuer gives no token ({status}): {said}")));
+            return Err(Failure::Refused(format!(
+                "the issuer gives no token ({status}): {said}"
+            )));
         }
         let token = serde_json::from_str::<serde_json::Value>(&said)
             .ok()

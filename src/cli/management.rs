@@ -54,7 +54,7 @@ fn on_this_machine(listen: SocketAddr) -> SocketAddr {
 
 /// Talks to whoever shows the certificate in this file, which need not name the loopback address.
 fn showing(path: &Path) -> Result<ClientConfig, Failure> {
-    let unusable = |cause: String| Failure(format!("{}: {cause}", path.display()));
+    let unusable = |cause: String| Failure::Refused(format!("{}: {cause}", path.display()));
     let certificate = CertificateDer::from_pem_file(path).map_err(|cause| unusable(cause.to_string()))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = TheServiceItself {

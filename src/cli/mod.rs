@@ -1,27 +1,34 @@
-//! The command line: one file a command. Exit code 0: done; 1: refused or failed, with a sentence on
-//! standard error; 2: wrong usage.
+//! The command line: one file a command, or two that are alike. Exit code 0: done; 1: refused or failed, with a
+//! sentence on standard error; 2: wrong usage; 3: likewise with a sentence, what was to be called (the service, or the
+//! issuer of its tokens) could not be reached.
 
 mod ask;
 mod audit;
 mod cache;
+mod call;
 mod check;
 mod client;
 mod completions;
+mod deliveries;
 mod demo;
 mod generate;
 mod healthcheck;
 mod issuer;
 mod key;
+mod listings;
 mod management;
 mod migrate;
 mod openapi;
 mod progress;
 mod push;
+mod receipt;
 mod serve;
 mod signals;
 mod terms;
 
 use clap::{Parser, Subcommand};
+use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
 /// DSOP Customer Relations Overview: which banks has a customer had a relationship with, and which bank
@@ -39,8 +46,12 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Push(push::Push),
+    Receipts(deliveries::Receipts),
+    Rollback(deliveries::Rollback),
     Lookup(ask::Lookup),
     Account(ask::Account),
+    Participants(listings::Participants),
+    Services(listings::Services),
     Generate(generate::Generate),
     Issuer(issuer::Issuer),
     Token(issuer::Token),
@@ -58,20 +69,49 @@ enum Command {
 }
 
 /// A failure as the user reads it: one clear sentence.
-struct Failure(String);
+#[derive(Debug)]
+enum Failure {
+    /// Refused, or failed.
+    Refused(String),
+    /// What was to be called could not be reached.
+    Unreachable(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Refused(_) => ExitCode::from(1),
+            Self::Unreachable(_) => ExitCode::from(3),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Refused(said) | Self::Unreachable(said)) = self;
+        f.write_str(said)
+    }
+}
 
 /// With what lies beneath, as far as it is not said already: that a connection was refused, say.
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(cause: E) -> Self {
-        let (mut told, mut beneath) = (cause.to_string(), cause.source());
+        let (mut told, mut unreachable) = (cause.to_string(), false);
+        let mut beneath: Option<&(dyn Error + 'static)> = Some(&cause);
         while let Some(source) = beneath {
             let said = source.to_string();
             if !told.contains(&said) {
                 told = format!("{told}: {said}");
             }
+            unreachable |= source
+                .downcast_ref::<reqwest::Error>()
+                .is_some_and(|call| call.is_connect() || call.is_timeout());
             beneath = source.source();
         }
-        Self(told)
+        match unreachable {
+            true => Self::Unreachable(told),
+            false => Self::Refused(told),
+        }
     }
 }
 
@@ -89,8 +129,12 @@ pub fn run() -> ExitCode {
             Command::Serve(command) => command.run().await,
             Command::Check(command) => command.run().await,
             Command::Push(command) => command.run().await,
+            Command::Receipts(command) => command.run().await,
+            Command::Rollback(command) => command.run().await,
             Command::Lookup(command) => command.run().await,
             Command::Account(command) => command.run().await,
+            Command::Participants(command) => command.run().await,
+            Command::Services(command) => command.run().await,
             Command::Generate(command) => command.run(),
             Command::Issuer(command) => command.run().await,
             Command::Token(command) => command.run().await,
@@ -112,6 +156,6 @@ pub fn run() -> ExitCode {
 }
 
 fn failed(failure: &Failure) -> ExitCode {
-    eprintln!("kundeforhold: {}", failure.0);
-    ExitCode::from(1)
+    eprintln!("kundeforhold: {failure}");
+    failure.exit_code()
 }

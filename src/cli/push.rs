@@ -5,7 +5,7 @@ mod receipt;
 mod upload;
 
 use super::Failure;
-use super::client::Credentials;
+use super::call::{BANK_SCOPE, Service};
 use super::progress::{self, Unit};
 use crate::access::outbound;
 use crate::domain::identifiers::OrganizationNumber;
@@ -28,9 +28,6 @@ const MAX_ATTEMPTS: i64 = 100;
                   A delivery that got no answer is sent again with the same key, so that it is never published twice."
 )]
 pub struct Push {
-    /// The service
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    url: String,
     /// The bank's organisation number
     #[arg(long, value_name = "NUMBER", value_parser = OrganizationNumber::parse)]
     bank: OrganizationNumber,
@@ -59,13 +56,7 @@ pub struct Push {
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=MAX_ATTEMPTS))]
     attempts: u32,
     #[command(flatten)]
-    credentials: Credentials,
-    /// The scope to ask for
-    #[arg(long, default_value = "bits:kundeforhold.write")]
-    scope: String,
-    /// Prints the receipt as JSON
-    #[arg(long)]
-    json: bool,
+    service: Service,
 }
 
 /// A header holds printable ASCII only.
@@ -79,8 +70,8 @@ fn idempotency_key(text: &str) -> Result<HeaderValue, String> {
 impl Push {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let opened = Upload::open(&self.file);
-        let upload =
-            opened.map_err(|cause| Failure(format!("{} cannot be read: {cause}", self.file.display())))?;
+        let upload = opened
+            .map_err(|cause| Failure::Refused(format!("{} cannot be read: {cause}", self.file.display())))?;
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
             None => {
@@ -95,21 +86,21 @@ impl Push {
         let client = outbound::client(ATTEMPT_TIMEOUT)?;
         let delivery = Delivery {
             request: || self.request(&client, &key),
-            credentials: &self.credentials,
-            scope: &self.scope,
+            credentials: &self.service.credentials,
+            scope: self.service.scope(BANK_SCOPE),
             bar: progress::bar(upload.length(), Unit::Bytes)?,
             upload: &upload,
             attempts: self.attempts,
         };
         let answer = delivery.deliver().await;
         delivery.bar.finish_and_clear();
-        receipt::show(&answer?, self.json)
+        receipt::show(&answer?, self.service.json)
     }
 
     /// The call, still without token and body.
     fn request(&self, client: &Client, key: &HeaderValue) -> RequestBuilder {
-        let url = self.url.trim_end_matches('/');
-        let set = format!("{url}/v2/financialInstitutions/{}/relationships", self.bank);
+        let path = format!("/v2/financialInstitutions/{}/relationships", self.bank);
+        let set = self.service.address(&path);
         let request = match self.changes {
             true => client.post(format!("{set}/changes")),
             false => client.put(set),

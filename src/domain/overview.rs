@@ -104,7 +104,7 @@ fn standing<'a>(
     }
 }
 
-/// A record as the index finds it: whose it is, and what the rules need.
+/// A record as the store finds it: whose it is, and what the rules need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldRelationship {
     pub bank: OrganizationNumber,
@@ -137,7 +137,7 @@ struct Judged<'a> {
     covers_from: Option<NaiveDate>,
 }
 
-/// Records of a bank that the operator has not registered: the participants file and the index disagree.
+/// Records of a bank that the operator has not registered: the participants file and the store disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("bank {0} has records but is not in the participants file")]
 pub struct UnregisteredBank(pub OrganizationNumber);
@@ -198,7 +198,7 @@ fn listed<'a>(
     }
 }
 
-/// A record that carries an account, as the index finds it.
+/// A record that carries an account, as the store finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldAccount {
     pub bank: OrganizationNumber,

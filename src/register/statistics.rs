@@ -27,7 +27,7 @@ pub enum Outcome {
     OverLimit,
     /// The service could not answer now.
     Shed,
-    /// Slowness of the index, or a defect.
+    /// Slowness of the store, or a defect.
     Failed,
 }
 

@@ -2,8 +2,10 @@
 
 mod clients;
 mod configuration;
+mod deliveries;
 mod demo;
 mod generate;
+mod listings;
 mod push;
 
 use crate::harness::PROGRAM;
@@ -30,6 +32,15 @@ pub fn run(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()
 }
 
+/// Runs a client with this token, off the thread that the test's own servers may need.
+pub async fn run_with(token: String, arguments: &[&str]) -> Output {
+    let mut command = program(arguments);
+    command.env("KUNDEFORHOLD_TOKEN", token);
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
 /// Standard output of a command that did what it should.
 pub fn done(output: Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -38,7 +49,16 @@ pub fn done(output: Output) -> String {
 
 /// What a command that refused said on standard error, once and to the point, with exit code 1.
 pub fn refused(output: Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    failed(output, 1)
+}
+
+/// The same of one that could not reach the service.
+pub fn unreachable(output: Output) -> String {
+    failed(output, 3)
+}
+
+fn failed(output: Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     let (before, sentence) = said.split_once("kundeforhold: ").expect("a sentence of its own");
     assert!(
@@ -74,7 +94,7 @@ fn commands_below(path: &[String]) -> Vec<Vec<String>> {
 #[test]
 fn every_command_has_help_with_an_example() {
     let commands = commands_below(&[]);
-    assert!(commands.len() >= 19, "{commands:?}");
+    assert!(commands.len() >= 23, "{commands:?}");
     for command in commands {
         let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
         let typed = format!("kundeforhold {}", command.join(" "));
@@ -144,6 +164,13 @@ fn wrong_usage_is_exit_code_2() {
         ],
         vec!["account", "--mandate", "m", "--token", "t", "--case", "no-uuid"],
         vec!["lookup", "--mandate", "m", "--token", "t", "--token-file", "f"],
+        vec!["receipts"],
+        vec!["receipts", "--bank", "210011013", "--rejects"],
+        vec!["receipts", "--bank", "210011013", "--limit", "501"],
+        vec!["receipts", "--bank", "210011013", "--before", "no-uuid"],
+        vec!["rollback", "--bank", "210011013"],
+        vec!["participants", "--token", "t", "--token-file", "f"],
+        vec!["services", "extra"],
         vec!["generate"],
         vec!["generate", "--directory", "d", "--gzip", "--zstd"],
         vec!["push", "--file", "f"],

@@ -4,6 +4,7 @@ One that is refused need not show: whoever asks to be less urgent than lookups, 
 The demo makes them: its service takes deliveries, and answers. Usage: tests/deploy/syscalls.py PROGRAM
 """
 
+import os
 import pathlib
 import re
 import signal
@@ -14,6 +15,8 @@ import tempfile
 UNIT = pathlib.Path("deploy/systemd/kundeforhold.service")
 # Seen in every start; without them nothing was looked at.
 EXPECTED = {"accept4", "fdatasync", "setpriority", "prlimit64"}
+# SQLite gives its log to the owner of the database. Only root can, so only as root it tries; the service is not root.
+OF_ROOT = {"fchown"} if os.geteuid() == 0 else set()
 
 
 def of_group(name):
@@ -57,5 +60,5 @@ def made(program):
 calls = made(sys.argv[1])
 if missing := EXPECTED - calls:
     sys.exit(f"the demo made no call of {sorted(missing)}: was it watched?")
-if refused := calls - let_through():
+if refused := calls - OF_ROOT - let_through():
     sys.exit(f"the unit refuses {sorted(refused)}")

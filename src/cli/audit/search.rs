@@ -97,7 +97,7 @@ impl Criteria {
 /// which would repeat it.
 fn read_line(given: &str) -> Result<String, Failure> {
     if given != "-" {
-        return Err(Failure(
+        return Err(Failure::Refused(
             "customers and accounts are read from standard input: give `-` instead of the number".to_owned(),
         ));
     }

@@ -51,12 +51,12 @@ impl Verify {
         }
         verification
             .first_fault()
-            .map_or(Ok(()), |fault| Err(Failure(fault)))
+            .map_or(Ok(()), |fault| Err(Failure::Refused(fault)))
     }
 }
 
 fn read_heads(file: &Path, ring: &KeyRing) -> Result<Vec<KeptHead>, Failure> {
-    let unreadable = |cause: std::io::Error| Failure(format!("{}: {cause}", file.display()));
+    let unreadable = |cause: std::io::Error| Failure::Refused(format!("{}: {cause}", file.display()));
     let mut text = String::new();
     match file.as_os_str() == "-" {
         true => std::io::stdin().read_to_string(&mut text).map_err(unreadable)?,
@@ -67,7 +67,9 @@ fn read_heads(file: &Path, ring: &KeyRing) -> Result<Vec<KeptHead>, Failure> {
     let mut heads = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         let head = KeptHead::parse_line(line, ring);
-        heads.extend(head.map_err(|cause| Failure(format!("{}, line {number}: {cause}", file.display())))?);
+        heads.extend(
+            head.map_err(|cause| Failure::Refused(format!("{}, line {number}: {cause}", file.display())))?,
+        );
     }
     Ok(heads)
 }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// Longest time in which the service takes nothing of the body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest wait for the receipt once all is sent: the service sorts, journals and loads a set before it answers.
+/// Longest wait for the receipt once all is sent: the service sorts a set and puts it in force before it answers.
 const RECEIPT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// The wait before the second attempt; it doubles with each one more.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -1,30 +1,12 @@
-//! What a bank gets for a delivery, as a table.
+//! What a bank is shown for a delivery.
 
 use super::attempts::Answer;
 use crate::cli::Failure;
 use crate::cli::client::{refused, text};
-use comfy_table::Table;
+use crate::cli::receipt::table;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-/// The fields of a receipt that are shown, in this order.
-const FIELDS: [&str; 15] = [
-    "deliveryID",
-    "kind",
-    "register",
-    "state",
-    "reason",
-    "receivedAt",
-    "publishedAt",
-    "read",
-    "stored",
-    "ended",
-    "removed",
-    "rejected",
-    "customers",
-    "accounts",
-    "sha256",
-];
 /// So many rejected lines are shown; the others are counted.
 const REJECTS_SHOWN: usize = 20;
 
@@ -33,7 +15,7 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
     let (status, body) = (answer.status, &answer.body);
     if status == StatusCode::UNPROCESSABLE_ENTITY {
         eprintln!("{}\n{}", table(body), rejects(body));
-        return Err(Failure(format!(
+        return Err(Failure::Refused(format!(
             "the delivery was rejected: {} bad lines ({})",
             rejected(body),
             text(body, "errorCode")
@@ -43,14 +25,16 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
         return Err(refused(status, body));
     }
     if body.get("deliveryID").is_none() {
-        return Err(Failure(format!(
+        return Err(Failure::Refused(format!(
             "the answer with status {} is no receipt; is --url the service?",
             status.as_u16()
         )));
     }
     if rejected(body) > 0 {
         let (count, id) = (rejected(body), text(body, "deliveryID"));
-        eprintln!("{count} bad lines were left out; deliveries/{id}/rejects tells which");
+        eprintln!(
+            "{count} bad lines were left out; `kundeforhold receipts --delivery {id} --rejects` tells which"
+        );
     }
     if json {
         println!("{}", serde_json::to_string(body)?);
@@ -58,16 +42,6 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
         println!("{}", table(body));
     }
     Ok(())
-}
-
-fn table(receipt: &Value) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
-        .set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    let present = FIELDS.iter().filter(|name| receipt.get(**name).is_some());
-    table.add_rows(present.map(|name| vec![(*name).to_owned(), text(receipt, name)]));
-    table
 }
 
 /// The first rejected lines, and how many more there are.

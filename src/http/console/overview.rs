@@ -20,6 +20,7 @@ struct Overview {
     waiting_for: Vec<&'static str>,
     coverage: Coverage,
     lookups: Lookups,
+    register: Register,
     record: Record,
     keys: String,
     keys_ready: bool,
@@ -56,6 +57,13 @@ struct Lookups {
     chart: Option<Chart>,
 }
 
+/// The store, and the cache in front of it.
+struct Register {
+    writable: bool,
+    /// `None`: there is none.
+    cache_reachable: Option<bool>,
+}
+
 struct Record {
     head: String,
     hash: String,
@@ -76,6 +84,10 @@ pub async fn show(operator: Operator) -> Result<HttpResponse, ConsoleRefusal> {
         waiting_for: console.readiness.waiting_for(),
         coverage: coverage(&statuses),
         lookups: lookups(console),
+        register: Register {
+            writable: console.readiness.store.is_writable(),
+            cache_reachable: console.lookup.cache_is_reachable(),
+        },
         record: record(console),
         keys: keys.map_or_else(|| "never".to_owned(), |since| format!("{} ago", age(since))),
         keys_ready: console.readiness.keys.ready(),

@@ -33,10 +33,10 @@ pub enum LookupErrors {
     /// ERR-500: a defect; the log has the cause under the same correlation id.
     #[response(status = 500)]
     Defect(ErrorBody),
-    /// ERR-503: index, record of use or the issuer's keys are not there.
+    /// ERR-503: the store, the record of use or the issuer's keys are not there.
     #[response(status = 503, headers(("Retry-After" = u32, description = "Seconds.")))]
     Unavailable(ErrorBody),
-    /// ERR-504: the index did not answer in time.
+    /// ERR-504: the store did not answer in time.
     #[response(status = 504)]
     TimedOut(ErrorBody),
 }

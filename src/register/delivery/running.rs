@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// One V2 delivery a bank and register at a time. KFR calls do not count.
@@ -60,6 +61,7 @@ impl Progress {
 pub struct Place {
     all: RunningDeliveries,
     set: SetId,
+    since: Instant,
 }
 
 impl RunningDeliveries {
@@ -82,7 +84,11 @@ impl RunningDeliveries {
         };
         tell(all.len());
         let all = self.clone();
-        Ok(Place { all, set })
+        Ok(Place {
+            all,
+            set,
+            since: Instant::now(),
+        })
     }
 
     /// Those under way, by set.
@@ -97,6 +103,7 @@ impl Drop for Place {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(&self.set);
         tell(all.len());
+        metrics::histogram!("kundeforhold_delivery_seconds").record(self.since.elapsed());
     }
 }
 

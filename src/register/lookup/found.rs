@@ -2,12 +2,18 @@
 
 use super::meters::StoreMeter;
 use super::{Lookup, Refusal};
+use crate::cache::Cache;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::pseudonym::Sealed;
 use crate::store::{Found, Store, StoreError};
 use std::time::Instant;
 
 impl Lookup {
+    /// Whether the cache is asked at present; `None`: there is none.
+    pub fn cache_is_reachable(&self) -> Option<bool> {
+        self.cache.as_ref().map(Cache::is_reachable)
+    }
+
     /// All records of a customer.
     pub(super) async fn held_by_customer(&self, customer: &Sealed) -> Result<Vec<HeldRelationship>, Refusal> {
         if let Some(cache) = &self.cache

@@ -1,7 +1,7 @@
 //! What takes long to write: rows of the next version in short steps, seen by nobody until it is published.
 
 use super::lock::SetLock;
-use super::publish::{Publication, Published, keep_calls, note_tags, put_in_force};
+use super::publish::{Publication, Published, count_published, keep_calls, note_tags, put_in_force};
 use super::rows::{self, RowWrite};
 use super::scan::SortedRecords;
 use super::writer::Done;
@@ -251,11 +251,11 @@ impl Written {
     /// it, whoever waits.
     pub async fn publish(self, publication: Publication) -> Result<Published, StoreError> {
         let mut writing = self.0;
+        let set = writing.lock.set;
         let (store, version) = (writing.store.clone(), writing.state.version + 1);
         let changed = std::mem::take(&mut writing.changed);
         let publish = move |connection: &Connection| {
-            let Writing { lock, state, .. } = &writing;
-            let done = put_in_force(connection, lock.set, state, version, &publication, changed)?;
+            let done = put_in_force(connection, set, &writing.state, version, &publication, changed)?;
             Ok(Done {
                 value: (done.value, writing),
                 news: done.news,
@@ -263,6 +263,7 @@ impl Written {
         };
         let (published, mut writing) = store.0.writer.short(publish).await?;
         writing.begun = false;
+        count_published(set);
         Ok(published)
     }
 }

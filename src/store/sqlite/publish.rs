@@ -89,17 +89,22 @@ impl SetLock {
         let version = state.version + u64::from(changes);
         let mut changed = Changed::default();
         note_tags(&publication.writes, &mut changed);
-        let store = self.store.clone();
+        let (store, set) = (self.store.clone(), self.set);
         let publish = move |connection: &Connection| {
-            let done = put_in_force(connection, self.set, &state, version, &publication, changed)?;
+            let done = put_in_force(connection, set, &state, version, &publication, changed)?;
             Ok(Done {
                 value: (done.value, self),
                 news: done.news,
             })
         };
         let (published, _lock) = store.0.writer.short(publish).await?;
+        count_published(set);
         Ok(published)
     }
+}
+
+pub(super) fn count_published(set: SetId) {
+    metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string()).increment(1);
 }
 
 pub(super) fn note_tags(writes: &[RowWrite], changed: &mut Changed) {

@@ -1,7 +1,7 @@
 //! What the pages show, and what they never show.
 
 use super::{BANK, Browser, wait_for};
-use crate::harness::{Caching, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use crate::secrecy::canaries::Canaries;
 use futures_util::StreamExt;
 use reqwest::{Body, Method, StatusCode};
@@ -166,4 +166,26 @@ async fn a_delivery_under_way_shows_how_far_it_is() {
     assert_eq!(delivery.await.unwrap().unwrap().status(), 200);
     let page = wait_for(&mut browser, &path, "Published").await;
     assert!(!page.text.contains("<progress"));
+}
+
+#[tokio::test]
+async fn the_overview_tells_of_the_store_and_of_the_cache() {
+    for caching in EITHER_WAY {
+        let mut service = Service::start(caching).await;
+        let mut browser = Browser::new(&service);
+        let cache = match caching {
+            Caching::With => "</svg>Reachable<",
+            Caching::Without => "id=\"cache\">none<",
+        };
+        let page = wait_for(&mut browser, "/console", cache).await;
+        let (_, store) = page.text.split_once("id=\"store\">").unwrap();
+        assert!(
+            store.split_once("</dd>").unwrap().0.contains("Writable"),
+            "{store}"
+        );
+        if let Some(redis) = &mut service.redis {
+            redis.kill();
+            wait_for(&mut browser, "/console", "Left alone: the store answers").await;
+        }
+    }
 }

@@ -224,14 +224,7 @@ impl Service {
     }
 
     pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send_signal(self.child.id(), signal);
     }
 
     /// Starts the process again after [`kill`](Self::kill) or [`terminate`](Self::terminate).
@@ -341,6 +334,12 @@ fn merged(mut present: toml::Table, more: &str) -> toml::Table {
         }
     }
     present
+}
+
+/// `kill -STOP 17`, say.
+fn send_signal(process: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// `kundeforhold key new`.

@@ -1,6 +1,6 @@
 //! A real `redis-server` on a free loopback port.
 
-use super::free_address;
+use super::{free_address, send_signal};
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -166,14 +166,7 @@ impl RedisServer {
 
     /// `-STOP` and `-CONT`, for a Redis that hangs.
     pub fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        send_signal(self.child.id(), signal);
     }
 }
 

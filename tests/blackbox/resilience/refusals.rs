@@ -5,19 +5,18 @@ use crate::harness::identifiers::people;
 use crate::harness::{Caching, EITHER_WAY, Service, make_key, world};
 use reqwest::Method;
 
-/// A service with one registration, stopped.
-async fn stopped_with_a_registration(caching: Caching) -> Service {
-    let mut service = Service::start(caching).await;
+/// A service with one registration, and of whom it is.
+async fn with_a_registration(caching: Caching) -> (Service, String) {
+    let service = Service::start(caching).await;
     let customer = people().next().unwrap();
-    assert_eq!(
-        service
-            .kfr(Method::POST, GRANSKAUEN, &customer)
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        201
-    );
+    let answer = service.kfr(Method::POST, GRANSKAUEN, &customer).send().await;
+    assert_eq!(answer.unwrap().status(), 201);
+    (service, customer)
+}
+
+/// The same, stopped.
+async fn stopped_with_a_registration(caching: Caching) -> Service {
+    let (mut service, _) = with_a_registration(caching).await;
     service.terminate();
     service
 }
@@ -117,17 +116,7 @@ async fn a_participants_file_that_drops_a_bank_with_records_is_refused_at_start(
 #[tokio::test]
 async fn a_participants_file_that_is_no_good_is_refused_at_reload_and_the_former_stays() {
     for caching in EITHER_WAY {
-        let service = Service::start(caching).await;
-        let customer = people().next().unwrap();
-        assert_eq!(
-            service
-                .kfr(Method::POST, GRANSKAUEN, &customer)
-                .send()
-                .await
-                .unwrap()
-                .status(),
-            201
-        );
+        let (service, customer) = with_a_registration(caching).await;
         let whole = world::participants();
         let refused = "what it said before stays in force";
         for bad in [

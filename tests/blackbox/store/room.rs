@@ -89,4 +89,10 @@ async fn how_large_the_store_is_and_what_banks_delivered_is_told() {
     let last = value(&format!("kundeforhold_last_delivery_timestamp_seconds{labels}"));
     assert!(last > 1.7e9, "{last}");
     assert_eq!(value("kundeforhold_running_deliveries"), 0.0);
+    let of_bank = format!("{{bank=\"{BANK}\"}}");
+    assert_eq!(
+        value(&format!("kundeforhold_deliveries_published_total{of_bank}")),
+        1.0
+    );
+    assert_eq!(value("kundeforhold_delivery_seconds_count"), 1.0);
 }

@@ -131,7 +131,7 @@ async fn nobody_there_is_a_failure_after_the_attempts() {
         b"",
     )
     .await;
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         told.contains("attempt 2 of 2") && told.contains("kundeforhold: the call failed"),

@@ -153,7 +153,7 @@ async fn lines_that_were_left_out_are_told_beside_the_receipt() {
     let told = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(
         told.trim_end(),
-        "2 bad lines were left out; deliveries/0199/rejects tells which"
+        "2 bad lines were left out; `kundeforhold receipts --delivery 0199 --rejects` tells which"
     );
     assert_eq!(serde_json::from_str::<Value>(&done(output)).unwrap(), receipt);
 }
