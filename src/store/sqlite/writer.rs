@@ -4,6 +4,7 @@ use super::memory::{Memory, News};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -171,7 +172,9 @@ impl Writer {
         self.queues.waiting().closed = true;
         self.queues.changed.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What the last piece of work held may be the store itself.
         if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the thread that writes the store ended in a defect");
@@ -259,20 +262,20 @@ impl Thread {
     /// Runs each piece of work on its own: what one leaves undone does not concern the others.
     fn work_and_commit(&mut self, all: Vec<Work>) -> (Vec<Finish>, Result<(), StoreError>) {
         let mut finishes = Vec::with_capacity(all.len());
-        let mut storage = Ok(());
+        let mut ended = Ok(());
         for work in all {
-            let (done, finish) = self.in_savepoint(work);
+            let (done, finish) = match &ended {
+                Ok(()) => self.in_savepoint(work),
+                Err(cause) => work(Err(StoreError::clone(cause))),
+            };
             finishes.push(finish);
-            if let Err(cause @ (StoreError::Full | StoreError::Unavailable(_))) = done {
-                storage = Err(cause);
+            // Some faults end the whole transaction, with all that was done in it; a savepoint would begin another one.
+            if ended.is_ok() && self.connection.is_autocommit() {
+                let cause = || StoreError::Unavailable("the transaction was ended".to_owned());
+                ended = Err(done.err().unwrap_or_else(cause));
             }
         }
-        // Some faults end the whole transaction, with all that was done in it.
-        let committed = match (self.connection.is_autocommit(), storage) {
-            (true, Err(cause)) => Err(cause),
-            (true, Ok(())) => Err(StoreError::Unavailable("the transaction was ended".to_owned())),
-            (false, _) => self.commit(),
-        };
+        let committed = ended.and_then(|()| self.commit());
         (finishes, committed)
     }
 
@@ -280,7 +283,10 @@ impl Thread {
         if let Err(cause) = self.execute("SAVEPOINT work") {
             return work(Err(cause));
         }
-        let (done, finish) = work(Ok(&self.connection));
+        let worked = catch_unwind(AssertUnwindSafe(|| work(Ok(&self.connection))));
+        // Who waits for a defect is told that nobody answers; the thread goes on.
+        let nobody = |_: &Memory, _: Result<(), StoreError>| {};
+        let (done, finish) = worked.unwrap_or_else(|_| (Err(StoreError::Closed), Box::new(nobody) as Finish));
         if done.is_err() && !self.connection.is_autocommit() {
             let undone = self.execute("ROLLBACK TO work");
             if undone.is_err() {
@@ -351,5 +357,89 @@ impl Thread {
         }
         (self.unsynced, self.tried_at) = (false, None);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Publications, Sets};
+
+    fn started() -> Writer {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE lines (line INTEGER)")
+            .unwrap();
+        let memory = Memory::new(Sets::default(), Publications::new(1));
+        Writer::start(connection, Arc::new(memory)).unwrap()
+    }
+
+    fn insert(connection: &Connection) -> Result<Done<()>, StoreError> {
+        connection.execute("INSERT INTO lines VALUES (1)", [])?;
+        Ok(Done::nothing_new(()))
+    }
+
+    async fn lines(writer: &Writer) -> u64 {
+        let count = |connection: &Connection| {
+            let lines = connection.query_row("SELECT count(*) FROM lines", [], |row| row.get(0))?;
+            Ok(Done::nothing_new(lines))
+        };
+        writer.short(count).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_undone_and_what_shares_its_sync_is_not() {
+        let writer = started();
+        let failing = |connection: &Connection| {
+            insert(connection)?;
+            Err::<Done<()>, _>(StoreError::NotReceiving)
+        };
+        let (one, other, third) =
+            tokio::join!(writer.short(insert), writer.short(failing), writer.short(insert));
+        assert_eq!(
+            (one, other, third),
+            (Ok(()), Err(StoreError::NotReceiving), Ok(()))
+        );
+        assert_eq!(lines(&writer).await, 2);
+    }
+
+    /// Nobody is told that something failed which was committed after all.
+    #[tokio::test]
+    async fn work_after_a_fault_that_ended_the_transaction_is_not_done() {
+        let writer = started();
+        let (go, wait) = std::sync::mpsc::channel();
+        let hold = move |connection: &Connection| {
+            wait.recv().unwrap();
+            insert(connection)
+        };
+        let held = writer.step(hold).unwrap();
+        let ending = |connection: &Connection| {
+            connection.execute_batch("ROLLBACK")?;
+            Err::<Done<()>, _>(StoreError::Full)
+        };
+        let (one, other, third, ()) = tokio::join!(
+            writer.short(insert),
+            writer.short(ending),
+            writer.short(insert),
+            async { go.send(()).unwrap() }
+        );
+        assert_eq!(held.await.unwrap(), Ok(()));
+        let full = || Err(StoreError::Full);
+        assert_eq!((one, other, third), (full(), full(), full()));
+        assert_eq!(lines(&writer).await, 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_undone_and_the_thread_goes_on() {
+        let writer = started();
+        let panicking = |connection: &Connection| {
+            insert(connection)?;
+            let none: Option<Done<()>> = None;
+            Ok(none.unwrap())
+        };
+        assert_eq!(writer.short(panicking).await, Err(StoreError::Closed));
+        let again = tokio::time::timeout(Duration::from_secs(5), writer.short(insert)).await;
+        assert_eq!(again, Ok(Ok(())));
+        assert_eq!(lines(&writer).await, 1);
     }
 }
