@@ -10,7 +10,7 @@ use super::{lookup, rows, sets};
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, PublicationId, Reject};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::Sealed;
-use crate::store::format::day_number;
+use crate::store::format::{day_number, time_of};
 use crate::store::{
     Begun, Changed, Publications, Receipt, SealedRecord, SetChange, SetState, Standing, StoreError, Summary,
 };
@@ -87,8 +87,7 @@ impl SetLock {
         let state = self.state()?;
         let changes = !publication.writes.is_empty() || !matches!(publication.filing, Filing::Call { .. });
         let version = state.version + u64::from(changes);
-        let mut changed = Changed::default();
-        note_tags(&publication.writes, &mut changed);
+        let changed = Changed::default();
         let store = self.store.clone();
         let publish = move |connection: &Connection| {
             let done = put_in_force(connection, self.set, &state, version, &publication, changed)?;
@@ -119,8 +118,9 @@ pub(super) fn put_in_force(
     state: &SetState,
     version: u64,
     publication: &Publication,
-    changed: Changed,
+    mut changed: Changed,
 ) -> Result<Done<Published>, StoreError> {
+    note_tags(&publication.writes, &mut changed);
     for write in &publication.writes {
         rows::write(connection, state.id, version, write)?;
         if let RowWrite::Insert(SealedRecord {
@@ -131,7 +131,8 @@ pub(super) fn put_in_force(
             rows::point(connection, state.id, account.tag(), customer.as_bytes())?;
         }
     }
-    let at = Utc::now();
+    // As rows have it, so that nothing else is said after a restart.
+    let at = time_of(Utc::now().timestamp_millis())?;
     let next = next_state(state, version, publication, at);
     sets::write(connection, &next)?;
     let delivery = file(connection, state, &next, publication, at)?;
@@ -186,12 +187,14 @@ fn file(
         } => {
             let key = idempotency.as_ref().map(<[u8; 32]>::as_slice);
             let whole = *kind == DeliveryKind::WholeSet;
+            let former = whole.then_some(&before.standing);
             publish_receipt(
                 connection,
                 *delivery_id,
+                DeliveryState::Receiving,
                 after,
                 at,
-                whole.then_some(&before.standing),
+                former,
                 key,
             )?;
             write_summary(connection, *delivery_id, summary)?;
@@ -205,7 +208,8 @@ fn file(
         }
         Filing::Batch { begun, summary } => {
             insert(connection, before.id, begun, DeliveryState::Published)?;
-            publish_receipt(connection, begun.delivery_id, after, at, None, None)?;
+            let filed = DeliveryState::Published;
+            publish_receipt(connection, begun.delivery_id, filed, after, at, None, None)?;
             write_summary(connection, begun.delivery_id, summary)?;
             Ok(begun.delivery_id)
         }
@@ -217,6 +221,7 @@ fn file(
 fn publish_receipt(
     connection: &Connection,
     delivery: Uuid,
+    from: DeliveryState,
     after: &SetState,
     at: DateTime<Utc>,
     before: Option<&Standing>,
@@ -225,7 +230,7 @@ fn publish_receipt(
     let before = before.map(serde_json::to_string).transpose();
     let published = connection.execute(
         "UPDATE deliveries SET state = ?2, published_at = ?3, version = ?4, records = ?5, before = ?6, idempotency = ?7
-         WHERE id = ?1 AND state IN (0, ?2)",
+         WHERE id = ?1 AND state = ?8",
         params![
             delivery.as_bytes().as_slice(),
             number_of(&STATES, DeliveryState::Published),
@@ -234,6 +239,7 @@ fn publish_receipt(
             after.standing.records,
             before.map_err(|_| StoreError::Damaged("how a set stands"))?,
             key,
+            number_of(&STATES, from),
         ],
     )?;
     match published {

@@ -1,0 +1,10 @@
+//! The contract of the store, held by every engine: versions, merges, receipts, and what is left after a kill.
+
+mod cache_list;
+mod calls;
+mod deliveries;
+mod opening;
+mod place;
+mod receipts;
+mod rollback;
+mod whole_sets;
