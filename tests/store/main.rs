@@ -1,5 +1,6 @@
 //! The contract of the store, held by every engine: versions, merges, receipts, and what is left after a kill.
 
+mod broken_off;
 mod cache_list;
 mod calls;
 mod deliveries;

@@ -171,12 +171,12 @@ impl Merge {
         step: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
         self.wait_for_checkpoint()?;
-        let (first, id) = (!self.writing.begun, self.writing.state.id);
+        let id = self.writing.state.id;
         self.writing.begun = true;
         let step = move |connection: &Connection| {
-            if first {
-                connection.execute("UPDATE sets SET merging = 1 WHERE id = ?1", [id])?;
-            }
+            // Each step, since the one before it may have failed.
+            let mark = "UPDATE sets SET merging = 1 WHERE id = ?1 AND merging = 0";
+            connection.prepare_cached(mark)?.execute([id])?;
             step(connection)?;
             metrics::counter!("kundeforhold_merge_steps_total").increment(1);
             Ok(Done::nothing_new(()))

@@ -124,12 +124,13 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> Result<(), StoreErro
     let Some(tag) = key.agreement.first_chunk::<8>() else {
         return Ok(());
     };
+    // Both ends are given: a customer may have many accounts that come after this one.
     let mut statement = connection.prepare_cached(
         "DELETE FROM accounts WHERE tag = ?1 AND set_id = ?2 AND subject = ?3 AND NOT EXISTS (
-             SELECT 1 FROM relationships WHERE subject = ?3 AND set_id = ?2 AND agreement >= ?1
-             AND substr(agreement, 1, 8) = ?1)",
+             SELECT 1 FROM relationships WHERE subject = ?3 AND set_id = ?2 AND agreement BETWEEN ?1 AND ?4)",
     )?;
-    statement.execute((tag.as_slice(), key.set_id, &key.subject))?;
+    let last = [tag.as_slice(), &[u8::MAX; Sealed::MAX_BYTES]].concat();
+    statement.execute((tag.as_slice(), key.set_id, &key.subject, last))?;
     Ok(())
 }
 
