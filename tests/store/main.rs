@@ -8,4 +8,5 @@ mod opening;
 mod place;
 mod receipts;
 mod rollback;
+mod upkeep;
 mod whole_sets;
