@@ -3,10 +3,13 @@
 mod broken_off;
 mod cache_list;
 mod calls;
+mod conflicts;
 mod deliveries;
+mod model;
 mod opening;
 mod place;
 mod receipts;
+mod register;
 mod rollback;
 mod upkeep;
 mod whole_sets;

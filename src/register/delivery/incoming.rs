@@ -73,15 +73,16 @@ pub(super) struct Receiving {
 impl Delivery {
     /// Begins to take a delivery.
     pub async fn begin(&self, order: Order, today: NaiveDate) -> Result<Taking, DeliveryRefusal> {
-        let set = order.set;
+        let (set, id) = (order.set, Uuid::now_v7());
+        let progress = Arc::new(Progress::expecting(order.body_bytes));
+        let place = self.running.enter(set, id, order.kind, Arc::clone(&progress));
+        // Looked for once the place is taken: until it is given up, no other delivery binds the key.
         if let Some(first) = self.first_of(&order)? {
+            drop(place);
             let _turn = self.turns.take_batch(set.bank).await?;
             return Ok(Taking::Repeat(Repeat { set, first, _turn }));
         }
         self.space.check()?;
-        let id = Uuid::now_v7();
-        let progress = Arc::new(Progress::expecting(order.body_bytes));
-        let place = self.running.enter(set, id, order.kind, Arc::clone(&progress));
         let place = place.map_err(Conflict::Running)?;
         let turn = self.turns.take().await?;
         let arrangement = match order.kind {
@@ -228,10 +229,15 @@ impl Receiving {
         }
     }
 
-    /// Notes in the receipt what the bank is refused with.
-    pub(super) fn refused(mut self, refusal: DeliveryRefusal) -> DeliveryRefusal {
+    /// Notes in the receipt what the bank is refused with, before it is answered: it may come again at once.
+    pub(super) async fn refused(mut self, refusal: DeliveryRefusal) -> DeliveryRefusal {
+        let reason = refusal.reason();
         if self.abandoned.is_some() {
-            self.abandoned = Some(refusal.reason());
+            self.abandoned = Some(reason.clone());
+            let end = DeliveryEnd::Abandoned { reason };
+            if self.delivery.store.end_delivery(self.id, end).await.is_ok() {
+                self.abandoned = None;
+            }
         }
         refusal
     }

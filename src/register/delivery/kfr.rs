@@ -211,7 +211,7 @@ impl Delivery {
         sha256: [u8; 32],
     ) -> Result<Result<Receipt, RefusedBatch>, DeliveryError> {
         let lines = batch.intake.end()?;
-        let lock = self.store.lock(batch.set, self.bounds.publish_timeout).await?;
+        let lock = self.store.lock(batch.set, self.bounds.call_wait).await?;
         if lines.told.rejected > 0 || lines.told.read == 0 {
             drop(lock);
             return Ok(Err(self.refuse_batch(&batch, lines.told, sha256).await?));
