@@ -5,6 +5,7 @@ mod cache_list;
 mod calls;
 mod conflicts;
 mod deliveries;
+mod history;
 mod model;
 mod opening;
 mod place;

@@ -64,7 +64,12 @@ impl Place {
         let left = Self::new(self.engine);
         match self.engine {
             Engine::Sqlite => {
-                for file in ["register.sqlite", "register.sqlite-wal"] {
+                // A store that was closed has no log.
+                let there = |file: &&str| self.directory.path().join(file).exists();
+                for file in ["register.sqlite", "register.sqlite-wal"]
+                    .into_iter()
+                    .filter(there)
+                {
                     std::fs::copy(self.directory.path().join(file), left.directory.path().join(file))
                         .unwrap();
                 }
