@@ -12,5 +12,6 @@ mod place;
 mod receipts;
 mod register;
 mod rollback;
+mod steps;
 mod upkeep;
 mod whole_sets;

@@ -121,3 +121,25 @@ fn one_delivery_a_set_is_received_at_a_time() {
         assert_eq!(standing_records(&store, kar()).await, records(0..3));
     });
 }
+
+/// A customer may have a great many accounts that a change has nothing to do with.
+#[test]
+fn a_change_reads_the_records_of_its_customer_and_agreement_that_stand() {
+    on_each_engine(async |place| {
+        let store = place.open();
+        let mut of_one: Vec<_> = (0..50).map(|n| record(7, n)).collect();
+        of_one.push(record(8, 3));
+        of_one.sort_by(SealedRecord::cmp_identity);
+        whole_set(&store, kar(), &of_one).await;
+        let replaced = other_terms(&record(7, 3));
+        change(&store, kar(), vec![RowWrite::Replace(replaced.clone())]).await;
+        let lock = store.lock(kar(), WAIT).await.unwrap();
+        let read = lock.records_of(&replaced.customer, &replaced.agreement);
+        assert_eq!(read, Ok(vec![replaced]));
+        let unknown = record(7, 99);
+        assert_eq!(
+            lock.records_of(&unknown.customer, &unknown.agreement),
+            Ok(Vec::new())
+        );
+    });
+}

@@ -88,7 +88,7 @@ impl Delivery {
         let arrangement = match order.kind {
             DeliveryKind::WholeSet => Arrangement::ByIdentity,
             DeliveryKind::Changes | DeliveryKind::Batch | DeliveryKind::Rollback | DeliveryKind::KfrCalls => {
-                Arrangement::ByCustomer
+                Arrangement::ByAgreement
             }
         };
         let receiving = self.file_begun(set, id, order.kind).await?;

@@ -125,7 +125,7 @@ impl Delivery {
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
         let customer: &Sealed = change.customer();
-        let stands = lock.records_of(customer)?;
+        let stands = lock.records_of(customer, change.agreement())?;
         let mut records = CustomerRecords::new(customer.clone(), stands, self.kept_from(today));
         let (effect, counts) = match records.apply(&change) {
             Effect::AlreadyRunning => (KfrEffect::AlreadyRunning, Counts::default()),
@@ -189,7 +189,7 @@ impl Delivery {
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: self.intake(Arrangement::ByCustomer, today, Arc::default()),
+            intake: self.intake(Arrangement::ByAgreement, today, Arc::default()),
             _turn: turn,
         })
     }

@@ -6,7 +6,7 @@ use super::rows::{self, RowWrite};
 use super::scan::SortedRecords;
 use super::writer::Done;
 use super::{Store, connection};
-use crate::pseudonym::{Sealed, Tag};
+use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::spill::Sorter;
 use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
 use rusqlite::{Connection, params};
@@ -83,9 +83,13 @@ impl Merge {
         &self.writing.state
     }
 
-    /// A customer's records, unless they were written already.
-    pub fn records_of(&self, customer: &Sealed) -> Result<Vec<SealedRecord>, StoreError> {
-        self.writing.lock.records_of(customer)
+    /// A customer's records of an agreement, unless they were written already.
+    pub fn records_of(
+        &self,
+        customer: &Sealed,
+        agreement: &SealedAgreement,
+    ) -> Result<Vec<SealedRecord>, StoreError> {
+        self.writing.lock.records_of(customer, agreement)
     }
 
     /// The set's records at a version that is kept.

@@ -9,7 +9,7 @@ use super::writer::Done;
 use super::{lookup, rows, sets};
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, PublicationId, Reject};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Sealed;
+use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::store::format::{day_number, time_of};
 use crate::store::{
     Begun, Changed, Publications, Receipt, SealedRecord, SetChange, SetState, Standing, StoreError, Summary,
@@ -62,14 +62,18 @@ pub struct Published {
 }
 
 impl SetLock {
-    /// A customer's records of the set that are in force.
-    pub fn records_of(&self, customer: &Sealed) -> Result<Vec<SealedRecord>, StoreError> {
+    /// A customer's records of an agreement that are in force: those that a change can concern.
+    pub fn records_of(
+        &self,
+        customer: &Sealed,
+        agreement: &SealedAgreement,
+    ) -> Result<Vec<SealedRecord>, StoreError> {
         let set_id = self.state()?.id;
         let store = &self.store;
         store
             .0
             .readers
-            .read(|connection| rows::of_customer(connection, set_id, customer))
+            .read(|connection| rows::of_agreement(connection, set_id, customer, agreement))
     }
 
     /// Whether calls have to hold in a whole set that is being received.
