@@ -133,3 +133,25 @@ fn changes_with_a_bad_line_change_nothing_and_their_receipt_tells_the_line() {
         assert_eq!(newest(&bank), *receipt);
     });
 }
+
+#[test]
+fn a_delivery_that_is_given_up_can_be_sent_again_at_once() {
+    on_each_engine(async |place| {
+        let bank = Bank::open(&place);
+        for kind in [DeliveryKind::WholeSet, DeliveryKind::Changes] {
+            let incoming = bank.begin(bank.order(kind)).await;
+            incoming.abandon("the body is too large").await;
+            let receipt = newest(&bank);
+            assert_eq!((receipt.kind, receipt.state), (kind, DeliveryState::Abandoned));
+            assert_eq!(receipt.reason.as_deref(), Some("the body is too large"));
+        }
+        // Whose connection breaks has its receipt soon.
+        bank.abandon(bank.begin(bank.order(DeliveryKind::WholeSet)).await)
+            .await;
+        assert!(
+            newest(&bank)
+                .reason
+                .is_some_and(|reason| reason.contains("broken off"))
+        );
+    });
+}

@@ -190,9 +190,9 @@ impl Incoming {
         self.intake.block()
     }
 
-    /// The bank is answered with this: so does its receipt say.
-    pub fn abandon(mut self, reason: &str) {
-        self.receiving.abandoned = Some(reason.to_owned());
+    /// The bank is answered with this, once its receipt says so.
+    pub async fn abandon(self, reason: &str) {
+        self.receiving.give_up(reason.to_owned()).await;
     }
 }
 
@@ -230,16 +230,23 @@ impl Receiving {
     }
 
     /// Notes in the receipt what the bank is refused with, before it is answered: it may come again at once.
-    pub(super) async fn refused(mut self, refusal: DeliveryRefusal) -> DeliveryRefusal {
-        let reason = refusal.reason();
-        if self.abandoned.is_some() {
-            self.abandoned = Some(reason.clone());
-            let end = DeliveryEnd::Abandoned { reason };
-            if self.delivery.store.end_delivery(self.id, end).await.is_ok() {
-                self.abandoned = None;
-            }
-        }
+    pub(super) async fn refused(self, refusal: DeliveryRefusal) -> DeliveryRefusal {
+        self.give_up(refusal.reason()).await;
         refusal
+    }
+
+    /// What cannot be filed now is tried again when this is dropped.
+    async fn give_up(mut self, reason: String) {
+        if self.abandoned.is_none() {
+            return;
+        }
+        self.abandoned = Some(reason.clone());
+        let (id, store) = (self.id, self.delivery.store.clone());
+        let end = DeliveryEnd::Abandoned { reason };
+        let end = async move { Ok(store.end_delivery(id, end).await?) };
+        if self.delivery.in_own_task(end).await.is_ok() {
+            self.abandoned = None;
+        }
     }
 }
 
