@@ -164,3 +164,24 @@ fn of_publications_the_last_stays_and_numbers_go_on() {
         assert_eq!(standing_records(&store, kar()).await, expected);
     });
 }
+
+#[test]
+fn what_is_kept_for_a_very_long_time_is_kept() {
+    on_each_engine(async |place| {
+        let store = place.open();
+        let receipt = whole_set(&store, kar(), &records(0..10)).await;
+        whole_set(&store, kar(), &records(0..5)).await;
+        for days in [36_500, i64::from(u32::MAX)] {
+            let kept = TimeDelta::days(days);
+            let kept = Kept {
+                rollback: kept,
+                receipts: kept,
+                rejects: kept,
+                publications: kept,
+            };
+            assert_eq!(purge(&store, kept).await, Ok(0));
+        }
+        assert!(store.receipt(kar().bank, receipt.delivery_id).unwrap().is_some());
+        assert_eq!(records_at(&store, kar(), 1).await, records(0..10));
+    });
+}

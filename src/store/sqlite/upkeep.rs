@@ -210,8 +210,10 @@ impl Store {
     }
 }
 
+/// What is kept for longer than there is a calendar is kept for ever.
 fn before(time: TimeDelta) -> i64 {
-    (Utc::now() - time).timestamp_millis()
+    let at = Utc::now().checked_sub_signed(time);
+    at.map_or(0, |at| at.timestamp_millis().max(0))
 }
 
 /// Ids begin with the milliseconds at which they were made: no delivery of that time or later has one below this.
