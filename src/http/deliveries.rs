@@ -126,7 +126,7 @@ async fn take_delivery<O: BankOperation>(
             let incoming = Arc::into_inner(incoming).ok_or(DeliveryError::Panicked)?;
             match (read, kind) {
                 (Err(fault), _) => {
-                    incoming.abandon(&fault.to_string());
+                    incoming.abandon(&fault.to_string()).await;
                     return Err(fault.into());
                 }
                 (Ok(sha256), DeliveryKind::WholeSet) => delivery.publish_whole_set(incoming, sha256).await,

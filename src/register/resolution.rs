@@ -224,3 +224,6 @@ fn over(record: SealedRecord, interval: Interval) -> SealedRecord {
         ..record
     }
 }
+
+#[cfg(test)]
+mod tests;

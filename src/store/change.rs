@@ -84,6 +84,15 @@ impl SetChange {
         }
     }
 
+    /// The agreement of the records that it concerns; KFR knows customers only.
+    pub fn agreement(&self) -> &SealedAgreement {
+        match self {
+            Self::Put(record) => &record.agreement,
+            Self::End { identity, .. } | Self::Remove(identity) => &identity.agreement,
+            Self::Register { .. } | Self::Deregister { .. } => &SealedAgreement::CustomerLevel,
+        }
+    }
+
     /// Appends the change in its stored form.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

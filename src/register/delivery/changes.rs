@@ -25,7 +25,7 @@ impl Delivery {
             Ok(lock) => self.resolve_changes(lock, &incoming).await,
         };
         match resolved {
-            Err(refusal) => Err(incoming.receiving.refused(refusal)),
+            Err(refusal) => Err(incoming.receiving.refused(refusal).await),
             Ok((resolved, told)) => self.file_changes(incoming, resolved, told, sha256).await,
         }
     }
@@ -103,7 +103,7 @@ impl Delivery {
                 incoming.receiving.mark_published();
                 Ok(published.receipt)
             }
-            Err(cause) => Err(incoming.receiving.refused(cause.into())),
+            Err(cause) => Err(incoming.receiving.refused(cause.into()).await),
         }
     }
 }

@@ -73,21 +73,22 @@ pub(super) struct Receiving {
 impl Delivery {
     /// Begins to take a delivery.
     pub async fn begin(&self, order: Order, today: NaiveDate) -> Result<Taking, DeliveryRefusal> {
-        let set = order.set;
+        let (set, id) = (order.set, Uuid::now_v7());
+        let progress = Arc::new(Progress::expecting(order.body_bytes));
+        let place = self.running.enter(set, id, order.kind, Arc::clone(&progress));
+        // Looked for once the place is taken: until it is given up, no other delivery binds the key.
         if let Some(first) = self.first_of(&order)? {
+            drop(place);
             let _turn = self.turns.take_batch(set.bank).await?;
             return Ok(Taking::Repeat(Repeat { set, first, _turn }));
         }
         self.space.check()?;
-        let id = Uuid::now_v7();
-        let progress = Arc::new(Progress::expecting(order.body_bytes));
-        let place = self.running.enter(set, id, order.kind, Arc::clone(&progress));
         let place = place.map_err(Conflict::Running)?;
         let turn = self.turns.take().await?;
         let arrangement = match order.kind {
             DeliveryKind::WholeSet => Arrangement::ByIdentity,
             DeliveryKind::Changes | DeliveryKind::Batch | DeliveryKind::Rollback | DeliveryKind::KfrCalls => {
-                Arrangement::ByCustomer
+                Arrangement::ByAgreement
             }
         };
         let receiving = self.file_begun(set, id, order.kind).await?;
@@ -189,9 +190,9 @@ impl Incoming {
         self.intake.block()
     }
 
-    /// The bank is answered with this: so does its receipt say.
-    pub fn abandon(mut self, reason: &str) {
-        self.receiving.abandoned = Some(reason.to_owned());
+    /// The bank is answered with this, once its receipt says so.
+    pub async fn abandon(self, reason: &str) {
+        self.receiving.give_up(reason.to_owned()).await;
     }
 }
 
@@ -228,12 +229,24 @@ impl Receiving {
         }
     }
 
-    /// Notes in the receipt what the bank is refused with.
-    pub(super) fn refused(mut self, refusal: DeliveryRefusal) -> DeliveryRefusal {
-        if self.abandoned.is_some() {
-            self.abandoned = Some(refusal.reason());
-        }
+    /// Notes in the receipt what the bank is refused with, before it is answered: it may come again at once.
+    pub(super) async fn refused(self, refusal: DeliveryRefusal) -> DeliveryRefusal {
+        self.give_up(refusal.reason()).await;
         refusal
+    }
+
+    /// What cannot be filed now is tried again when this is dropped.
+    async fn give_up(mut self, reason: String) {
+        if self.abandoned.is_none() {
+            return;
+        }
+        self.abandoned = Some(reason.clone());
+        let (id, store) = (self.id, self.delivery.store.clone());
+        let end = DeliveryEnd::Abandoned { reason };
+        let end = async move { Ok(store.end_delivery(id, end).await?) };
+        if self.delivery.in_own_task(end).await.is_ok() {
+            self.abandoned = None;
+        }
     }
 }
 

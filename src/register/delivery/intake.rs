@@ -52,8 +52,8 @@ pub struct Identity {
 pub(super) enum Arrangement {
     /// Records in the order of rows.
     ByIdentity,
-    /// Changes, those of a customer side by side, as they came.
-    ByCustomer,
+    /// Changes, those of a customer and agreement side by side, as they came: no other concerns the same records.
+    ByAgreement,
 }
 
 /// Takes the lines of a delivery. Several threads may fill [blocks](Block) at once.
@@ -276,21 +276,25 @@ impl Block<'_> {
     }
 }
 
-/// A change as bytes that sort by customer and line: `customer | line (8) | change | length of customer (1)`.
+/// A change as bytes that sort by customer, agreement and line:
+/// `customer | 0 at customer level, else 1 | agreement | line (8) | change | length of all before the line (1)`.
 fn encode_change(change: &SetChange, line: u64, out: &mut Vec<u8>) {
-    let customer = change.customer().as_bytes();
-    out.extend_from_slice(customer);
+    let (start, agreement) = (out.len(), change.agreement().as_bytes());
+    out.extend_from_slice(change.customer().as_bytes());
+    out.push(u8::from(!agreement.is_empty()));
+    out.extend_from_slice(agreement);
+    // At most twice Sealed::MAX_BYTES (80), and one.
+    let before_line = (out.len() - start) as u8;
     out.extend(line.to_be_bytes());
     change.encode(out);
-    // At most Sealed::MAX_BYTES (80).
-    out.push(customer.len() as u8);
+    out.push(before_line);
 }
 
 /// Reads back what `encode_change` wrote: the line, and the change.
 pub(super) fn decode_change(bytes: &[u8]) -> Result<(u64, SetChange), StoreError> {
     const CUT: StoreError = StoreError::Damaged("a sorted change");
-    let (customer_bytes, rest) = bytes.split_last().ok_or(CUT)?;
-    let rest = rest.get(usize::from(*customer_bytes)..).ok_or(CUT)?;
+    let (before_line, rest) = bytes.split_last().ok_or(CUT)?;
+    let rest = rest.get(usize::from(*before_line)..).ok_or(CUT)?;
     let (line, mut change) = rest.split_first_chunk().ok_or(CUT)?;
     let change = SetChange::decode(&mut change)?.ok_or(CUT)?;
     Ok((u64::from_be_bytes(*line), change))

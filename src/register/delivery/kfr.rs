@@ -125,7 +125,7 @@ impl Delivery {
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
         let customer: &Sealed = change.customer();
-        let stands = lock.records_of(customer)?;
+        let stands = lock.records_of(customer, change.agreement())?;
         let mut records = CustomerRecords::new(customer.clone(), stands, self.kept_from(today));
         let (effect, counts) = match records.apply(&change) {
             Effect::AlreadyRunning => (KfrEffect::AlreadyRunning, Counts::default()),
@@ -189,7 +189,7 @@ impl Delivery {
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: self.intake(Arrangement::ByCustomer, today, Arc::default()),
+            intake: self.intake(Arrangement::ByAgreement, today, Arc::default()),
             _turn: turn,
         })
     }
@@ -211,7 +211,7 @@ impl Delivery {
         sha256: [u8; 32],
     ) -> Result<Result<Receipt, RefusedBatch>, DeliveryError> {
         let lines = batch.intake.end()?;
-        let lock = self.store.lock(batch.set, self.bounds.publish_timeout).await?;
+        let lock = self.store.lock(batch.set, self.bounds.call_wait).await?;
         if lines.told.rejected > 0 || lines.told.read == 0 {
             drop(lock);
             return Ok(Err(self.refuse_batch(&batch, lines.told, sha256).await?));

@@ -3,7 +3,7 @@
 use super::intake::{DETAILED_REJECTS, SORT_ACCOUNTS_BYTES, Sorted, count_distinct, decode_change};
 use super::{Delivery, DeliveryError};
 use crate::domain::delivery::{Counts, FaultCode, LineFault, Reject};
-use crate::pseudonym::Sealed;
+use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::register::resolution::{CustomerRecords, Effect};
 use crate::spill::Sorter;
 use crate::store::{
@@ -38,10 +38,12 @@ enum Writes {
 }
 
 impl Writes {
-    fn records_of(&self, customer: &Sealed) -> Result<Vec<SealedRecord>, StoreError> {
+    /// What stands that a change can concern.
+    fn records_for(&self, change: &SetChange) -> Result<Vec<SealedRecord>, StoreError> {
+        let (customer, agreement) = (change.customer(), change.agreement());
         match self {
-            Self::Held(lock, _) => lock.records_of(customer),
-            Self::Merging(merge) => merge.records_of(customer),
+            Self::Held(lock, _) => lock.records_of(customer, agreement),
+            Self::Merging(merge) => merge.records_of(customer, agreement),
             Self::Lost => Err(StoreError::Closed),
         }
     }
@@ -80,6 +82,18 @@ impl Writes {
     }
 }
 
+/// A customer's records of an agreement, while changes are applied to them.
+struct Open {
+    records: CustomerRecords,
+    agreement: SealedAgreement,
+}
+
+impl Open {
+    fn concerns(&self, change: &SetChange) -> bool {
+        self.records.customer() == change.customer() && self.agreement == *change.agreement()
+    }
+}
+
 /// How changes are resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Resolving {
@@ -103,28 +117,34 @@ impl Resolved {
             calls: Vec::new(),
         };
         let mut accounts = Sorter::new(&how.scratch, SORT_ACCOUNTS_BYTES);
-        let (mut lines, mut open) = (sorted.lines, None::<CustomerRecords>);
+        let (mut lines, mut open) = (sorted.lines, None::<Open>);
         while let Some(bytes) = lines.next_record()? {
             let (line, change) = decode_change(bytes)?;
             let mut records = match open.take() {
-                Some(records) if records.customer() == change.customer() => records,
+                Some(open) if open.concerns(&change) => open.records,
                 former => {
-                    former.map_or(Ok(()), |records| resolved.close(&records, how))?;
-                    let customer = change.customer().clone();
-                    let stands = resolved.writes.records_of(&customer)?;
-                    CustomerRecords::new(customer, stands, how.kept_from)
+                    let is_next = former
+                        .as_ref()
+                        .is_none_or(|former| former.records.customer() != change.customer());
+                    resolved.counts.customers += u64::from(is_next);
+                    former.map_or(Ok(()), |open| resolved.close(&open.records, how))?;
+                    let stands = resolved.writes.records_for(&change)?;
+                    CustomerRecords::new(change.customer().clone(), stands, how.kept_from)
                 }
             };
             resolved.apply(&mut records, line, &change);
             if let Some(account) = account_of(&change) {
                 accounts.push(&account.tag().0)?;
             }
+            open = Some(Open {
+                records,
+                agreement: change.agreement().clone(),
+            });
             if keeps_calls {
                 resolved.calls.push(change);
             }
-            open = Some(records);
         }
-        open.map_or(Ok(()), |records| resolved.close(&records, how))?;
+        open.map_or(Ok(()), |open| resolved.close(&open.records, how))?;
         resolved.counts.accounts = count_distinct(accounts.finish()?)?;
         Ok(resolved)
     }
@@ -142,13 +162,12 @@ impl Resolved {
         }
     }
 
-    /// All changes of a customer are applied.
+    /// All changes of a customer and agreement are applied.
     fn close(&mut self, records: &CustomerRecords, how: &Resolving) -> Result<(), DeliveryError> {
         let (before, after) = records.tallies(how.today);
         let standing = &mut self.standing;
         standing.records = (standing.records + after.records).saturating_sub(before.records);
         standing.running = (standing.running + after.running).saturating_sub(before.running);
-        self.counts.customers += 1;
         self.writes.add(records.writes())?;
         if self.writes.held() > MOST_HELD || self.calls.len() > MOST_HELD {
             self.write_calls()?;

@@ -85,7 +85,7 @@ impl Delivery {
         });
         match undoing {
             Ok((undoing, lock)) => self.stand_again(lock, undoing, receiving).await,
-            Err(refusal) => Err(receiving.refused(refusal)),
+            Err(refusal) => Err(receiving.refused(refusal).await),
         }
     }
 
@@ -122,7 +122,7 @@ impl Delivery {
                 receiving.mark_published();
                 Ok(published.receipt)
             }
-            Err(cause) => Err(receiving.refused(cause.into())),
+            Err(cause) => Err(receiving.refused(cause.into()).await),
         }
     }
 }

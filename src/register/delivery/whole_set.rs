@@ -1,7 +1,7 @@
 //! A bank's whole set in one register: lookups see the former set until the instant the new one is complete.
 
 use super::incoming::Incoming;
-use super::intake::{Sorted, Told, count_distinct};
+use super::intake::{Lines, Sorted, Told, count_distinct};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Shrunk, Taken, count_rejects};
 use crate::domain::delivery::{Counts, DeliveryKind};
 use crate::pseudonym::Sealed;
@@ -10,6 +10,7 @@ use crate::spill::Merged;
 use crate::store::{
     Filing, Publication, Receipt, SealedRecord, SetChange, SetLock, Standing, StoreError, Summary, Written,
 };
+use crate::workers::Workers;
 use chrono::NaiveDate;
 use std::collections::VecDeque;
 
@@ -37,13 +38,12 @@ impl Delivery {
 
     async fn take_whole_set(&self, incoming: Incoming, sha256: [u8; 32]) -> Taken {
         let sorted = match incoming.intake.end() {
-            Ok(lines) => self.workers.run(|| lines.sort()).await,
-            Err(cause) => return Err(incoming.receiving.refused(cause.into())),
+            Ok(lines) => sort(&self.workers, lines).await,
+            Err(cause) => Err(cause),
         };
         let (sorted, told) = match sorted {
-            Ok(Ok(sorted)) => sorted,
-            Ok(Err(cause)) => return Err(incoming.receiving.refused(DeliveryError::from(cause).into())),
-            Err(cause) => return Err(incoming.receiving.refused(DeliveryError::from(cause).into())),
+            Ok(sorted) => sorted,
+            Err(cause) => return Err(incoming.receiving.refused(cause.into()).await),
         };
         count_rejects(incoming.set(), told.rejected);
         let (order, rejected) = (&incoming.order, told.rejected);
@@ -66,7 +66,7 @@ impl Delivery {
         }
         match self.write_set(&incoming, sorted, &told).await {
             Ok(new) => self.file_set(incoming, new, told, sha256).await,
-            Err(refusal) => Err(incoming.receiving.refused(refusal)),
+            Err(refusal) => Err(incoming.receiving.refused(refusal).await),
         }
     }
 
@@ -159,9 +159,13 @@ impl Delivery {
                 incoming.receiving.mark_published();
                 Ok(published.receipt)
             }
-            Err(cause) => Err(incoming.receiving.refused(cause.into())),
+            Err(cause) => Err(incoming.receiving.refused(cause.into()).await),
         }
     }
+}
+
+async fn sort(workers: &Workers, lines: Lines) -> Result<(Sorted, Told), DeliveryError> {
+    Ok(workers.run(|| lines.sort()).await??)
 }
 
 /// Writes what differs between the set as it stands and the sorted lines with the calls that came meanwhile.

@@ -6,7 +6,7 @@ use super::rows::{self, RowWrite};
 use super::scan::SortedRecords;
 use super::writer::Done;
 use super::{Store, connection};
-use crate::pseudonym::{Sealed, Tag};
+use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::spill::Sorter;
 use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
 use rusqlite::{Connection, params};
@@ -83,9 +83,13 @@ impl Merge {
         &self.writing.state
     }
 
-    /// A customer's records, unless they were written already.
-    pub fn records_of(&self, customer: &Sealed) -> Result<Vec<SealedRecord>, StoreError> {
-        self.writing.lock.records_of(customer)
+    /// A customer's records of an agreement, unless they were written already.
+    pub fn records_of(
+        &self,
+        customer: &Sealed,
+        agreement: &SealedAgreement,
+    ) -> Result<Vec<SealedRecord>, StoreError> {
+        self.writing.lock.records_of(customer, agreement)
     }
 
     /// The set's records at a version that is kept.
@@ -171,12 +175,12 @@ impl Merge {
         step: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
         self.wait_for_checkpoint()?;
-        let (first, id) = (!self.writing.begun, self.writing.state.id);
+        let id = self.writing.state.id;
         self.writing.begun = true;
         let step = move |connection: &Connection| {
-            if first {
-                connection.execute("UPDATE sets SET merging = 1 WHERE id = ?1", [id])?;
-            }
+            // Each step, since the one before it may have failed.
+            let mark = "UPDATE sets SET merging = 1 WHERE id = ?1 AND merging = 0";
+            connection.prepare_cached(mark)?.execute([id])?;
             step(connection)?;
             metrics::counter!("kundeforhold_merge_steps_total").increment(1);
             Ok(Done::nothing_new(()))

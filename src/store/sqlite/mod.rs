@@ -81,12 +81,13 @@ impl Store {
         schema::migrate(&mut connection)?;
         sets::claim_key(&connection, key)?;
         deliveries::abandon_all(&connection)?;
-        let publications = Publications::new(if options.is_cached {
+        let remembered = if options.is_cached {
             options.remembered_changes
         } else {
             1
-        });
-        publish::recall(&connection, &publications, options.remembered_changes)?;
+        };
+        let publications = Publications::new(remembered);
+        publish::recall(&connection, &publications, remembered)?;
         let memory = Arc::new(Memory::new(sets::load(&connection)?, publications));
         Ok(Self(Arc::new(Inner {
             path: path.clone(),

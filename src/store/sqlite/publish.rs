@@ -9,8 +9,8 @@ use super::writer::Done;
 use super::{lookup, rows, sets};
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, PublicationId, Reject};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Sealed;
-use crate::store::format::day_number;
+use crate::pseudonym::{Sealed, SealedAgreement};
+use crate::store::format::{day_number, time_of};
 use crate::store::{
     Begun, Changed, Publications, Receipt, SealedRecord, SetChange, SetState, Standing, StoreError, Summary,
 };
@@ -62,14 +62,18 @@ pub struct Published {
 }
 
 impl SetLock {
-    /// A customer's records of the set that are in force.
-    pub fn records_of(&self, customer: &Sealed) -> Result<Vec<SealedRecord>, StoreError> {
+    /// A customer's records of an agreement that are in force: those that a change can concern.
+    pub fn records_of(
+        &self,
+        customer: &Sealed,
+        agreement: &SealedAgreement,
+    ) -> Result<Vec<SealedRecord>, StoreError> {
         let set_id = self.state()?.id;
         let store = &self.store;
         store
             .0
             .readers
-            .read(|connection| rows::of_customer(connection, set_id, customer))
+            .read(|connection| rows::of_agreement(connection, set_id, customer, agreement))
     }
 
     /// Whether calls have to hold in a whole set that is being received.
@@ -87,8 +91,7 @@ impl SetLock {
         let state = self.state()?;
         let changes = !publication.writes.is_empty() || !matches!(publication.filing, Filing::Call { .. });
         let version = state.version + u64::from(changes);
-        let mut changed = Changed::default();
-        note_tags(&publication.writes, &mut changed);
+        let changed = Changed::default();
         let (store, set) = (self.store.clone(), self.set);
         let publish = move |connection: &Connection| {
             let done = put_in_force(connection, set, &state, version, &publication, changed)?;
@@ -124,8 +127,9 @@ pub(super) fn put_in_force(
     state: &SetState,
     version: u64,
     publication: &Publication,
-    changed: Changed,
+    mut changed: Changed,
 ) -> Result<Done<Published>, StoreError> {
+    note_tags(&publication.writes, &mut changed);
     for write in &publication.writes {
         rows::write(connection, state.id, version, write)?;
         if let RowWrite::Insert(SealedRecord {
@@ -136,7 +140,8 @@ pub(super) fn put_in_force(
             rows::point(connection, state.id, account.tag(), customer.as_bytes())?;
         }
     }
-    let at = Utc::now();
+    // As rows have it, so that nothing else is said after a restart.
+    let at = time_of(Utc::now().timestamp_millis())?;
     let next = next_state(state, version, publication, at);
     sets::write(connection, &next)?;
     let delivery = file(connection, state, &next, publication, at)?;
@@ -191,12 +196,14 @@ fn file(
         } => {
             let key = idempotency.as_ref().map(<[u8; 32]>::as_slice);
             let whole = *kind == DeliveryKind::WholeSet;
+            let former = whole.then_some(&before.standing);
             publish_receipt(
                 connection,
                 *delivery_id,
+                DeliveryState::Receiving,
                 after,
                 at,
-                whole.then_some(&before.standing),
+                former,
                 key,
             )?;
             write_summary(connection, *delivery_id, summary)?;
@@ -210,7 +217,8 @@ fn file(
         }
         Filing::Batch { begun, summary } => {
             insert(connection, before.id, begun, DeliveryState::Published)?;
-            publish_receipt(connection, begun.delivery_id, after, at, None, None)?;
+            let filed = DeliveryState::Published;
+            publish_receipt(connection, begun.delivery_id, filed, after, at, None, None)?;
             write_summary(connection, begun.delivery_id, summary)?;
             Ok(begun.delivery_id)
         }
@@ -222,6 +230,7 @@ fn file(
 fn publish_receipt(
     connection: &Connection,
     delivery: Uuid,
+    from: DeliveryState,
     after: &SetState,
     at: DateTime<Utc>,
     before: Option<&Standing>,
@@ -230,7 +239,7 @@ fn publish_receipt(
     let before = before.map(serde_json::to_string).transpose();
     let published = connection.execute(
         "UPDATE deliveries SET state = ?2, published_at = ?3, version = ?4, records = ?5, before = ?6, idempotency = ?7
-         WHERE id = ?1 AND state IN (0, ?2)",
+         WHERE id = ?1 AND state = ?8",
         params![
             delivery.as_bytes().as_slice(),
             number_of(&STATES, DeliveryState::Published),
@@ -239,6 +248,7 @@ fn publish_receipt(
             after.standing.records,
             before.map_err(|_| StoreError::Damaged("how a set stands"))?,
             key,
+            number_of(&STATES, from),
         ],
     )?;
     match published {

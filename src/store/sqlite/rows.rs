@@ -1,6 +1,6 @@
 //! The rows of `relationships` and `accounts`.
 
-use crate::pseudonym::{Sealed, Tag};
+use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
 use crate::store::{SealedRecord, StoreError};
 use rusqlite::{Connection, Row};
@@ -96,17 +96,18 @@ pub(super) fn point(
     Ok(())
 }
 
-/// A customer's records of a set that are in force, in order of agreement and first day.
-pub(super) fn of_customer(
+/// A customer's records of an agreement in a set that are in force, in order of their first day.
+pub(super) fn of_agreement(
     connection: &Connection,
     set_id: i64,
     customer: &Sealed,
+    agreement: &SealedAgreement,
 ) -> Result<Vec<SealedRecord>, StoreError> {
     let mut statement = connection.prepare_cached(
         "SELECT subject, agreement, from_day, terms, to_day FROM relationships
-         WHERE subject = ?1 AND set_id = ?2 AND until IS NULL ORDER BY agreement, from_day",
+         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND until IS NULL ORDER BY from_day",
     )?;
-    let mut rows = statement.query((customer.as_bytes(), set_id))?;
+    let mut rows = statement.query((customer.as_bytes(), set_id, agreement.as_bytes()))?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
         records.push(record(row)?);
@@ -124,13 +125,13 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> Result<(), StoreErro
     let Some(tag) = key.agreement.first_chunk::<8>() else {
         return Ok(());
     };
+    // Both ends are given: a customer may have many accounts that come after this one.
     let mut statement = connection.prepare_cached(
         "DELETE FROM accounts WHERE tag = ?1 AND set_id = ?2 AND subject = ?3 AND NOT EXISTS (
              SELECT 1 FROM relationships WHERE subject = ?3 AND set_id = ?2 AND agreement BETWEEN ?1 AND ?4)",
     )?;
-    // Every sealed value that begins with the tag lies before this.
-    let beyond = [tag.as_slice(), &[0xff; Sealed::MAX_BYTES]].concat();
-    statement.execute((tag.as_slice(), key.set_id, &key.subject, beyond))?;
+    let last = [tag.as_slice(), &[u8::MAX; Sealed::MAX_BYTES]].concat();
+    statement.execute((tag.as_slice(), key.set_id, &key.subject, last))?;
     Ok(())
 }
 

@@ -28,6 +28,9 @@ impl SetLock {
     pub(super) fn sweep(self) -> Result<Self, StoreError> {
         let state = self.state()?;
         let (id, version) = (state.id, state.version);
+        // What the merge had queued is written before anybody looks for it.
+        let queued = self.store.0.writer.step(|_| Ok(Done::nothing_new(())))?;
+        queued.blocking_recv().map_err(|_| StoreError::Closed)??;
         let mut scan = Scan::default();
         while let Some(removals) = scan.next_piece(&self.store, |row| {
             Ok(match (row.set_id == id, row.since > version, row.until) {

@@ -5,7 +5,7 @@ use super::writer::Done;
 use super::{Store, connection, sets};
 use crate::store::{SetState, StoreError};
 use chrono::{TimeDelta, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,8 +19,8 @@ const CHECKPOINT_BYTES: u64 = 32 << 20;
 const RESTART_BYTES: u64 = 128 << 20;
 /// Rows that are removed together.
 const ROWS_PER_STEP: usize = 2_000;
-/// Wait for a set that is in use.
-const SET_WAIT: Duration = Duration::from_secs(1);
+/// Publications that are removed together: each may list half a megabyte of what it changed.
+const PUBLICATIONS_PER_STEP: usize = 100;
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -105,12 +105,11 @@ fn checkpoint(path: &Path, log: &PathBuf, kept: &mut Option<Connection>) -> Resu
         Some(connection) => connection,
         None => kept.insert(connection::open_writer(path, 0)?),
     };
-    let how = if bytes < RESTART_BYTES {
-        "PASSIVE"
-    } else {
-        "RESTART"
-    };
-    connection.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |_| Ok(()))?;
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    if bytes >= RESTART_BYTES {
+        // Writers wait only for what came meanwhile.
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    }
     Ok(())
 }
 
@@ -118,37 +117,57 @@ impl Store {
     /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
     /// Gives how many rows went. Reads all rows; not for threads that answer.
     pub fn purge(&self, kept: &Kept) -> Result<u64, StoreError> {
-        let before = |time: TimeDelta| (Utc::now() - time).timestamp_millis();
+        let is_raised = self.raise_kept_from(before(kept.rollback))?;
+        // Whoever rolls back has to be told what goes, so what came after the oldest version has its receipt.
         self.purge_lines(
-            "DELETE FROM rejects WHERE (delivery, line) IN (SELECT r.delivery, r.line FROM rejects r
-             JOIN deliveries d ON d.id = r.delivery WHERE d.received_at < ?1 LIMIT ?2)",
-            before(kept.rejects),
+            "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM deliveries d JOIN sets s ON s.id = d.set_id
+             WHERE d.id < ?1 AND d.state <> 0 AND s.whole_set IS NOT d.id
+             AND coalesce(d.version, 0) <= s.kept_from LIMIT ?2)",
+            first_id(kept.receipts),
+            ROWS_PER_STEP,
         )?;
         self.purge_lines(
-            "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries d WHERE received_at < ?1 AND state <> 0
-             AND NOT EXISTS (SELECT 1 FROM sets s WHERE s.whole_set = d.id) LIMIT ?2)",
-            before(kept.receipts),
+            "DELETE FROM rejects WHERE (delivery, line) IN
+             (SELECT delivery, line FROM rejects WHERE delivery < ?1 LIMIT ?2)",
+            first_id(kept.rejects.min(kept.receipts)),
+            ROWS_PER_STEP,
         )?;
-        self.purge_lines(
-            "DELETE FROM publications WHERE number IN (SELECT number FROM publications WHERE at < ?1
-             AND number < (SELECT max(number) FROM publications) ORDER BY number LIMIT ?2)",
-            before(kept.publications),
-        )?;
-        match self.raise_kept_from(before(kept.rollback))? {
+        self.purge_publications(before(kept.publications))?;
+        match is_raised {
             true => self.purge_rows(),
             false => Ok(0),
         }
     }
 
-    fn purge_lines(&self, sql: &'static str, before: i64) -> Result<(), StoreError> {
+    /// They come in the order of time. The last one stays.
+    fn purge_publications(&self, before: i64) -> Result<(), StoreError> {
+        let first_kept: Option<u64> = self.0.readers.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT coalesce((SELECT number FROM publications WHERE at >= ?1 ORDER BY number LIMIT 1),
+                                 (SELECT max(number) FROM publications))",
+            )?;
+            Ok(statement.query_row([before], |row| row.get(0))?)
+        })?;
+        self.purge_lines(
+            "DELETE FROM publications WHERE number IN (SELECT number FROM publications WHERE number < ?1 LIMIT ?2)",
+            first_kept.unwrap_or(0),
+            PUBLICATIONS_PER_STEP,
+        )
+    }
+
+    fn purge_lines(
+        &self,
+        sql: &'static str,
+        end: impl ToSql + Clone + Send + 'static,
+        per_step: usize,
+    ) -> Result<(), StoreError> {
         loop {
+            let end = end.clone();
             let step = self.0.writer.step(move |connection: &Connection| {
-                let removed = connection
-                    .prepare_cached(sql)?
-                    .execute(params![before, ROWS_PER_STEP])?;
+                let removed = connection.prepare_cached(sql)?.execute(params![end, per_step])?;
                 Ok(Done::nothing_new(removed))
             })?;
-            if step.blocking_recv().map_err(|_| StoreError::Closed)?? < ROWS_PER_STEP {
+            if step.blocking_recv().map_err(|_| StoreError::Closed)?? < per_step {
                 return Ok(());
             }
         }
@@ -158,11 +177,10 @@ impl Store {
     /// was raised.
     fn raise_kept_from(&self, before: i64) -> Result<bool, StoreError> {
         let mut raised = false;
-        let runtime = tokio::runtime::Handle::current();
         let sets: Vec<_> = self.sets().iter().map(|(set, _)| set).collect();
         for set in sets {
             // One that is in use is raised another time.
-            let Ok(lock) = runtime.block_on(self.lock(set, SET_WAIT)) else {
+            let Some(lock) = self.try_lock(set)? else {
                 continue;
             };
             let state = lock.state()?;
@@ -190,4 +208,17 @@ impl Store {
         }
         Ok(raised)
     }
+}
+
+/// What is kept for longer than there is a calendar is kept for ever.
+fn before(time: TimeDelta) -> i64 {
+    let at = Utc::now().checked_sub_signed(time);
+    at.map_or(0, |at| at.timestamp_millis().max(0))
+}
+
+/// Ids begin with the milliseconds at which they were made: no delivery of that time or later has one below this.
+fn first_id(time: TimeDelta) -> [u8; 16] {
+    let mut id = [0; 16];
+    id[..6].copy_from_slice(&before(time).to_be_bytes()[2..]);
+    id
 }

@@ -4,6 +4,7 @@ use super::memory::{Memory, News};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -171,7 +172,9 @@ impl Writer {
         self.queues.waiting().closed = true;
         self.queues.changed.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What the last piece of work held may be the store itself.
         if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the thread that writes the store ended in a defect");
@@ -259,20 +262,20 @@ impl Thread {
     /// Runs each piece of work on its own: what one leaves undone does not concern the others.
     fn work_and_commit(&mut self, all: Vec<Work>) -> (Vec<Finish>, Result<(), StoreError>) {
         let mut finishes = Vec::with_capacity(all.len());
-        let mut storage = Ok(());
+        let mut ended = Ok(());
         for work in all {
-            let (done, finish) = self.in_savepoint(work);
+            let (done, finish) = match &ended {
+                Ok(()) => self.in_savepoint(work),
+                Err(cause) => work(Err(StoreError::clone(cause))),
+            };
             finishes.push(finish);
-            if let Err(cause @ (StoreError::Full | StoreError::Unavailable(_))) = done {
-                storage = Err(cause);
+            // Some faults end the whole transaction, with all that was done in it; a savepoint would begin another one.
+            if ended.is_ok() && self.connection.is_autocommit() {
+                let cause = || StoreError::Unavailable("the transaction was ended".to_owned());
+                ended = Err(done.err().unwrap_or_else(cause));
             }
         }
-        // Some faults end the whole transaction, with all that was done in it.
-        let committed = match (self.connection.is_autocommit(), storage) {
-            (true, Err(cause)) => Err(cause),
-            (true, Ok(())) => Err(StoreError::Unavailable("the transaction was ended".to_owned())),
-            (false, _) => self.commit(),
-        };
+        let committed = ended.and_then(|()| self.commit());
         (finishes, committed)
     }
 
@@ -280,7 +283,10 @@ impl Thread {
         if let Err(cause) = self.execute("SAVEPOINT work") {
             return work(Err(cause));
         }
-        let (done, finish) = work(Ok(&self.connection));
+        let worked = catch_unwind(AssertUnwindSafe(|| work(Ok(&self.connection))));
+        // Who waits for a defect is told that nobody answers; the thread goes on.
+        let nobody = |_: &Memory, _: Result<(), StoreError>| {};
+        let (done, finish) = worked.unwrap_or_else(|_| (Err(StoreError::Closed), Box::new(nobody) as Finish));
         if done.is_err() && !self.connection.is_autocommit() {
             let undone = self.execute("ROLLBACK TO work");
             if undone.is_err() {
@@ -353,3 +359,6 @@ impl Thread {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Random histories of one bank against the plain model: records, versions, rollbacks, and the counts that are told.
+
+use crate::deliveries::{kfr, standing_records, today};
+use crate::model::{self, Call, Change, Outcome, Records, Terms};
+use crate::place::{Place, on_each_engine};
+use crate::register::{Bank, sealed};
+use crate::steps::{Meanwhile, Step, Upload, step};
+use chrono::TimeDelta;
+use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
+use kundeforhold::domain::relationship::Role;
+use kundeforhold::register::delivery::{Conflict, DeliveryRefusal};
+use kundeforhold::store::Kept;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+/// What the bank's set should be.
+#[derive(Default)]
+struct Expected {
+    records: Records,
+    loaded: bool,
+    /// The whole sets that stand on one another, each with what was before it.
+    whole_sets: Vec<(Uuid, Records, bool)>,
+}
+
+struct History {
+    place: Place,
+    bank: Bank,
+    expected: Expected,
+}
+
+impl History {
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::WholeSet(upload) => self.deliver(upload).await,
+            Step::Changes(changes) => self.change(&changes).await,
+            Step::Apart(meanwhile) => drop(self.do_meanwhile(&[meanwhile]).await),
+            Step::RollBack => self.roll_back().await,
+            Step::Reopen => self.reopen(),
+            Step::Kill => self.kill(),
+            Step::KillAmid(meanwhile) => {
+                let _incoming = self.bank.begin(self.bank.order(DeliveryKind::WholeSet)).await;
+                self.do_meanwhile(&meanwhile).await;
+                self.kill();
+            }
+            Step::Purge => {
+                let (store, kept) = (self.bank.store.clone(), TimeDelta::days(1));
+                let kept = Kept {
+                    rollback: kept,
+                    receipts: TimeDelta::seconds(-10),
+                    rejects: kept,
+                    publications: TimeDelta::seconds(-10),
+                };
+                tokio::task::block_in_place(|| store.purge(&kept)).unwrap();
+            }
+        }
+    }
+
+    async fn deliver(&mut self, upload: Upload) {
+        let incoming = self.bank.begin(self.bank.order(DeliveryKind::WholeSet)).await;
+        let calls = self.do_meanwhile(&upload.meanwhile).await;
+        if upload.is_broken_off {
+            return self.bank.abandon(incoming).await;
+        }
+        let receipt = self.bank.publish_set(incoming, &upload.lines).await.unwrap();
+        let mut records: Records = upload.lines.into_iter().collect();
+        assert_eq!(receipt.summary.counts.stored, records.len() as u64);
+        for call in &calls {
+            model::call(&mut records, call);
+        }
+        let before = std::mem::replace(&mut self.expected.records, records);
+        let was_loaded = std::mem::replace(&mut self.expected.loaded, true);
+        self.expected
+            .whole_sets
+            .push((receipt.delivery_id, before, was_loaded));
+    }
+
+    async fn change(&mut self, changes: &[Change]) {
+        let published = self.bank.change(changes).await;
+        match model::change(&mut self.expected.records, changes) {
+            true => assert_eq!(published.unwrap().state, DeliveryState::Published),
+            false => assert!(matches!(published, Err(DeliveryRefusal::Rejected(..)))),
+        }
+    }
+
+    /// Gives the calls that were answered with success.
+    async fn do_meanwhile(&mut self, all: &[Meanwhile]) -> Vec<Call> {
+        let mut calls = Vec::new();
+        for one in all {
+            match one {
+                Meanwhile::Call(call) => {
+                    let is_removal = matches!(call, Call::Deregister { .. });
+                    let outcome = self.bank.call(call).await;
+                    assert_eq!(outcome, model::call(&mut self.expected.records, call));
+                    if outcome == Outcome::Done || !is_removal {
+                        calls.push(*call);
+                    }
+                }
+                Meanwhile::Batch(items) => {
+                    self.bank.batch(items).await.unwrap();
+                    self.expected.loaded = true;
+                    for (customer, from) in items.iter().copied() {
+                        calls.push(Call::Register { customer, from });
+                        model::call(&mut self.expected.records, &Call::Register { customer, from });
+                    }
+                }
+            }
+            self.check().await;
+        }
+        calls
+    }
+
+    async fn roll_back(&mut self) {
+        let Some((whole_set, before, was_loaded)) = self.expected.whole_sets.last().cloned() else {
+            return;
+        };
+        let rolled_back = self.bank.roll_back(whole_set).await;
+        if !was_loaded {
+            let refused = matches!(
+                rolled_back,
+                Err(DeliveryRefusal::Conflict(Conflict::NothingBefore))
+            );
+            return assert!(refused);
+        }
+        assert_eq!(rolled_back.unwrap().unwrap().kind, DeliveryKind::Rollback);
+        self.expected.whole_sets.pop();
+        self.expected.records = before;
+    }
+
+    fn reopen(&mut self) {
+        self.bank.store.close();
+        // What holds the file is let go before it is taken again.
+        let elsewhere = self.place.after_kill();
+        self.bank = Bank::open(&elsewhere);
+        self.place = elsewhere;
+    }
+
+    fn kill(&mut self) {
+        let left = self.place.after_kill();
+        self.bank = Bank::open(&left);
+        self.place = left;
+    }
+
+    /// What stands, what lookups find, and what is counted are the same.
+    async fn check(&self) {
+        let (store, expected) = (&self.bank.store, &self.expected);
+        let standing = store.sets().standing(kfr());
+        assert_eq!(standing.records, expected.records.len() as u64);
+        assert_eq!(standing.running, model::running(&expected.records));
+        assert_eq!(standing.loaded, expected.loaded);
+        let whole_set = expected.whole_sets.last().map(|(id, ..)| *id);
+        assert_eq!(standing.whole_set, whole_set);
+        let sealed = sealed(&expected.records);
+        // Of many, some.
+        for record in sealed.iter().step_by(1 + sealed.len() / 50) {
+            let held = store.relationships(&record.customer).unwrap().held;
+            let of_customer = sealed.iter().filter(|other| other.customer == record.customer);
+            assert_eq!(held.len(), of_customer.count());
+            if let Some(account) = record.agreement.account() {
+                let held = store.accounts(account).unwrap().held;
+                let with_it = sealed.iter().filter(|other| other.agreement == record.agreement);
+                assert_eq!(held.len(), with_it.count());
+            }
+        }
+        assert_eq!(standing_records(store, kfr()).await, sealed);
+    }
+}
+
+fn run(steps: Vec<Step>) {
+    on_each_engine(async |place| {
+        let bank = Bank::open(&place);
+        let expected = Expected::default();
+        let mut history = History {
+            place,
+            bank,
+            expected,
+        };
+        for step in steps.clone() {
+            history.take(step).await;
+            history.check().await;
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_bank_has_what_it_delivered(steps in vec(step(), 1..12)) {
+        run(steps);
+    }
+
+    #[test]
+    fn a_bank_has_what_it_delivered_in_short_histories(steps in vec(step(), 1..6)) {
+        run(steps);
+    }
+}
+
+/// What goes over to a merge, since it is too much for one transaction.
+#[test]
+fn large_batches_and_changes_hold_in_the_whole_set_that_is_received_and_can_be_rolled_back() {
+    let level = |customer| {
+        let terms = Terms {
+            role: Role::Unknown,
+            to: None,
+        };
+        ((customer, 0, today() - TimeDelta::days(9)), terms)
+    };
+    let set = |customers: std::ops::Range<u16>| Upload {
+        lines: customers.map(level).collect(),
+        meanwhile: Vec::new(),
+        is_broken_off: false,
+    };
+    let batch = |customers: std::ops::Range<u16>, from| {
+        let items = customers.map(|customer| (customer, from)).collect();
+        Meanwhile::Batch(items)
+    };
+    let end = |customer| Meanwhile::Call(Call::Deregister { customer, to: None });
+    let upload = Upload {
+        meanwhile: vec![
+            end(5),
+            batch(1_000..3_600, today()),
+            end(1_001),
+            batch(0..9, today()),
+        ],
+        ..set(500..1_500)
+    };
+    let changes = |customers: std::ops::Range<u16>| {
+        let changes = customers.map(|customer| Change::Remove(level(customer).0));
+        Step::Changes(changes.collect())
+    };
+    run(vec![
+        Step::WholeSet(set(0..1_200)),
+        Step::Apart(batch(100..2_300, today() - TimeDelta::days(20))),
+        Step::WholeSet(upload.clone()),
+        changes(500..1_400),
+        changes(0..4_000),
+        Step::RollBack,
+        Step::WholeSet(Upload {
+            is_broken_off: true,
+            ..upload.clone()
+        }),
+        Step::WholeSet(upload),
+        Step::Kill,
+        Step::RollBack,
+        Step::RollBack,
+    ]);
+}

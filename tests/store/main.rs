@@ -1,0 +1,17 @@
+//! The contract of the store, held by every engine: versions, merges, receipts, and what is left after a kill.
+
+mod broken_off;
+mod cache_list;
+mod calls;
+mod conflicts;
+mod deliveries;
+mod history;
+mod model;
+mod opening;
+mod place;
+mod receipts;
+mod register;
+mod rollback;
+mod steps;
+mod upkeep;
+mod whole_sets;
