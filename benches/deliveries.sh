@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Prints the figures of deliveries: a bank's whole set beside the bare engines, and a nation of 120 banks under
-# lookups, on the embedded index and on Redis.
-#   benches/deliveries.sh [RECORDS OF THE BANK (1000000)] [ROUNDS (3)] [RECORDS OF THE NATION (1000000)] [LOOKUPS/S (2000)]
+# Prints the figures of deliveries, as tables in Markdown: a bank's whole set beside bare SQLite that writes the same
+# sorted rows, the memory that it takes, and a nation of 120 banks under lookups.
+#   benches/deliveries.sh [RECORDS OF THE BANK (1000000)] [ROUNDS (3)] [RELATIONSHIPS OF THE NATION (0: none)]
+# FIGURES_RATE (2000) lookups a second beside the nation, FIGURES_CACHE (without, with) a Redis in front of the store.
+# FIGURES_MEMORY (1000000): memory is measured for so many records, and for ten times as many; 0: not at all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export FIGURES_RECORDS=${1:-1000000} FIGURES_ROUNDS=${2:-3} FIGURES_NATION=${3:-1000000} FIGURES_RATE=${4:-2000}
-cargo test --locked --release --test blackbox figures:: -- --nocapture --test-threads=1
+export FIGURES_RECORDS=${1:-1000000} FIGURES_ROUNDS=${2:-3} FIGURES_NATION=${3:-0}
+export FIGURES_RATE=${FIGURES_RATE:-2000} FIGURES_MEMORY=${FIGURES_MEMORY:-1000000}
+figures=(figures::a_whole_set)
+[ "$FIGURES_MEMORY" = 0 ] || figures+=(figures::memory)
+[ "$FIGURES_NATION" = 0 ] || figures+=("figures::a_nation_${FIGURES_CACHE:-without}")
+cargo test --quiet --locked --release --test blackbox -- "${figures[@]}" --nocapture --test-threads=1

@@ -16,8 +16,10 @@ use tempfile::TempDir;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kundeforhold");
 /// Of tokens: longer than any measurement takes.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
-/// Longest wait for readiness: a rebuilt index of a large population takes minutes.
-const READY_TIMEOUT: Duration = Duration::from_secs(1800);
+/// The program as it was before the register moved into a database, for comparison: `benches/side_by_side.sh` builds it.
+const FORMER_PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/former/kundeforhold");
+/// Longest wait for readiness.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where everything of a measurement is kept.
 pub fn scratch() -> TempDir {
@@ -94,14 +96,16 @@ impl World {
 /// How a service is deployed for measuring.
 pub struct Deployment {
     directory: PathBuf,
-    /// More configuration, sections of TOML.
-    pub more: String,
+    program: &'static str,
+    /// Where the program keeps what, sections of TOML.
+    storage: fn(&Path, Option<&Redis>) -> String,
     /// The command that runs it, if it is not run by itself.
     pub under: Vec<String>,
 }
 
 /// A ready service.
 pub struct Service {
+    program: &'static str,
     pub process: Process,
     pub address: String,
     pub management: String,
@@ -110,9 +114,24 @@ pub struct Service {
 impl Deployment {
     /// Writes what does not change; `directory` is made.
     pub fn new(directory: PathBuf, world: &World) -> Self {
+        Self::of(PROGRAM, storage, directory, world)
+    }
+
+    /// The former program on its embedded index, if it was built.
+    pub fn former(directory: PathBuf, world: &World) -> Option<Self> {
+        let built = Path::new(FORMER_PROGRAM).exists();
+        built.then(|| Self::of(FORMER_PROGRAM, former_storage, directory, world))
+    }
+
+    fn of(
+        program: &'static str,
+        storage: fn(&Path, Option<&Redis>) -> String,
+        directory: PathBuf,
+        world: &World,
+    ) -> Self {
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("participants.toml"), &world.participants).unwrap();
-        let key = Command::new(PROGRAM)
+        let key = Command::new(program)
             .args(["key", "new"])
             .arg(directory.join("pseudonym.key"))
             .stdout(Stdio::null())
@@ -120,39 +139,24 @@ impl Deployment {
         assert!(key.unwrap().success());
         Self {
             directory,
-            more: String::new(),
+            program,
+            storage,
             under: Vec::new(),
         }
     }
 
-    /// Another instance of the same register, in a directory of its own.
-    pub fn beside(&self, directory: PathBuf) -> Self {
-        std::fs::create_dir_all(&directory).unwrap();
-        for file in ["participants.toml", "pseudonym.key"] {
-            std::fs::copy(self.directory.join(file), directory.join(file)).unwrap();
-        }
-        Self {
-            directory,
-            more: self.more.clone(),
-            under: self.under.clone(),
-        }
-    }
-
-    /// Starts the service over Redis, or on the embedded index, and waits until it is ready.
-    pub fn start(&self, issuer: &Issuer, redis: Option<&Redis>) -> Service {
+    /// Starts the service, with a cache or without, and waits until it is ready.
+    pub fn start(&self, issuer: &Issuer, cache: Option<&Redis>) -> Service {
         let (address, management) = (free_address(), free_address());
-        let index = match redis {
-            Some(redis) => format!("redis://{}/0", redis.address),
-            None => format!("embedded:{}", self.directory.join("index.redb").display()),
-        };
         let configuration = self.directory.join("kundeforhold.toml");
-        let text = self.configuration(&address, &management, &index, issuer);
-        std::fs::write(&configuration, text + &self.more).unwrap();
-        let mut started = command_under(&self.under, PROGRAM);
+        let text = self.configuration(&address, &management, issuer);
+        std::fs::write(&configuration, text + &(self.storage)(&self.directory, cache)).unwrap();
+        let mut started = command_under(&self.under, self.program);
         started.arg("serve").arg("--config").arg(&configuration);
         let mut process = Process::start(&mut started, &self.directory.join("log.jsonl"));
         wait_for(&management, &mut process);
         let service = Service {
+            program: self.program,
             process,
             address,
             management,
@@ -166,24 +170,39 @@ impl Deployment {
         service
     }
 
-    fn configuration(&self, address: &str, management: &str, index: &str, issuer: &Issuer) -> String {
+    fn configuration(&self, address: &str, management: &str, issuer: &Issuer) -> String {
         let path = |name: &str| self.directory.join(name).display().to_string();
         format!(
             "participants_file = {:?}\n\
              [server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
-             [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n\
-             [index]\nurl = {index:?}\npseudonym_key_file = {:?}\n\
-             [journal]\ndirectory = {:?}\n[audit]\ndirectory = {:?}\n\
+             [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[audit]\ndirectory = {:?}\n\
              [access]\nrate_per_second = 100000000\nrate_burst = 100000000\ndaily_customers = 1000000000\n\
              [identifiers]\nsynthetic = [\"tenor\"]\n",
             path("participants.toml"),
             issuer.name(),
             issuer.jwks_uri(),
-            path("pseudonym.key"),
-            path("journal"),
             path("audit"),
         )
     }
+}
+
+fn storage(directory: &Path, cache: Option<&Redis>) -> String {
+    let cache = cache.map_or_else(String::new, |redis| format!("redis://{}/0", redis.address));
+    format!(
+        "[store]\nurl = {:?}\n[cache]\nurl = {cache:?}\n[pseudonym]\nkey_file = {:?}\n",
+        format!("sqlite:{}", directory.join("register.sqlite").display()),
+        directory.join("pseudonym.key").display().to_string()
+    )
+}
+
+fn former_storage(directory: &Path, _: Option<&Redis>) -> String {
+    let path = |name: &str| directory.join(name).display().to_string();
+    format!(
+        "[index]\nurl = {:?}\npseudonym_key_file = {:?}\n[journal]\ndirectory = {:?}\n",
+        format!("embedded:{}", path("index.redb")),
+        path("pseudonym.key"),
+        path("journal"),
+    )
 }
 
 impl Service {
@@ -193,7 +212,7 @@ impl Service {
             let token = issuer
                 .token(&format!("bank-{}", set.bank), TOKEN_LIFETIME)
                 .unwrap();
-            let pushed = Command::new(PROGRAM)
+            let pushed = Command::new(self.program)
                 .args([
                     "push",
                     "--url",
@@ -224,5 +243,14 @@ impl Service {
             let _ = std::io::Read::read_to_string(&mut stream, &mut said);
         }
         said
+    }
+
+    /// A count of the metrics.
+    pub fn count(&self, line: &str) -> f64 {
+        let metrics = self.get("/metrics");
+        let found = metrics
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        found.map_or(0.0, |count| count.parse().unwrap())
     }
 }

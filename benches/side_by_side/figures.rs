@@ -14,15 +14,15 @@ pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
 
 /// The same server in each round.
 pub struct Rounds {
-    pub name: &'static str,
+    pub name: String,
     pub connections: usize,
     pub measured: Vec<Measured>,
 }
 
 impl Rounds {
-    pub fn new(name: &'static str, connections: usize) -> Self {
+    pub fn new(name: impl Into<String>, connections: usize) -> Self {
         Self {
-            name,
+            name: name.into(),
             connections,
             measured: Vec::new(),
         }

@@ -57,10 +57,11 @@ impl Grown {
 }
 
 /// All of them in each round, in turn.
-fn interleaved<const N: usize>(names: [&'static str; N], grown: &[Grown; N]) -> [Rounds; N] {
-    let mut rounds = names.map(|name| Rounds::new(name, CONNECTIONS));
+fn interleaved(grown: &[(String, Grown)]) -> Vec<Rounds> {
+    let named = |(name, _): &(String, Grown)| Rounds::new(name.as_str(), CONNECTIONS);
+    let mut rounds: Vec<Rounds> = grown.iter().map(named).collect();
     for _ in 0..settings::rounds() {
-        for (rounds, grown) in rounds.iter_mut().zip(grown) {
+        for (rounds, (_, grown)) in rounds.iter_mut().zip(grown) {
             rounds.measured.push(grown.measure());
         }
     }
@@ -69,39 +70,51 @@ fn interleaved<const N: usize>(names: [&'static str; N], grown: &[Grown; N]) -> 
 
 pub fn measure_size() {
     print_heading("More relationships, more banks");
-    let (few, many) = (100_000, settings::grown_relationships());
-    println!("embedded; {few} and {many} relationships of 12 banks, {few} of 1 and of 120\n");
-    let population = |relationships, banks, customers| {
-        Grown::of(|directory| {
-            let size = PopulationSize {
-                banks,
-                relationships,
-                customers,
-                seed: 1,
-            };
-            World::generate(&size, directory)
-        })
+    const FEW: u64 = 100_000;
+    let population = |name: String, relationships, banks, customers| {
+        let size = PopulationSize {
+            banks,
+            relationships,
+            customers,
+            seed: 1,
+        };
+        (name, Grown::of(|directory| World::generate(&size, directory)))
     };
-    let relationships = [population(few, 12, None), population(many, 12, None)];
-    let rounds = interleaved(["few relationships", "many relationships"], &relationships);
-    drop(relationships);
-    print_table(&rounds);
-    print_ratio("goal 0.85", &rounds[1], &rounds[0]);
+    println!("on SQLite; relationships of 12 banks, and {FEW} of 1 bank and of 120\n");
+    let sizes = std::iter::once(FEW).chain(settings::grown_relationships());
+    let grown: Vec<_> = sizes
+        .map(|size| population(format!("{size} relationships"), size, 12, None))
+        .collect();
+    compare(&grown);
+    drop(grown);
     // So many customers that most have one bank, however many banks there are.
-    let banks = [population(few, 1, Some(few)), population(few, 120, Some(few))];
-    let rounds = interleaved(["1 bank", "120 banks"], &banks);
+    let banks = |number| population(format!("{number} banks"), FEW, number, Some(FEW));
+    compare(&[banks(1), banks(120)]);
+}
+
+/// Each of the others with the first.
+fn compare(grown: &[(String, Grown)]) {
+    let rounds = interleaved(grown);
     print_table(&rounds);
-    print_ratio("goal 0.85", &rounds[1], &rounds[0]);
+    let [first, others @ ..] = rounds.as_slice() else {
+        return;
+    };
+    others
+        .iter()
+        .for_each(|other| print_ratio("goal 0.85", other, first));
 }
 
 pub fn measure_answers() {
     print_heading("More relationships a customer");
     const LENGTHS: [u64; 4] = [1, 15, 30, 60];
-    let grown = LENGTHS.map(|length| Grown::of(|directory| customers_with(length, directory)));
-    let rounds = interleaved(["1", "15", "30", "60"], &grown);
+    let grown = LENGTHS.map(|length| {
+        let grown = Grown::of(|directory| customers_with(length, directory));
+        (length.to_string(), grown)
+    });
+    let rounds = interleaved(&grown);
     print_table(&rounds);
     let cost = |rounds: &Rounds| median(rounds.measured.iter().map(|measured| measured.cpu_seconds * 1e3));
-    let costs = rounds.each_ref().map(cost);
+    let costs: Vec<f64> = rounds.iter().map(cost).collect();
     let each = |from: usize, to: usize| (costs[to] - costs[from]) / (LENGTHS[to] - LENGTHS[from]) as f64;
     println!(
         "µs of processor time for each relationship more (linear: all alike): 1→15 {:.2}, 15→30 {:.2}, 30→60 {:.2}",

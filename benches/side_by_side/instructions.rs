@@ -41,12 +41,8 @@ const PARTS: [(&str, &[&str]); 11] = [
     ),
     ("terms", &["Lookup>::judge"]),
     (
-        "index",
-        &[
-            "embedded::view::View::relationships",
-            "redis::read::<impl kundeforhold::index::redis::Redis>::read_group",
-            "PipelineSink<T>::poll_read",
-        ],
+        "store or cache",
+        &["Lookup>::held_by_customer", "PipelineSink<T>::poll_read"],
     ),
     ("rules: each bank judged", &["domain::overview::judge"]),
     (
@@ -70,7 +66,7 @@ const PARTS: [(&str, &[&str]); 11] = [
 pub fn measure() {
     print_heading("Instructions of a lookup");
     let mut all = SideBySide::prepare();
-    let counts = ["bare", "embedded", "redis"].map(|server| {
+    let counts = ["bare", "sqlite", "redis"].map(|server| {
         let file = all.scratch().join(format!("{server}.callgrind"));
         let requests = match server {
             "bare" => {
@@ -78,9 +74,9 @@ pub fn measure() {
                 let bare = Bare::start(&["bare"], 1, &callgrind(&file), &log);
                 count(&all, &bare.address, &bare.process)
             }
-            engine => {
+            storage => {
                 all.deployment.under = callgrind(&file);
-                let redis = (engine == "redis").then_some(&all.redis);
+                let redis = (storage == "redis").then_some(&all.redis);
                 let service = all.deployment.start(&all.issuer, redis);
                 count(&all, &service.address, &service.process)
             }
@@ -154,7 +150,7 @@ impl Counted {
 
 fn print_parts(counts: &[Counted; 3]) {
     println!(
-        "| thousands of instructions a lookup | bare actix | embedded | over Redis |\n|---|---|---|---|"
+        "| thousands of instructions a lookup | bare actix | on SQLite | over Redis |\n|---|---|---|---|"
     );
     let of = |names: &[&str]| {
         let sum = |counted: &Counted| names.iter().map(|name| counted.of(name)).sum::<f64>();
@@ -179,6 +175,6 @@ fn print_parts(counts: &[Counted; 3]) {
     print_row("**all**", all);
 }
 
-fn print_row(part: &str, [bare, embedded, redis]: [f64; 3]) {
-    println!("| {part} | {bare:.1} | {embedded:.1} | {redis:.1} |");
+fn print_row(part: &str, [bare, sqlite, redis]: [f64; 3]) {
+    println!("| {part} | {bare:.1} | {sqlite:.1} | {redis:.1} |");
 }

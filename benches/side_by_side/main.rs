@@ -4,7 +4,6 @@ mod bare;
 mod deployment;
 mod figures;
 mod growth;
-mod instances;
 mod instructions;
 mod lookups;
 mod open_loop;
@@ -17,7 +16,8 @@ mod tokens;
 mod webdis;
 mod wrk;
 
-const USAGE: &str = "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | instances | instructions | all]";
+const USAGE: &str =
+    "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | instructions | all]";
 
 fn main() {
     // `cargo bench` adds `--bench`; without a mode, as when all benches are run, there is nothing to do here.
@@ -33,7 +33,6 @@ fn main() {
         ["overload"] => overload::measure(),
         ["growth"] => growth::measure_size(),
         ["answers"] => growth::measure_answers(),
-        ["instances"] => instances::measure(),
         ["instructions"] => instructions::measure(),
         ["all"] => {
             lookups::measure();
@@ -42,7 +41,6 @@ fn main() {
             overload::measure();
             growth::measure_size();
             growth::measure_answers();
-            instances::measure();
             instructions::measure();
         }
         // The parts that are processes of their own.

@@ -47,7 +47,7 @@ pub fn measure() {
     );
     let p99 = median(rounds.iter().map(|(most, _)| most.p99_ms));
     let served = of(|found| found.served.percentile(99.0));
-    println!("| one processor, embedded | |\n|---|---|");
+    println!("| one processor, on SQLite | |\n|---|---|");
     println!("| most it can take (256 connections) | {most:.0}/s, p99 {p99:.1} ms |");
     println!(
         "| offered, open loop, {CONNECTIONS} connections | {:.0}/s |",

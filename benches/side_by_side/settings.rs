@@ -40,9 +40,14 @@ pub fn relationships() -> u64 {
     number("RELATIONSHIPS", 100_000)
 }
 
-/// Relationships of the larger population.
-pub fn grown_relationships() -> u64 {
-    number("GROWN_RELATIONSHIPS", 2_000_000)
+/// Relationships of the larger populations.
+pub fn grown_relationships() -> Vec<u64> {
+    let given = std::env::var("SIDE_BY_SIDE_GROWN_RELATIONSHIPS").ok();
+    let given = given.unwrap_or_else(|| "5000000 25000000".to_owned());
+    given
+        .split_whitespace()
+        .map(|number| number.parse().expect("numbers"))
+        .collect()
 }
 
 /// What is offered to a service that is overloaded, in hundredths of what it can take.

@@ -1,5 +1,5 @@
-//! Figures of deliveries, printed as tables. Here they are small, so that the commands that print them stay sound;
-//! `benches/deliveries.sh` runs them large, in a release build.
+//! Figures of deliveries, printed as tables in Markdown. Here they are small, so that the commands that print them stay
+//! sound; `benches/deliveries.sh` runs them large, in a release build.
 
 mod bare;
 pub mod lookups;
@@ -21,21 +21,25 @@ async fn a_whole_set_beside_bare_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nation_without_a_cache() {
+async fn memory_for_a_set_and_for_ten_times_as_much() {
+    whole_set::measure_memory(number("FIGURES_MEMORY", 2_000)).await;
+}
+
+async fn a_nation(caching: Caching) {
     nation::measure(
         number("FIGURES_NATION", 20_000),
-        Caching::Without,
+        caching,
         number("FIGURES_RATE", 100),
     )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_nation_without_a_cache() {
+    a_nation(Caching::Without).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_nation_with_a_cache() {
-    nation::measure(
-        number("FIGURES_NATION", 20_000),
-        Caching::With,
-        number("FIGURES_RATE", 100),
-    )
-    .await;
+    a_nation(Caching::With).await;
 }

@@ -2,8 +2,7 @@
 
 use crate::harness::{Caching, PROGRAM, Service};
 use kundeforhold::sandbox::population::{GeneratedSet, Population};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,28 +35,52 @@ pub fn write_set(set: &GeneratedSet, scratch: &Path) -> PathBuf {
     path
 }
 
-/// Pushes a set with the bank's own client, and gives the time it took. It stands in for another machine's, so lookups
-/// go first.
+/// The same set, but for another role in one of so many lines.
+pub fn change_lines(file: &Path, one_in: usize) -> PathBuf {
+    let path = file.with_extension(format!("{one_in}.ndjson"));
+    let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(&path).unwrap());
+    let lines = BufReader::with_capacity(1 << 20, std::fs::File::open(file).unwrap()).lines();
+    let (mut due, mut changed) = (0, 0_usize);
+    for (number, line) in lines.enumerate() {
+        let mut line = line.unwrap();
+        due += usize::from(number.is_multiple_of(one_in));
+        if due > changed {
+            let other = line.replace("\"role\":\"owner\"", "\"role\":\"other\"");
+            changed += usize::from(other != line);
+            line = other;
+        }
+        writeln!(out, "{line}").unwrap();
+    }
+    out.flush().unwrap();
+    path
+}
+
+/// Pushes a set with the bank's own client, and gives the time it took.
 pub fn push(service: &Service, set: &GeneratedSet, file: &Path) -> Duration {
-    let bank = set.id.bank.to_string();
     let began = Instant::now();
-    let pushed = Command::new("nice")
+    let pushed = pushing(service, set, file).status().unwrap();
+    assert!(pushed.success(), "{}", service.log());
+    began.elapsed()
+}
+
+/// The bank's own client. It stands in for another machine's, so lookups go first.
+pub fn pushing(service: &Service, set: &GeneratedSet, file: &Path) -> Command {
+    let (bank, register) = (set.id.bank.to_string(), set.id.register.name());
+    let mut command = Command::new("nice");
+    command
         .arg(PROGRAM)
         .args(["push", "--url", &service.url(""), "--bank", &bank])
         .args([
             "--register",
-            set.id.register.name(),
+            register,
             "--token",
             &service.issuer.bank_token(&bank),
         ])
         .arg("--file")
         .arg(file)
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(pushed.success(), "{}", service.log());
-    began.elapsed()
+        .stderr(Stdio::null());
+    command
 }
 
 /// Megabytes of a line of the process's status, `VmRSS` or `VmHWM`.
@@ -65,18 +88,6 @@ pub fn megabytes(service: &Service, line: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
     let line = status.lines().find(|found| found.starts_with(line)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-}
-
-/// Bytes on disk below a path.
-pub fn bytes_below(path: &Path) -> u64 {
-    let Ok(found) = std::fs::symlink_metadata(path) else {
-        return 0;
-    };
-    if !found.is_dir() {
-        return found.blocks() * 512;
-    }
-    let entries = std::fs::read_dir(path).unwrap();
-    entries.map(|entry| bytes_below(&entry.unwrap().path())).sum()
 }
 
 pub fn median(mut figures: Vec<f64>) -> f64 {

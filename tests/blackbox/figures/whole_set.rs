@@ -1,94 +1,113 @@
 //! One bank's whole set, side by side with bare SQLite.
 
 use super::bare;
-use super::process::{bytes_below, median, megabytes, push, scratch, start, write_set};
-use crate::harness::{Caching, Service};
-use kundeforhold::sandbox::population::{GeneratedSet, Population, PopulationSize};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use super::process::{change_lines, median, megabytes, push, scratch, start, write_set};
+use crate::harness::Caching;
+use kundeforhold::sandbox::population::{Population, PopulationSize};
 use std::path::{Path, PathBuf};
 
 /// Of so many records, one differs when the set is pushed again.
 const ONE_IN: usize = 100;
 
-pub async fn measure(records: u64, rounds: u64) {
-    let population = Population::new(&PopulationSize {
-        banks: 1,
-        relationships: records,
-        customers: Some(records),
-        seed: 1,
-    })
-    .unwrap();
-    let directory = scratch();
-    let set = population.sets().first().unwrap();
-    let file = write_set(set, directory.path());
-    let changed = write_changed(&file);
-    let mut columns = [const { Vec::new() }; 6];
-    for _ in 0..rounds {
-        let bare = bare_sqlite(records, directory.path());
-        let loaded = load(&population, set, &file, &changed).await;
-        let ratios = [loaded.first / bare, loaded.again / loaded.first];
-        let figures = [
-            bare,
-            loaded.first,
-            ratios[0],
-            loaded.again,
-            ratios[1],
-            loaded.grown,
-        ];
-        for (column, figure) in columns.iter_mut().zip(figures) {
-            column.push(figure);
-        }
+/// A bank's only set, as files.
+struct Delivered {
+    population: Population,
+    file: PathBuf,
+}
+
+impl Delivered {
+    fn generate(records: u64, directory: &Path) -> Self {
+        let population = Population::new(&PopulationSize {
+            banks: 1,
+            relationships: records,
+            customers: None,
+            seed: 1,
+        })
+        .unwrap();
+        let file = write_set(population.sets().first().unwrap(), directory);
+        Self { population, file }
     }
-    let [bare, first, of_bare, again, of_first, grown] = columns.map(median);
-    println!("whole set of {records} records over HTTP, one bank; medians of {rounds} rounds");
-    println!("  bare SQLite, rows and accounts  {bare:>10.0} records/s");
-    println!("  the first time                  {first:>10.0} records/s   {of_bare:.2} of bare (goal 0.6)");
-    println!(
-        "  again, one in {ONE_IN} changed       {again:>10.0} records/s   {of_first:.2} x the first (goal 3)"
-    );
-    println!("  memory above idle               {grown:>10.0} MB (goal 300)");
 }
 
-fn bare_sqlite(records: u64, directory: &Path) -> f64 {
-    let directory = directory.join("bare");
-    std::fs::create_dir(&directory).unwrap();
-    let took = bare::load(&directory.join("bare.sqlite"), records);
-    assert!(bytes_below(&directory) > 0);
-    std::fs::remove_dir_all(directory).unwrap();
-    records as f64 / took.as_secs_f64()
-}
-
-/// Records a second, and the megabytes by which the service grew at most.
-struct Loaded {
+/// What a round found: records a second, and megabytes by which the service grew at most.
+struct Round {
+    bare: f64,
     first: f64,
     again: f64,
     grown: f64,
 }
 
-async fn load(population: &Population, set: &GeneratedSet, file: &Path, changed: &Path) -> Loaded {
+pub async fn measure(records: u64, rounds: u64) {
     let directory = scratch();
-    let service: Service = start(Caching::Without, population, directory.path()).await;
-    let idle = megabytes(&service, "VmRSS");
-    let rate = |file: &Path| set.relationships() as f64 / push(&service, set, file).as_secs_f64();
-    let (first, again) = (rate(file), rate(changed));
-    Loaded {
-        first,
-        again,
-        grown: megabytes(&service, "VmHWM") - idle,
+    let set = Delivered::generate(records, directory.path());
+    let changed = change_lines(&set.file, ONE_IN);
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        all.push(load(&set, Some(&changed)).await);
     }
+    let of = |figure: fn(&Round) -> f64| median(all.iter().map(figure).collect());
+    println!("whole set of {records} records over HTTP, one bank, on SQLite; medians of {rounds} rounds\n");
+    println!("| | records/s | |\n|---|---|---|");
+    println!(
+        "| bare SQLite, the same sorted rows and accounts | {:.0} | |",
+        of(|round| round.bare)
+    );
+    println!(
+        "| first time | {:.0} | {:.2} of bare (goal 0.6) |",
+        of(|round| round.first),
+        of(|round| round.first / round.bare)
+    );
+    println!(
+        "| again, one in {ONE_IN} different | {:.0} | {:.2} × the first time (goal 3) |",
+        of(|round| round.again),
+        of(|round| round.again / round.first)
+    );
+    println!(
+        "| memory above idle | {:.0} MB | (goal 300 MB) |\n",
+        of(|round| round.grown)
+    );
 }
 
-/// The same set, but for another role here and there.
-fn write_changed(file: &Path) -> PathBuf {
-    let path = file.with_extension("changed.ndjson");
-    let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(&path).unwrap());
-    let lines = BufReader::with_capacity(1 << 20, std::fs::File::open(file).unwrap()).lines();
-    for (number, line) in lines.enumerate() {
-        let line = line.unwrap();
-        let differs = number.is_multiple_of(ONE_IN);
-        let changed = line.replace("\"role\":\"owner\"", "\"role\":\"other\"");
-        writeln!(out, "{}", if differs { changed } else { line }).unwrap();
+/// Memory for one set, and for one ten times as large.
+pub async fn measure_memory(records: u64) {
+    let mut grown = Vec::new();
+    for records in [records, 10 * records] {
+        let directory = scratch();
+        grown.push(
+            load(&Delivered::generate(records, directory.path()), None)
+                .await
+                .grown,
+        );
     }
-    out.flush().unwrap();
-    path
+    println!("| memory above idle, one bank's set | MB |\n|---|---|");
+    println!("| {records} records | {:.0} |", grown[0]);
+    println!(
+        "| {} records | {:.0}, {:.2} × (goal 1.2) |\n",
+        10 * records,
+        grown[1],
+        grown[1] / grown[0]
+    );
+}
+
+/// Without a changed set only the service is measured.
+async fn load(set: &Delivered, changed: Option<&Path>) -> Round {
+    let directory = scratch();
+    let mut service = start(Caching::Without, &set.population, directory.path()).await;
+    let idle = megabytes(&service, "VmRSS");
+    let generated = set.population.sets().first().unwrap();
+    let rate = |took: std::time::Duration| generated.relationships() as f64 / took.as_secs_f64();
+    let first = rate(push(&service, generated, &set.file));
+    let (mut again, mut bare) = (f64::NAN, f64::NAN);
+    if let Some(changed) = changed {
+        bare = rate(bare::load(&service.store(), directory.path()));
+        again = rate(push(&service, generated, changed));
+    }
+    let grown = megabytes(&service, "VmHWM") - idle;
+    assert!(service.terminate().success(), "{}", service.log());
+    Round {
+        bare,
+        first,
+        again,
+        grown,
+    }
 }
