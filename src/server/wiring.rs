@@ -29,6 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+/// Longest that anything is kept: more than any calendar of ours has.
+const MOST_DAYS: u32 = 365_000;
+
 /// The parts that answer requests, wired.
 #[derive(Clone)]
 pub struct Parts {
@@ -203,8 +206,8 @@ fn limits(settings: &Settings) -> Limits {
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
     DeliveryBounds {
         shrink_percent: settings.shrink_percent,
-        idempotency_days: settings.idempotency_days.into(),
-        rollback_days: settings.rollback_days.into(),
+        idempotency_days: settings.idempotency_days.min(MOST_DAYS).into(),
+        rollback_days: settings.rollback_days.min(MOST_DAYS).into(),
         closed_years,
         call_wait: Duration::from_secs(settings.call_wait_seconds),
         publish_timeout: Duration::from_secs(settings.publish_timeout_seconds),

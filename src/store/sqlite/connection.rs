@@ -1,6 +1,7 @@
 //! Connections to the file, and how they are set.
 
 use crate::store::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -10,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a lock of SQLite, which others hold for an instant only.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
 /// Connections that read and are kept open; more are opened where more read at once, and closed again.
@@ -100,6 +101,8 @@ pub(super) fn open_reader(path: &Path, cache_kib: usize) -> Result<Connection, S
 
 fn prepare(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY)?;
+    // Otherwise a statement is planned anew each time it is used, since what is bound might make another plan better.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
     // Negative: KiB rather than pages.
     connection.pragma_update(None, "cache_size", -(cache_kib as i64))?;

@@ -2,7 +2,7 @@
 
 use super::lock::SetLock;
 use super::publish::{Publication, Published, count_published, keep_calls, note_tags, put_in_force};
-use super::rows::{self, RowWrite};
+use super::rows::{RowWrite, RowWriter};
 use super::scan::SortedRecords;
 use super::writer::Done;
 use super::{Store, connection};
@@ -15,8 +15,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Rows of a step: some milliseconds, in which nobody else writes.
-const ROWS_PER_STEP: usize = 1_000;
+/// Rows of a first step, and the fewest and most of a later one: as many as take some milliseconds, in which nobody else
+/// writes.
+const ROWS_AT_FIRST: usize = 1_000;
+const FEWEST_ROWS: usize = 250;
+const MOST_ROWS: usize = 8_000;
+/// A step that takes longer is followed by smaller ones. What it has written takes about as long again to commit.
+const LONGEST_STEP: Duration = Duration::from_millis(8);
 /// Steps that are written while the next are made.
 const STEPS_AHEAD: usize = 2;
 /// Memory for sorting what points to accounts.
@@ -33,7 +38,8 @@ pub struct Merge {
     writing: Writing,
     writes: Vec<RowWrite>,
     /// Steps that are not known to be done.
-    queued: VecDeque<oneshot::Receiver<Result<(), StoreError>>>,
+    queued: VecDeque<oneshot::Receiver<Result<Duration, StoreError>>>,
+    rows_per_step: usize,
     /// What points to accounts goes last, in its own order.
     accounts: Sorter,
 }
@@ -65,6 +71,7 @@ impl SetLock {
         Ok(Merge {
             writes: Vec::new(),
             queued: VecDeque::new(),
+            rows_per_step: ROWS_AT_FIRST,
             accounts: Sorter::new(&store.0.scratch, SORT_ACCOUNTS_BYTES),
             writing: Writing {
                 lock: self,
@@ -147,7 +154,7 @@ impl Merge {
             self.accounts.push(&pointer).map_err(spilled)?;
         }
         self.writes.push(write);
-        if self.writes.len() >= ROWS_PER_STEP {
+        if self.writes.len() >= self.rows_per_step {
             self.queue_rows()?;
         }
         Ok(())
@@ -164,9 +171,8 @@ impl Merge {
         note_tags(&writes, &mut self.writing.changed);
         let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
         self.queue(move |connection| {
-            writes
-                .iter()
-                .try_for_each(|write| rows::write(connection, id, version, write))
+            let mut rows = RowWriter::new(connection, id, version)?;
+            writes.iter().try_for_each(|write| rows.write(write))
         })
     }
 
@@ -178,12 +184,13 @@ impl Merge {
         let id = self.writing.state.id;
         self.writing.begun = true;
         let step = move |connection: &Connection| {
+            let since = Instant::now();
             // Each step, since the one before it may have failed.
             let mark = "UPDATE sets SET merging = 1 WHERE id = ?1 AND merging = 0";
             connection.prepare_cached(mark)?.execute([id])?;
             step(connection)?;
             metrics::counter!("kundeforhold_merge_steps_total").increment(1);
-            Ok(Done::nothing_new(()))
+            Ok(Done::nothing_new(since.elapsed()))
         };
         self.queued.push_back(self.writing.store.0.writer.step(step)?);
         self.wait_for_steps(STEPS_AHEAD)
@@ -193,7 +200,13 @@ impl Merge {
         while self.queued.len() > most
             && let Some(step) = self.queued.pop_front()
         {
-            step.blocking_recv().map_err(|_| StoreError::Closed)??;
+            let took = step.blocking_recv().map_err(|_| StoreError::Closed)??;
+            let rows = match took > LONGEST_STEP {
+                true => self.rows_per_step / 2,
+                false if took < LONGEST_STEP / 2 => self.rows_per_step * 2,
+                false => self.rows_per_step,
+            };
+            self.rows_per_step = rows.clamp(FEWEST_ROWS, MOST_ROWS);
         }
         Ok(())
     }
@@ -220,8 +233,8 @@ impl Merge {
         let sorter = std::mem::replace(&mut self.accounts, Sorter::new(&self.writing.store.0.scratch, 0));
         let mut sorted = sorter.finish().map_err(spilled)?;
         loop {
-            let mut pointers = Vec::with_capacity(ROWS_PER_STEP);
-            while pointers.len() < ROWS_PER_STEP
+            let mut pointers = Vec::with_capacity(self.rows_per_step);
+            while pointers.len() < self.rows_per_step
                 && let Some(pointer) = sorted.next_record().map_err(spilled)?
             {
                 pointers.push(pointer.to_vec());
@@ -229,13 +242,14 @@ impl Merge {
             if pointers.is_empty() {
                 break;
             }
-            let id = self.writing.state.id;
+            let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
             self.queue(move |connection| {
+                let mut rows = RowWriter::new(connection, id, version)?;
                 for pointer in &pointers {
                     let (tag, customer) = pointer
                         .split_first_chunk()
                         .ok_or(StoreError::Damaged("a sorted account"))?;
-                    rows::point(connection, id, Tag(*tag), customer)?;
+                    rows.point(Tag(*tag), customer)?;
                 }
                 Ok(())
             })?;

@@ -4,7 +4,7 @@ use super::deliveries::{insert, write_rejects, write_summary};
 use super::lock::SetLock;
 use super::memory::News;
 use super::receipts::{self, KINDS, STATES, number_of};
-use super::rows::RowWrite;
+use super::rows::{RowWrite, RowWriter};
 use super::writer::Done;
 use super::{lookup, rows, sets};
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, PublicationId, Reject};
@@ -130,14 +130,15 @@ pub(super) fn put_in_force(
     mut changed: Changed,
 ) -> Result<Done<Published>, StoreError> {
     note_tags(&publication.writes, &mut changed);
+    let mut rows = RowWriter::new(connection, state.id, version)?;
     for write in &publication.writes {
-        rows::write(connection, state.id, version, write)?;
+        rows.write(write)?;
         if let RowWrite::Insert(SealedRecord {
             customer, agreement, ..
         }) = write
             && let Some(account) = agreement.account()
         {
-            rows::point(connection, state.id, account.tag(), customer.as_bytes())?;
+            rows.point(account.tag(), customer.as_bytes())?;
         }
     }
     // As rows have it, so that nothing else is said after a restart.

@@ -3,7 +3,7 @@
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
 use crate::store::{SealedRecord, StoreError};
-use rusqlite::{Connection, Row};
+use rusqlite::{CachedStatement, Connection, Row};
 
 /// What is done to one record of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,76 +24,80 @@ impl RowWrite {
     }
 }
 
-/// Writes a row's change as of a version.
-pub(super) fn write(
-    connection: &Connection,
+/// Writes rows of one set as of a version. Its statements are found once, not for each row.
+pub(super) struct RowWriter<'c> {
     set_id: i64,
     version: u64,
-    write: &RowWrite,
-) -> Result<(), StoreError> {
-    match write {
-        RowWrite::Insert(record) => insert(connection, set_id, version, record),
-        RowWrite::Replace(record) => {
-            end(connection, set_id, version, record)?;
-            insert(connection, set_id, version, record)
+    insert: CachedStatement<'c>,
+    end: CachedStatement<'c>,
+    point: CachedStatement<'c>,
+}
+
+impl<'c> RowWriter<'c> {
+    pub(super) fn new(connection: &'c Connection, set_id: i64, version: u64) -> Result<Self, StoreError> {
+        Ok(Self {
+            set_id,
+            version,
+            insert: connection.prepare_cached(
+                "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?,
+            end: connection.prepare_cached(
+                "UPDATE relationships SET until = ?5 WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3
+                 AND from_day = ?4 AND since < ?5 AND until IS NULL",
+            )?,
+            point: connection.prepare_cached(
+                "INSERT OR IGNORE INTO accounts (tag, set_id, subject) VALUES (?1, ?2, ?3)",
+            )?,
+        })
+    }
+
+    pub(super) fn write(&mut self, write: &RowWrite) -> Result<(), StoreError> {
+        match write {
+            RowWrite::Insert(record) => self.insert(record),
+            RowWrite::Replace(record) => {
+                self.end(record)?;
+                self.insert(record)
+            }
+            RowWrite::End(record) => self.end(record),
         }
-        RowWrite::End(record) => end(connection, set_id, version, record),
     }
-}
 
-fn insert(
-    connection: &Connection,
-    set_id: i64,
-    version: u64,
-    record: &SealedRecord,
-) -> Result<(), StoreError> {
-    let interval = record.relationship.interval();
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?;
-    statement.execute((
-        record.customer.as_bytes(),
-        set_id,
-        record.agreement.as_bytes(),
-        day_number(interval.from()),
-        version,
-        encode_terms(&record.agreement, &record.relationship),
-        interval.to().map(day_number),
-    ))?;
-    Ok(())
-}
-
-/// What stood before the version does not stand from it on.
-fn end(connection: &Connection, set_id: i64, version: u64, record: &SealedRecord) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE relationships SET until = ?5
-         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since < ?5 AND until IS NULL",
-    )?;
-    let ended = statement.execute((
-        record.customer.as_bytes(),
-        set_id,
-        record.agreement.as_bytes(),
-        day_number(record.relationship.interval().from()),
-        version,
-    ))?;
-    match ended {
-        1 => Ok(()),
-        _ => Err(StoreError::Damaged("a record that should stand and does not")),
+    fn insert(&mut self, record: &SealedRecord) -> Result<(), StoreError> {
+        let interval = record.relationship.interval();
+        self.insert.execute((
+            record.customer.as_bytes(),
+            self.set_id,
+            record.agreement.as_bytes(),
+            day_number(interval.from()),
+            self.version,
+            encode_terms(&record.agreement, &record.relationship),
+            interval.to().map(day_number),
+        ))?;
+        Ok(())
     }
-}
 
-/// Says where the records of an account are looked for.
-pub(super) fn point(
-    connection: &Connection,
-    set_id: i64,
-    account: Tag,
-    customer: &[u8],
-) -> Result<(), StoreError> {
-    let mut statement = connection
-        .prepare_cached("INSERT OR IGNORE INTO accounts (tag, set_id, subject) VALUES (?1, ?2, ?3)")?;
-    statement.execute((account.0.as_slice(), set_id, customer))?;
-    Ok(())
+    /// What stood before the version does not stand from it on.
+    fn end(&mut self, record: &SealedRecord) -> Result<(), StoreError> {
+        let ended = self.end.execute((
+            record.customer.as_bytes(),
+            self.set_id,
+            record.agreement.as_bytes(),
+            day_number(record.relationship.interval().from()),
+            self.version,
+        ))?;
+        match ended {
+            1 => Ok(()),
+            _ => Err(StoreError::Damaged("a record that should stand and does not")),
+        }
+    }
+
+    /// Says where the records of an account are looked for.
+    pub(super) fn point(&mut self, account: Tag, customer: &[u8]) -> Result<(), StoreError> {
+        self.point
+            .execute((account.0.as_slice(), self.set_id, customer))?;
+        Ok(())
+    }
 }
 
 /// A customer's records of an agreement in a set that are in force, in order of their first day.

@@ -2,11 +2,14 @@
 
 use super::Store;
 use super::rows::{self, Key};
+use crate::pseudonym::Sealed;
 use crate::store::{SealedRecord, StoreError};
 use rusqlite::{Connection, Row};
 use std::time::{Duration, Instant};
 
-/// Longest that one piece takes.
+/// The customers are read in so many shares, by their first byte, so that one without wanted rows is soon over.
+const SHARES: u16 = 256;
+/// Longest that one piece takes, where rows are wanted.
 const LONGEST_READ: Duration = Duration::from_millis(250);
 /// Rows of a piece that are kept.
 const MOST_KEPT: usize = 20_000;
@@ -16,11 +19,55 @@ const SET_ID: usize = 5;
 const SINCE: usize = 6;
 const UNTIL: usize = 7;
 
-/// How far all rows are read.
-#[derive(Default)]
+/// Which rows are wanted; the others are passed over where they are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// Of a set, in force at a version.
+    InForce { set_id: i64, version: u64 },
+    /// Of a set, beyond a version.
+    Beyond { set_id: i64, version: u64 },
+    /// Of all sets, over at a version that any of them may have.
+    OverAt(u64),
+}
+
+impl Wanted {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::InForce { .. } => {
+                "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
+                 WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
+                 AND set_id = ?7 AND since <= ?8 AND (until IS NULL OR until > ?8)
+                 ORDER BY subject, set_id, agreement, from_day, since"
+            }
+            Self::Beyond { .. } => {
+                "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
+                 WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
+                 AND set_id = ?7 AND (since > ?8 OR until > ?8)
+                 ORDER BY subject, set_id, agreement, from_day, since"
+            }
+            Self::OverAt(_) => {
+                "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
+                 WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
+                 AND set_id > ?7 AND until <= ?8
+                 ORDER BY subject, set_id, agreement, from_day, since"
+            }
+        }
+    }
+
+    fn bound(self) -> (i64, u64) {
+        match self {
+            Self::InForce { set_id, version } | Self::Beyond { set_id, version } => (set_id, version),
+            Self::OverAt(version) => (-1, version),
+        }
+    }
+}
+
+/// How far rows are read: through the customers, share by share of those that there can be.
 pub(super) struct Scan {
+    wanted: Wanted,
+    /// The first byte of the customers of the share that is being read.
+    share: u16,
     after: Option<Key>,
-    ended: bool,
 }
 
 /// A row as it is scanned.
@@ -48,13 +95,21 @@ impl Scanned<'_> {
 }
 
 impl Scan {
+    pub(super) fn of(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            share: 0,
+            after: None,
+        }
+    }
+
     /// The next piece of what `keep` makes of rows; `None` at the end.
     pub(super) fn next_piece<T>(
         &mut self,
         store: &Store,
         keep: impl Fn(&Scanned<'_>) -> Result<Option<T>, StoreError>,
     ) -> Result<Option<Vec<T>>, StoreError> {
-        if self.ended {
+        if self.share >= SHARES {
             return Ok(None);
         }
         let piece = store.0.readers.read(|connection| self.read(connection, keep))?;
@@ -67,26 +122,28 @@ impl Scan {
         keep: impl Fn(&Scanned<'_>) -> Result<Option<T>, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let since = Instant::now();
-        let mut statement = connection.prepare_cached(
-            "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
-             WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5)
-             ORDER BY subject, set_id, agreement, from_day, since",
-        )?;
-        let after = self.after.take().unwrap_or(Key {
-            subject: Vec::new(),
+        let mut statement = connection.prepare_cached(self.wanted.sql())?;
+        let after = self.after.take().unwrap_or_else(|| Key {
+            subject: vec![self.share as u8],
             set_id: -1,
             agreement: Vec::new(),
             from_day: i32::MIN,
             since: 0,
         });
+        // Beyond every customer of the share.
+        let end = [&[self.share as u8][..], &[u8::MAX; Sealed::MAX_BYTES]].concat();
+        let (set_id, version) = self.wanted.bound();
         let mut rows = statement.query((
             after.subject,
             after.set_id,
             after.agreement,
             after.from_day,
             after.since,
+            end,
+            set_id,
+            version,
         ))?;
-        let (mut piece, mut seen) = (Vec::new(), 0_usize);
+        let mut piece = Vec::new();
         while let Some(row) = rows.next()? {
             let scanned = Scanned {
                 row,
@@ -95,14 +152,12 @@ impl Scan {
                 until: row.get(UNTIL)?,
             };
             piece.extend(keep(&scanned)?);
-            seen += 1;
-            let long = seen.is_multiple_of(256) && since.elapsed() > LONGEST_READ;
-            if piece.len() >= MOST_KEPT || long {
+            if piece.len() >= MOST_KEPT || since.elapsed() > LONGEST_READ {
                 self.after = Some(scanned.key()?);
                 return Ok(piece);
             }
         }
-        self.ended = true;
+        self.share += 1;
         Ok(piece)
     }
 }
@@ -110,37 +165,31 @@ impl Scan {
 /// A set's records at one version, in the order of customer, agreement and first day.
 pub struct SortedRecords {
     store: Store,
-    set_id: i64,
-    version: u64,
     scan: Scan,
     next: std::vec::IntoIter<SealedRecord>,
 }
 
 impl SortedRecords {
     pub(super) fn new(store: &Store, set_id: i64, version: u64) -> Self {
-        // Before its first publication a set has no rows.
-        let ended = version == 0;
+        let mut scan = Scan::of(Wanted::InForce { set_id, version });
+        if version == 0 {
+            // Before its first publication a set has no rows.
+            scan.share = SHARES;
+        }
         Self {
             store: store.clone(),
-            set_id,
-            version,
-            scan: Scan { after: None, ended },
+            scan,
             next: Vec::new().into_iter(),
         }
     }
 
     /// The next record; `None` at the end.
     pub fn next_record(&mut self) -> Result<Option<SealedRecord>, StoreError> {
-        let (set_id, version) = (self.set_id, self.version);
-        let in_force = |row: &Scanned<'_>| {
-            let stands = row.since <= version && row.until.is_none_or(|until| until > version);
-            (row.set_id == set_id && stands).then(|| row.record()).transpose()
-        };
         loop {
             if let Some(record) = self.next.next() {
                 return Ok(Some(record));
             }
-            match self.scan.next_piece(&self.store, in_force)? {
+            match self.scan.next_piece(&self.store, |row| row.record().map(Some))? {
                 Some(piece) => self.next = piece.into_iter(),
                 None => return Ok(None),
             }

@@ -3,7 +3,7 @@
 use super::lock::SetLock;
 use super::memory::News;
 use super::rows::{self, Key};
-use super::scan::Scan;
+use super::scan::{Scan, Wanted};
 use super::writer::Done;
 use super::{Store, sets};
 use crate::domain::relationship::SetId;
@@ -31,13 +31,13 @@ impl SetLock {
         // What the merge had queued is written before anybody looks for it.
         let queued = self.store.0.writer.step(|_| Ok(Done::nothing_new(())))?;
         queued.blocking_recv().map_err(|_| StoreError::Closed)??;
-        let mut scan = Scan::default();
+        let mut scan = Scan::of(Wanted::Beyond { set_id: id, version });
         while let Some(removals) = scan.next_piece(&self.store, |row| {
-            Ok(match (row.set_id == id, row.since > version, row.until) {
-                (true, true, _) => Some(Removal::Delete(row.key()?)),
-                (true, false, Some(until)) if until > version => Some(Removal::Reopen(row.key()?)),
-                _ => None,
-            })
+            let removal = match row.since > version {
+                true => Removal::Delete,
+                false => Removal::Reopen,
+            };
+            row.key().map(|key| Some(removal(key)))
         })? {
             self.store.remove(removals)?;
         }
@@ -84,7 +84,8 @@ impl Store {
     pub(super) fn purge_rows(&self) -> Result<u64, StoreError> {
         let sets = self.sets();
         let kept_from: HashMap<i64, u64> = sets.0.values().map(|state| (state.id, state.kept_from)).collect();
-        let (mut scan, mut removed) = (Scan::default(), 0);
+        let most = kept_from.values().copied().max().unwrap_or(0);
+        let (mut scan, mut removed) = (Scan::of(Wanted::OverAt(most)), 0);
         while let Some(removals) = scan.next_piece(self, |row| {
             let kept_from = kept_from.get(&row.set_id).copied().unwrap_or(0);
             let is_over = row.until.is_some_and(|until| until <= kept_from);

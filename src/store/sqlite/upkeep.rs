@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// A log of this length is brought into the file ...
 const CHECKPOINT_BYTES: u64 = 32 << 20;
 /// ... and of this length, work waits for that.
-const RESTART_BYTES: u64 = 128 << 20;
+const TRUNCATE_BYTES: u64 = 128 << 20;
 /// Rows that are removed together.
 const ROWS_PER_STEP: usize = 2_000;
 /// Publications that are removed together: each may list half a megabyte of what it changed.
@@ -106,9 +106,9 @@ fn checkpoint(path: &Path, log: &PathBuf, kept: &mut Option<Connection>) -> Resu
         None => kept.insert(connection::open_writer(path, 0)?),
     };
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    if bytes >= RESTART_BYTES {
-        // Writers wait only for what came meanwhile.
-        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+    if bytes >= TRUNCATE_BYTES {
+        // Writers wait only for what came meanwhile; merges wait until the file is short again.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The one thread that writes: short work first, steps of merges between, what is acknowledged synced.
 
+use super::connection;
 use super::memory::{Memory, News};
 use crate::store::StoreError;
 use rusqlite::Connection;
@@ -17,6 +18,8 @@ const MOST_SHORT: usize = 4_096;
 const MOST_STEPS: usize = 4;
 /// Short work that shares one sync.
 const MOST_TOGETHER: usize = 64;
+/// Longest that making up for a failed sync waits for those who read the log: whoever waits for the writer is soon told.
+const RECOVERY_WAIT: Duration = Duration::from_millis(500);
 /// After an attempt to make up for a sync that failed, the next comes no sooner.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -349,10 +352,12 @@ impl Thread {
         self.tried_at = Some(Instant::now());
         self.connection.pragma_update(None, "synchronous", "FULL")?;
         self.syncs = true;
-        let busy: i64 = self
+        self.connection.busy_timeout(RECOVERY_WAIT)?;
+        let busy = self
             .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if busy != 0 {
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(connection::BUSY)?;
+        if busy? != 0 {
             return Err(StoreError::Unavailable("the log is in use".to_owned()));
         }
         (self.unsynced, self.tried_at) = (false, None);
