@@ -17,7 +17,7 @@ const PREPARED: usize = 64;
 /// Connections that read and are kept open; more are opened where more read at once, and closed again.
 const READERS_KEPT: usize = 16;
 /// The log is cut to this when it begins anew.
-const LOG_BYTES_KEPT: u64 = 32 << 20;
+const LOG_BYTES_KEPT: u64 = 4 << 20;
 
 /// Takes the file for this process, as long as what it returns lives, unless its end is missing.
 pub(super) fn take(path: &Path) -> Result<File, StoreError> {

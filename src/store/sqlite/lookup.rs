@@ -69,7 +69,7 @@ impl Store {
         Ok(found.held)
     }
 
-    /// Rows and publication are of one snapshot, so that what is kept in a cache says what it was read at.
+    /// Rows, versions and publication are of one snapshot, so that what is kept in a cache says what it was read at.
     fn find<T, const N: usize>(
         &self,
         sql: &str,
@@ -77,33 +77,20 @@ impl Store {
         decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Found<T>, StoreError> {
         let since = Instant::now();
-        self.0.readers.read(|connection| {
-            let cached = self.0.is_cached;
-            // A single statement is a snapshot of its own.
-            let _snapshot = match cached {
-                true => Some(connection.unchecked_transaction()?),
-                false => None,
-            };
-            let at = if cached {
-                last_publication(connection)?
-            } else {
-                None
-            };
+        let found = self.0.snapshots.read(|connection, at| {
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query(rusqlite::params_from_iter(sought))?;
             let mut held = Vec::new();
             while let Some(row) = rows.next()? {
                 held.push(decode(row)?);
-                // A read of the disk cannot be cut off; what comes after one that hung is.
-                if since.elapsed() > self.0.timeout {
-                    return Err(StoreError::TimedOut);
-                }
-            }
-            if since.elapsed() > self.0.timeout {
-                return Err(StoreError::TimedOut);
             }
             Ok(Found { held, at })
-        })
+        })?;
+        // A read of the disk cannot be cut off; that it was too late is told.
+        match since.elapsed() > self.0.timeout {
+            true => Err(StoreError::TimedOut),
+            false => Ok(found),
+        }
     }
 }
 

@@ -4,12 +4,15 @@ use crate::domain::delivery::PublicationId;
 use crate::domain::relationship::SetId;
 use crate::store::{Changed, Publications, SetState, Sets};
 use arc_swap::ArcSwap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The sets and the publications, as of the last commit.
 pub(super) struct Memory {
     sets: ArcSwap<Sets>,
     changing: Mutex<()>,
+    /// Transactions that were committed.
+    commits: AtomicU64,
     pub(super) publications: Publications,
 }
 
@@ -24,12 +27,23 @@ impl Memory {
         Self {
             sets: ArcSwap::from_pointee(sets),
             changing: Mutex::default(),
+            commits: AtomicU64::new(0),
             publications,
         }
     }
 
     pub(super) fn sets(&self) -> Arc<Sets> {
         self.sets.load_full()
+    }
+
+    /// How many transactions were committed: what was read before another one may lack it.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
+    }
+
+    /// Before anybody is told of it.
+    pub(super) fn count_commit(&self) {
+        self.commits.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn note(&self, news: News) {

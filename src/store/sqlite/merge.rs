@@ -27,10 +27,10 @@ const STEPS_AHEAD: usize = 2;
 /// Memory for sorting what points to accounts.
 const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// While the log is longer than this, merges wait for checkpoints.
-const LONGEST_LOG_BYTES: u64 = 256 << 20;
+const LONGEST_LOG_BYTES: u64 = 64 << 20;
 /// Longest such wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A version of a set that is being written. Dropped before it is published, it leaves rows that nobody sees, and that
 /// whoever takes the set next removes.

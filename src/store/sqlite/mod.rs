@@ -12,6 +12,7 @@ mod rows;
 mod scan;
 mod schema;
 mod sets;
+mod snapshot;
 mod sweep;
 mod upkeep;
 mod writer;
@@ -28,6 +29,7 @@ pub use upkeep::Kept;
 use self::connection::Readers;
 use self::lock::SetLocks;
 use self::memory::Memory;
+use self::snapshot::Snapshots;
 use self::upkeep::Checkpoints;
 use self::writer::Writer;
 use super::{Publications, Sets, StoreError};
@@ -61,8 +63,9 @@ struct Inner {
     path: PathBuf,
     scratch: PathBuf,
     timeout: Duration,
-    is_cached: bool,
     readers: Readers,
+    /// What lookups read by.
+    snapshots: Arc<Snapshots>,
     writer: Writer,
     memory: Arc<Memory>,
     locks: SetLocks,
@@ -89,16 +92,18 @@ impl Store {
         let publications = Publications::new(remembered);
         publish::recall(&connection, &publications, remembered)?;
         let memory = Arc::new(Memory::new(sets::load(&connection)?, publications));
+        let snapshots = Snapshots::new(path, options.cache_kib, options.is_cached, Arc::clone(&memory));
+        let snapshots = Arc::new(snapshots);
         Ok(Self(Arc::new(Inner {
             path: path.clone(),
             scratch: options.scratch.clone(),
             timeout: options.timeout,
-            is_cached: options.is_cached,
             readers: Readers::new(path, options.cache_kib),
             writer: Writer::start(connection, Arc::clone(&memory))?,
             memory,
             locks: SetLocks::default(),
-            checkpoints: Checkpoints::start(path)?,
+            checkpoints: Checkpoints::start(path, Arc::clone(&snapshots))?,
+            snapshots,
             _taken: taken,
         })))
     }
@@ -153,6 +158,7 @@ impl Store {
     /// Ends what writes, after what waits for it. With the last connection the log goes into the file.
     pub fn close(&self) {
         self.0.checkpoints.close();
+        self.0.snapshots.close();
         self.0.readers.close();
         self.0.writer.close();
     }

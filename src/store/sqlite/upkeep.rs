@@ -1,6 +1,7 @@
 //! What the file needs beside work: checkpoints, and the removal of what is kept no longer.
 
 use super::memory::News;
+use super::snapshot::Snapshots;
 use super::writer::Done;
 use super::{Store, connection, sets};
 use crate::store::{SetState, StoreError};
@@ -12,11 +13,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often the log is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// A log of this length is brought into the file ...
-const CHECKPOINT_BYTES: u64 = 32 << 20;
-/// ... and of this length, work waits for that.
-const TRUNCATE_BYTES: u64 = 128 << 20;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// A log of this length is brought into the file. What is synced at once is what others wait for: the record of use, say.
+const CHECKPOINT_BYTES: u64 = 8 << 20;
+/// At this length, work waits for that.
+const TRUNCATE_BYTES: u64 = 48 << 20;
 /// Rows that are removed together.
 const ROWS_PER_STEP: usize = 2_000;
 /// Publications that are removed together: each may list half a megabyte of what it changed.
@@ -39,10 +40,10 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(path: &Path, snapshots: Arc<Snapshots>) -> Result<Self, StoreError> {
         let end = Arc::new((Mutex::new(false), Condvar::new()));
         let (path, ended) = (path.to_owned(), Arc::clone(&end));
-        let run = move || run_checkpoints(&path, &ended);
+        let run = move || run_checkpoints(&path, &snapshots, &ended);
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
             .spawn(run);
@@ -71,7 +72,7 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run_checkpoints(path: &Path, (ended, changed): &(Mutex<bool>, Condvar)) {
+fn run_checkpoints(path: &Path, snapshots: &Snapshots, (ended, changed): &(Mutex<bool>, Condvar)) {
     let log = connection::with_ending(path, "-wal");
     let (mut connection, mut failed) = (None, false);
     loop {
@@ -83,7 +84,8 @@ fn run_checkpoints(path: &Path, (ended, changed): &(Mutex<bool>, Condvar)) {
             return;
         }
         drop(waited);
-        match checkpoint(path, &log, &mut connection) {
+        snapshots.end_idle();
+        match checkpoint(path, &log, snapshots, &mut connection) {
             Ok(()) => failed = false,
             Err(cause) => {
                 connection = None;
@@ -95,7 +97,12 @@ fn run_checkpoints(path: &Path, (ended, changed): &(Mutex<bool>, Condvar)) {
     }
 }
 
-fn checkpoint(path: &Path, log: &PathBuf, kept: &mut Option<Connection>) -> Result<(), StoreError> {
+fn checkpoint(
+    path: &Path,
+    log: &PathBuf,
+    snapshots: &Snapshots,
+    kept: &mut Option<Connection>,
+) -> Result<(), StoreError> {
     let bytes = std::fs::metadata(log).map_or(0, |log| log.len());
     metrics::gauge!("kundeforhold_store_wal_bytes").set(bytes as f64);
     if bytes < CHECKPOINT_BYTES {
@@ -107,6 +114,7 @@ fn checkpoint(path: &Path, log: &PathBuf, kept: &mut Option<Connection>) -> Resu
     };
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     if bytes >= TRUNCATE_BYTES {
+        snapshots.end_idle();
         // Writers wait only for what came meanwhile; merges wait until the file is short again.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }

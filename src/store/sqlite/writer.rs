@@ -247,6 +247,9 @@ impl Thread {
             }
         };
         self.note_outcome(&committed);
+        if committed.is_ok() {
+            self.memory.count_commit();
+        }
         for finish in finishes {
             finish(&self.memory, committed.clone());
         }
