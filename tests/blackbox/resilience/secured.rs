@@ -168,7 +168,7 @@ async fn a_wrong_password_costs_the_cache_and_no_answer() {
     let redis = Secured::start();
     std::fs::write(redis.file("wrong"), "not-the-secret\n").unwrap();
     let settings = redis.settings("ca.pem", &redis.file("wrong"));
-    is_without_a_cache(&redis.url(), &settings, "WRONGPASS").await;
+    is_without_a_cache(&redis.url(), &settings, "Password authentication failed").await;
 }
 
 #[tokio::test]
