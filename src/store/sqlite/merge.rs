@@ -1,11 +1,11 @@
 //! What takes long to write: rows of the next version in short steps, seen by nobody until it is published.
 
+use super::Store;
 use super::lock::SetLock;
 use super::publish::{Publication, Published, count_published, keep_calls, note_tags, put_in_force};
 use super::rows::{RowWrite, RowWriter};
 use super::scan::SortedRecords;
 use super::writer::Done;
-use super::{Store, connection};
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::spill::Sorter;
 use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
@@ -212,9 +212,9 @@ impl Merge {
     }
 
     fn wait_for_checkpoint(&self) -> Result<(), StoreError> {
-        let log = connection::with_ending(&self.writing.store.0.path, "-wal");
+        let checkpoints = &self.writing.store.0.checkpoints;
         let since = Instant::now();
-        while std::fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG_BYTES) {
+        while checkpoints.log_bytes() > LONGEST_LOG_BYTES {
             if since.elapsed() > LONGEST_PAUSE {
                 return Err(StoreError::Unavailable(
                     "the log is not brought into the file".to_owned(),

@@ -1,7 +1,9 @@
 //! The store on one machine: a SQLite file that one process serves.
 
+mod checkpoints;
 mod connection;
 mod deliveries;
+mod gate;
 mod lock;
 mod lookup;
 mod memory;
@@ -26,11 +28,12 @@ pub use rows::RowWrite;
 pub use scan::SortedRecords;
 pub use upkeep::Kept;
 
+use self::checkpoints::Checkpoints;
 use self::connection::Readers;
+use self::gate::Gate;
 use self::lock::SetLocks;
 use self::memory::Memory;
 use self::snapshot::Snapshots;
-use self::upkeep::Checkpoints;
 use self::writer::Writer;
 use super::{Publications, Sets, StoreError};
 use crate::pseudonym::KeyFingerprint;
@@ -66,7 +69,7 @@ struct Inner {
     readers: Readers,
     /// What lookups read by.
     snapshots: Arc<Snapshots>,
-    writer: Writer,
+    writer: Arc<Writer>,
     memory: Arc<Memory>,
     locks: SetLocks,
     checkpoints: Checkpoints,
@@ -92,17 +95,25 @@ impl Store {
         let publications = Publications::new(remembered);
         publish::recall(&connection, &publications, remembered)?;
         let memory = Arc::new(Memory::new(sets::load(&connection)?, publications));
-        let snapshots = Snapshots::new(path, options.cache_kib, options.is_cached, Arc::clone(&memory));
+        let gate = Arc::new(Gate::default());
+        let snapshots = Snapshots::new(options, Arc::clone(&gate), Arc::clone(&memory));
         let snapshots = Arc::new(snapshots);
+        let writer = Arc::new(Writer::start(connection, Arc::clone(&memory))?);
+        let checkpoints = Checkpoints::start(
+            path,
+            Arc::clone(&gate),
+            Arc::clone(&snapshots),
+            Arc::clone(&writer),
+        )?;
         Ok(Self(Arc::new(Inner {
             path: path.clone(),
             scratch: options.scratch.clone(),
             timeout: options.timeout,
-            readers: Readers::new(path, options.cache_kib),
-            writer: Writer::start(connection, Arc::clone(&memory))?,
+            readers: Readers::new(path, options.cache_kib, gate),
+            writer,
             memory,
             locks: SetLocks::default(),
-            checkpoints: Checkpoints::start(path, Arc::clone(&snapshots))?,
+            checkpoints,
             snapshots,
             _taken: taken,
         })))
