@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cache;
 pub mod chain;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod http;

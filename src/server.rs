@@ -9,7 +9,7 @@ mod upkeep;
 mod wiring;
 
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
-pub use wiring::{Parts, audit_ring, find_cache, open_store, required_scopes};
+pub use wiring::{Parts, audit_ring, find_cache, open_store, required_scopes, space};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
@@ -106,6 +106,7 @@ impl Server {
                 audit_directory: settings.audit.directory.clone(),
                 upkeep_every: Duration::from_secs(settings.store.upkeep_seconds.max(1)),
                 kept: wiring::kept(&settings.delivery),
+                closed_years: settings.retention.closed_years,
                 prometheus,
             },
             parts,

@@ -4,5 +4,6 @@ pub mod delivery;
 pub mod lookup;
 pub mod oversight;
 pub mod participants;
+pub mod rekey;
 mod resolution;
 pub mod statistics;

@@ -66,7 +66,7 @@ fn standing(records: &[SealedRecord]) -> CustomerRecords {
 fn applied(stands: &[SealedRecord], change: &SetChange) -> (Effect, Vec<SealedRecord>) {
     let mut records = standing(stands);
     let effect = records.apply(change);
-    (effect, records.into_records().collect())
+    (effect, records.records().collect())
 }
 
 #[test]

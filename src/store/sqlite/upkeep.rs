@@ -4,13 +4,14 @@ use super::memory::News;
 use super::snapshot::Snapshots;
 use super::writer::Done;
 use super::{Store, connection, sets};
+use crate::clock::TrustedClock;
 use crate::store::{SetState, StoreError};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use rusqlite::{Connection, ToSql, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the log is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -22,6 +23,10 @@ const TRUNCATE_BYTES: u64 = 48 << 20;
 const ROWS_PER_STEP: usize = 2_000;
 /// Publications that are removed together: each may list half a megabyte of what it changed.
 const PUBLICATIONS_PER_STEP: usize = 100;
+
+/// Longest attempt to empty the log, and the pause between two tries.
+const LONGEST_TRUNCATION: Duration = Duration::from_secs(60);
+const TRUNCATE_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long things are kept.
 #[derive(Debug, Clone, Copy)]
@@ -124,26 +129,46 @@ fn checkpoint(
 impl Store {
     /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
     /// Gives how many rows went. Reads all rows; not for threads that answer.
-    pub fn purge(&self, kept: &Kept) -> Result<u64, StoreError> {
+    pub fn purge(&self, kept: &Kept, clock: &TrustedClock) -> Result<u64, StoreError> {
+        let before = |time| before(clock, time);
         let is_raised = self.raise_kept_from(before(kept.rollback))?;
         // Whoever rolls back has to be told what goes, so what came after the oldest version has its receipt.
         self.purge_lines(
             "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM deliveries d JOIN sets s ON s.id = d.set_id
              WHERE d.id < ?1 AND d.state <> 0 AND s.whole_set IS NOT d.id
              AND coalesce(d.version, 0) <= s.kept_from LIMIT ?2)",
-            first_id(kept.receipts),
+            first_id(before(kept.receipts)),
             ROWS_PER_STEP,
         )?;
         self.purge_lines(
             "DELETE FROM rejects WHERE (delivery, line) IN
              (SELECT delivery, line FROM rejects WHERE delivery < ?1 LIMIT ?2)",
-            first_id(kept.rejects.min(kept.receipts)),
+            first_id(before(kept.rejects.min(kept.receipts))),
             ROWS_PER_STEP,
         )?;
         self.purge_publications(before(kept.publications))?;
         match is_raised {
             true => self.purge_rows(),
             false => Ok(0),
+        }
+    }
+
+    /// Brings all of the log into the file and empties it, so that nothing is left there of what was removed. Not for
+    /// threads that answer.
+    pub fn truncate_log(&self) -> Result<(), StoreError> {
+        let connection = connection::open_writer(&self.0.path, 0)?;
+        let since = Instant::now();
+        loop {
+            self.0.snapshots.end_idle();
+            let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy: i64 = connection.query_row(truncate, [], |row| row.get(0))?;
+            if is_busy == 0 {
+                return Ok(());
+            }
+            if since.elapsed() > LONGEST_TRUNCATION {
+                return Err(StoreError::Unavailable("the log is in use".to_owned()));
+            }
+            std::thread::sleep(TRUNCATE_AGAIN);
         }
     }
 
@@ -219,14 +244,14 @@ impl Store {
 }
 
 /// What is kept for longer than there is a calendar is kept for ever.
-fn before(time: TimeDelta) -> i64 {
-    let at = Utc::now().checked_sub_signed(time);
+fn before(clock: &TrustedClock, time: TimeDelta) -> i64 {
+    let at = clock.now().checked_sub_signed(time);
     at.map_or(0, |at| at.timestamp_millis().max(0))
 }
 
 /// Ids begin with the milliseconds at which they were made: no delivery of that time or later has one below this.
-fn first_id(time: TimeDelta) -> [u8; 16] {
+fn first_id(at: i64) -> [u8; 16] {
     let mut id = [0; 16];
-    id[..6].copy_from_slice(&before(time).to_be_bytes()[2..]);
+    id[..6].copy_from_slice(&at.to_be_bytes()[2..]);
     id
 }
