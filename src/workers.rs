@@ -24,8 +24,8 @@ struct Pool(Option<Runtime>);
 
 impl Workers {
     /// `threads`: pieces of work that are done at once; more wait for them. Deliveries have one for each
-    /// turn and one for the upkeep, so that nobody waits for a bank that sends slowly. It may have to wait for whole
-    /// sets, each of which takes a second one to count its accounts.
+    /// turn, and the upkeep and a rekey one each, so that nobody waits for a bank that sends slowly. They may have to
+    /// wait for whole sets, each of which takes a second one to count its accounts.
     pub fn start(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the log is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -20,12 +20,15 @@ const CHECKPOINT_BYTES: u64 = 8 << 20;
 const RESTART_BYTES: u64 = 48 << 20;
 /// Longest wait for those who read in other processes; lookups wait meanwhile.
 const RESTART_WITHIN: Duration = Duration::from_millis(40);
+/// Longest attempt to empty the log, and the pause between two tries.
+const LONGEST_TRUNCATION: Duration = Duration::from_secs(60);
+const TRUNCATE_AGAIN: Duration = Duration::from_millis(50);
 /// Of SQLite, unless a file was made otherwise.
 const PAGE_BYTES: u64 = 4096;
 
 /// The thread that does it.
 pub(super) struct Checkpoints {
-    log_bytes: Arc<AtomicU64>,
+    checkpointer: Arc<Checkpointer>,
     end: Arc<(Mutex<bool>, Condvar)>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -38,21 +41,21 @@ impl Checkpoints {
         writer: Arc<Writer>,
     ) -> Result<Self, StoreError> {
         let end = Arc::new((Mutex::new(false), Condvar::new()));
-        let log_bytes = Arc::new(AtomicU64::new(0));
-        let checkpointer = Checkpointer {
+        let checkpointer = Arc::new(Checkpointer {
             path: path.to_owned(),
             gate,
             snapshots,
             writer,
-            log_bytes: Arc::clone(&log_bytes),
-        };
-        let ended = Arc::clone(&end);
+            log_bytes: AtomicU64::new(0),
+            restarting: Mutex::default(),
+        });
+        let (ended, running) = (Arc::clone(&end), Arc::clone(&checkpointer));
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || checkpointer.run(&ended));
+            .spawn(move || running.run(&ended));
         let thread = thread.map_err(|cause| StoreError::Unavailable(cause.to_string()))?;
         Ok(Self {
-            log_bytes,
+            checkpointer,
             end,
             thread: Mutex::new(Some(thread)),
         })
@@ -60,7 +63,21 @@ impl Checkpoints {
 
     /// Length of the log when it was last looked at; none once all of it is in the file.
     pub(super) fn log_bytes(&self) -> u64 {
-        self.log_bytes.load(Ordering::Relaxed)
+        self.checkpointer.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Brings all of the log into the file and empties it, so that nothing is left there of what was removed. Not for
+    /// threads that answer.
+    pub(super) fn truncate_log(&self) -> Result<(), StoreError> {
+        let connection = self.checkpointer.connect()?;
+        let since = Instant::now();
+        while self.checkpointer.begin_anew(&connection, "TRUNCATE")?.bytes > 0 {
+            if since.elapsed() > LONGEST_TRUNCATION {
+                return Err(StoreError::Unavailable("the log is in use".to_owned()));
+            }
+            std::thread::sleep(TRUNCATE_AGAIN);
+        }
+        Ok(())
     }
 
     pub(super) fn close(&self) {
@@ -86,7 +103,9 @@ struct Checkpointer {
     gate: Arc<Gate>,
     snapshots: Arc<Snapshots>,
     writer: Arc<Writer>,
-    log_bytes: Arc<AtomicU64>,
+    log_bytes: AtomicU64,
+    /// One at a time has others wait.
+    restarting: Mutex<()>,
 }
 
 impl Checkpointer {
@@ -122,7 +141,7 @@ impl Checkpointer {
         let log = checkpoint(connection, "NOOP")?;
         self.note(log);
         if log.ahead > 0 && log.bytes >= RESTART_BYTES {
-            self.note(self.restart(connection)?);
+            self.note(self.begin_anew(connection, "RESTART")?);
         } else if log.ahead >= CHECKPOINT_BYTES {
             checkpoint(connection, "PASSIVE")?;
         }
@@ -137,13 +156,14 @@ impl Checkpointer {
 
     /// Brings all of the log into the file, so that whoever writes next begins it anew. Nobody writes meanwhile; lookups
     /// go on but for two instants.
-    fn restart(&self, connection: &Connection) -> Result<Log, StoreError> {
+    fn begin_anew(&self, connection: &Connection, mode: &str) -> Result<Log, StoreError> {
+        let _alone = self.restarting.lock().unwrap_or_else(PoisonError::into_inner);
         let _paused = self.writer.pause();
         // What came after their snapshots would not be copied.
         drop(self.end_reading());
         checkpoint(connection, "PASSIVE")?;
         let _nobody_reads = self.end_reading();
-        checkpoint(connection, "RESTART")
+        checkpoint(connection, mode)
     }
 
     fn end_reading(&self) -> Closed<'_> {
@@ -181,7 +201,7 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<Log, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::pseudonym::KeyFingerprint;
+    use crate::pseudonym::{MasterKey, PseudonymRing};
     use crate::store::sqlite::writer::Done;
     use crate::store::{Store, StoreOptions};
     use rusqlite::Connection;
@@ -230,7 +250,8 @@ mod tests {
             remembered_changes: 1,
             scratch: folder.path().to_owned(),
         };
-        let store = Store::open(&options, KeyFingerprint::default()).unwrap();
+        let ring = PseudonymRing::new(&MasterKey::generate().unwrap(), None).into();
+        let store = Store::open(&options, ring).unwrap();
         let ended = AtomicBool::new(false);
         let longest = std::thread::scope(|scope| {
             for _ in 0..6 {

@@ -88,6 +88,8 @@ pub(crate) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, S
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT as i64)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is removed is overwritten.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     Ok(connection)
 }
 

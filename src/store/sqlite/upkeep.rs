@@ -3,8 +3,9 @@
 use super::memory::News;
 use super::writer::Done;
 use super::{Store, sets};
+use crate::clock::TrustedClock;
 use crate::store::{SetState, StoreError};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use rusqlite::{Connection, ToSql, params};
 
 /// Rows that are removed together.
@@ -25,7 +26,8 @@ pub struct Kept {
 impl Store {
     /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
     /// Gives how many rows went. Reads all rows; not for threads that answer.
-    pub fn purge(&self, kept: &Kept) -> Result<u64, StoreError> {
+    pub fn purge(&self, kept: &Kept, clock: &TrustedClock) -> Result<u64, StoreError> {
+        let before = |time| before(clock, time);
         let is_raised = self.raise_kept_from(before(kept.rollback))?;
         // Whoever rolls back has to be told what goes, so what came after the oldest version has its receipt.
         self.purge_lines(
@@ -120,8 +122,8 @@ impl Store {
 }
 
 /// What is kept for longer than there is a calendar is kept for ever.
-fn before(time: TimeDelta) -> i64 {
-    let at = Utc::now().checked_sub_signed(time);
+fn before(clock: &TrustedClock, time: TimeDelta) -> i64 {
+    let at = clock.now().checked_sub_signed(time);
     at.map_or(0, |at| at.timestamp_millis().max(0))
 }
 
