@@ -8,7 +8,7 @@ use reqwest::Client;
 use std::time::Instant;
 
 /// Banks that share the register.
-const BANKS: u32 = 10;
+const BANKS: u64 = 10;
 /// Customers whose answers are held against those from before.
 const COMPARED: usize = 1_000;
 
