@@ -103,6 +103,8 @@ impl Rekeying {
     }
 
     async fn retire_former_key(&self) -> Result<(), RekeyError> {
+        let store = self.store.clone();
+        self.workers.run(move || store.forget_publications()).await??;
         self.store.retire_former_key().await?;
         let store = self.store.clone();
         self.workers.run(move || store.truncate_log()).await??;

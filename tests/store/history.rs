@@ -55,8 +55,8 @@ impl History {
                     rejects: kept,
                     publications: TimeDelta::seconds(-10),
                 };
-                let clock = store.judge_clock().unwrap();
-                tokio::task::block_in_place(|| store.purge(&kept, &clock)).unwrap();
+                let purge = || store.purge(&kept, &store.judge_clock()?);
+                tokio::task::block_in_place(purge).unwrap();
             }
             Step::KillAmidRekey(meanwhile) => self.kill_amid_rekey(&meanwhile).await,
             Step::Erase => self.erase(),
@@ -204,7 +204,8 @@ impl History {
         assert_eq!(standing.loaded, expected.loaded);
         let whole_set = expected.whole_sets.last().map(|(id, ..)| *id);
         assert_eq!(standing.whole_set, whole_set);
-        let sealed = sealed(&expected.records, self.key + u8::from(self.is_rekeyed));
+        let key = store.key_of(kfr()).unwrap();
+        let sealed = sealed(&expected.records, &key.pseudonyms);
         // Of many, some.
         for record in sealed.iter().step_by(1 + sealed.len() / 50) {
             let held = held_by(store, &record.customer);

@@ -1,6 +1,6 @@
 //! The engines that the contract holds for, and a place for a register of each.
 
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kundeforhold::pseudonym::{MasterKey, PseudonymRing};
 use kundeforhold::store::{Store, StoreError, StoreOptions};

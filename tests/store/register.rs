@@ -2,7 +2,7 @@
 
 use crate::deliveries::{account_number, customer_id, kfr, today};
 use crate::model::{Call, Change, Identity, Outcome, Records, Terms};
-use crate::place::{Place, key, ring};
+use crate::place::{Place, ring};
 use kundeforhold::domain::delivery::DeliveryKind;
 use kundeforhold::domain::identifiers::CustomerId;
 use kundeforhold::domain::relationship::{
@@ -70,8 +70,7 @@ fn record(((customer_number, agreement_number, from), terms): (&Identity, &Terms
 }
 
 /// Records as they stand in rows under a key, in their order.
-pub fn sealed(records: &Records, key_number: u8) -> Vec<SealedRecord> {
-    let pseudonyms = Pseudonyms::new(&key(key_number));
+pub fn sealed(records: &Records, pseudonyms: &Pseudonyms) -> Vec<SealedRecord> {
     let seal = |record: RelationshipRecord| SealedRecord {
         customer: pseudonyms.customer(&record.customer),
         agreement: pseudonyms.agreement(&record.agreement),

@@ -134,23 +134,24 @@ impl Store {
         steps.finish()
     }
 
-    /// The former key is no longer in use, if all sets are under the next one. What was read by its tags is not believed
-    /// any longer: a process that has the next key only could not tell what has changed since.
+    /// The former key is no longer in use, if all sets are under the next one. Nothing is left of what it has made: the
+    /// list of publications begins anew, since a process that has the next key only could not tell what has changed
+    /// before.
     pub async fn retire_former_key(&self) -> Result<(), StoreError> {
         let retire = |connection: &Connection| {
-            let Some(next) = keys::next(connection)? else {
-                return Ok(Done::nothing_new(()));
-            };
+            let next = keys::next(connection)?.ok_or(StoreError::LacksKey)?;
             if !sets::not_wholly_under(connection, next)?.is_empty() {
-                return Ok(Done::nothing_new(()));
+                return Err(StoreError::SetBusy);
             }
             keys::retire_former(connection, next)?;
-            let any = sets::load(connection)?.0.into_values().next();
-            let published = any.map(|set| number(connection, &set, None, Utc::now(), &Changed::Any));
-            let news = published.transpose()?.map(|id| News::Published(id, Changed::Any));
+            let Some(set) = sets::load(connection)?.0.into_values().next() else {
+                return Ok(Done::nothing_new(()));
+            };
+            let id = number(connection, &set, None, Utc::now(), &Changed::Any)?;
+            connection.execute("DELETE FROM publications WHERE number < ?1", [id.number])?;
             Ok(Done {
                 value: (),
-                news: news.into_iter().collect(),
+                news: vec![News::Published(id, Changed::Any)],
             })
         };
         self.0.writer.short(retire).await

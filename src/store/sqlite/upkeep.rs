@@ -66,6 +66,12 @@ impl Store {
         )
     }
 
+    /// Removes all publications but the last. What was read at an earlier one is not believed after the next start. Not
+    /// for threads that answer.
+    pub fn forget_publications(&self) -> Result<(), StoreError> {
+        self.purge_publications(i64::MAX)
+    }
+
     fn purge_lines(
         &self,
         sql: &'static str,
