@@ -8,6 +8,7 @@ mod cache;
 mod call;
 mod check;
 mod client;
+mod clock;
 mod completions;
 mod deliveries;
 mod demo;
@@ -22,6 +23,7 @@ mod openapi;
 mod progress;
 mod push;
 mod receipt;
+mod rekey;
 mod serve;
 mod signals;
 mod terms;
@@ -62,6 +64,9 @@ enum Command {
     Migrate(migrate::Migrate),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Rekey(rekey::RekeyCommand),
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -142,6 +147,8 @@ pub fn run() -> ExitCode {
             Command::Cache(command) => command.run().await,
             Command::Migrate(command) => command.run(),
             Command::Key(command) => command.run(),
+            Command::Rekey(command) => command.run().await,
+            Command::Clock(command) => command.run(),
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),
