@@ -6,6 +6,11 @@ use tokio::runtime::{Builder, Runtime};
 /// Added to the niceness of the threads: lookups go first.
 const NICENESS: i32 = 10;
 
+/// Lets lookups go before what this thread does from now on. Refused by the system, it works at the usual priority.
+pub fn let_lookups_go_first() {
+    let _ = rustix::process::nice(NICENESS);
+}
+
 /// The work ended in a defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("heavy work ended in a defect")]
@@ -26,10 +31,7 @@ impl Workers {
             .worker_threads(1)
             .max_blocking_threads(threads)
             .thread_name(name)
-            .on_thread_start(|| {
-                // Refused by the system, they work at the usual priority.
-                let _ = rustix::process::nice(NICENESS);
-            })
+            .on_thread_start(let_lookups_go_first)
             .build()?;
         Ok(Self(Arc::new(Pool(Some(runtime)))))
     }

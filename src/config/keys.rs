@@ -31,10 +31,10 @@ impl Settings {
         if next.fingerprint() == ring.present().fingerprint() {
             return Err(refused("is the same key as pseudonym.key_file"));
         }
-        match self.audit.has_own_keys() {
+        match self.record.has_own_keys() {
             true => Ok(ring),
             false => Err(refused(
-                "needs audit.key_files: the record of use is made with the pseudonym key, which it has to keep; \
+                "needs record.key_files: the record of use is made with the pseudonym key, which it has to keep; \
                  name the file of that key there",
             )),
         }
@@ -53,10 +53,13 @@ impl Settings {
 
     /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
     /// one behind the pseudonyms.
-    pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
-        let audit = &self.audit;
-        let given = audit.keys.iter().map(|key| MasterKey::parse(key.expose_secret()));
-        let files = audit.key_files.iter().map(|path| MasterKey::read(path));
+    pub fn record_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
+        let record = &self.record;
+        let given = record
+            .keys
+            .iter()
+            .map(|key| MasterKey::parse(key.expose_secret()));
+        let files = record.key_files.iter().map(|path| MasterKey::read(path));
         let mut keys = given.chain(files);
         let in_use = keys.next().transpose()?;
         let in_use = in_use.map_or_else(|| self.master_key(), Ok)?;

@@ -26,3 +26,5 @@ pub use sqlite::{
     DeliveryEnd, Filing, Found, Kept, KeptCalls, Merge, Publication, Published, Rekeyed, RowWrite, SetLock,
     SortedRecords, Store, StoreOptions, Written,
 };
+/// How a SQLite file is opened and kept; the record of use is one too.
+pub(crate) use sqlite::{connection as sqlite_file, schema as sqlite_schema};

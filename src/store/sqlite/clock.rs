@@ -26,7 +26,7 @@ impl Store {
     /// Judges the machine's clock by what a file says; a service may run meanwhile.
     pub fn look_at_clock(path: &Path) -> Result<TrustedClock, StoreError> {
         let connection = connection::open_reader(path, 0)?;
-        schema::check(&connection)?;
+        schema::check(&connection, schema::REGISTER)?;
         Ok(Reading::take().judge(&load(&connection)?)?)
     }
 
@@ -36,7 +36,7 @@ impl Store {
             return Err(StoreError::Absent(path.to_owned()));
         }
         let connection = connection::open_writer(path, 0)?;
-        schema::check(&connection)?;
+        schema::check(&connection, schema::REGISTER)?;
         let now = Reading::take();
         write(&connection, &now)?;
         Ok(now)

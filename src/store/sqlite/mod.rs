@@ -1,9 +1,11 @@
 //! The store on one machine: a SQLite file that one process serves.
 
+mod checkpoints;
 mod clock;
-mod connection;
+pub(crate) mod connection;
 mod deliveries;
 mod erase;
+mod gate;
 mod keys;
 mod lock;
 mod lookup;
@@ -14,7 +16,7 @@ mod receipts;
 mod rekey;
 mod rows;
 mod scan;
-mod schema;
+pub(crate) mod schema;
 mod sets;
 mod snapshot;
 mod steps;
@@ -32,11 +34,12 @@ pub use rows::RowWrite;
 pub use scan::SortedRecords;
 pub use upkeep::Kept;
 
+use self::checkpoints::Checkpoints;
 use self::connection::Readers;
+use self::gate::Gate;
 use self::lock::SetLocks;
 use self::memory::Memory;
 use self::snapshot::Snapshots;
-use self::upkeep::Checkpoints;
 use self::writer::Writer;
 use super::keys::RowKeys;
 use super::{Publications, RowKey, Sets, StoreError};
@@ -77,7 +80,7 @@ struct Inner {
     readers: Readers,
     /// What lookups read by.
     snapshots: Arc<Snapshots>,
-    writer: Writer,
+    writer: Arc<Writer>,
     memory: Arc<Memory>,
     locks: SetLocks,
     checkpoints: Checkpoints,
@@ -94,7 +97,7 @@ impl Store {
         let path = &options.path;
         let taken = connection::take(path)?;
         let mut connection = connection::open_writer(path, options.cache_kib)?;
-        schema::migrate(&mut connection)?;
+        schema::migrate(&mut connection, schema::REGISTER)?;
         clock::begin(&connection)?;
         let keys = keys::claim(&connection, &given)?;
         deliveries::abandon_all(&connection)?;
@@ -106,19 +109,27 @@ impl Store {
         let publications = Publications::new(remembered);
         publish::recall(&connection, &publications, remembered)?;
         let memory = Arc::new(Memory::new(sets::load(&connection)?, publications));
-        let snapshots = Snapshots::new(path, options.cache_kib, options.is_cached, Arc::clone(&memory));
+        let gate = Arc::new(Gate::default());
+        let snapshots = Snapshots::new(options, Arc::clone(&gate), Arc::clone(&memory));
         let snapshots = Arc::new(snapshots);
+        let writer = Arc::new(Writer::start(connection, Arc::clone(&memory))?);
+        let checkpoints = Checkpoints::start(
+            path,
+            Arc::clone(&gate),
+            Arc::clone(&snapshots),
+            Arc::clone(&writer),
+        )?;
         Ok(Self(Arc::new(Inner {
             path: path.clone(),
             scratch: options.scratch.clone(),
             timeout: options.timeout,
             given,
             keys,
-            readers: Readers::new(path, options.cache_kib),
-            writer: Writer::start(connection, Arc::clone(&memory))?,
+            readers: Readers::new(path, options.cache_kib, gate),
+            writer,
             memory,
             locks: SetLocks::default(),
-            checkpoints: Checkpoints::start(path, Arc::clone(&snapshots))?,
+            checkpoints,
             snapshots,
             erased_before: AtomicI32::new(i32::MIN),
             _taken: taken,
@@ -132,7 +143,7 @@ impl Store {
             return Ok(None);
         }
         let connection = connection::open_reader(path, 0)?;
-        schema::check(&connection)?;
+        schema::check(&connection, schema::REGISTER)?;
         keys::look(&connection, given)?;
         Ok(Some(sets::load(&connection)?))
     }
@@ -140,7 +151,7 @@ impl Store {
     /// Brings a file's schema up to this program, made if need be.
     pub fn migrate(path: &Path) -> Result<(), StoreError> {
         let _taken = connection::take(path)?;
-        schema::migrate(&mut connection::open_writer(path, 0)?)
+        schema::migrate(&mut connection::open_writer(path, 0)?, schema::REGISTER)
     }
 
     /// How the sets stand.
@@ -178,6 +189,12 @@ impl Store {
             Ok(writer::Done::nothing_new(()))
         };
         self.0.writer.short(write).await
+    }
+
+    /// Brings all of the log into the file and empties it, so that nothing is left there of what was removed. Not for
+    /// threads that answer.
+    pub fn truncate_log(&self) -> Result<(), StoreError> {
+        self.0.checkpoints.truncate_log()
     }
 
     /// The file.

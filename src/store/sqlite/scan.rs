@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The customers are read in so many shares, by their first byte, so that one without wanted rows is soon over.
 const SHARES: u16 = 256;
 /// Longest that one piece takes, where rows are wanted.
-const LONGEST_READ: Duration = Duration::from_millis(250);
+const LONGEST_READ: Duration = Duration::from_millis(20);
 /// Rows of a piece that are kept.
 const MOST_KEPT: usize = 20_000;
 

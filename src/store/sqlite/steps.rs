@@ -1,8 +1,8 @@
 //! What takes long to write, in pieces of some milliseconds, in which nobody else writes.
 
+use super::Store;
 use super::rows::RowWriter;
 use super::writer::Done;
-use super::{Store, connection};
 use crate::pseudonym::Tag;
 use crate::spill::Sorter;
 use crate::store::{KeyId, StoreError};
@@ -85,9 +85,8 @@ impl Steps {
     }
 
     fn wait_for_checkpoint(&self) -> Result<(), StoreError> {
-        let log = connection::with_ending(&self.store.0.path, "-wal");
         let since = Instant::now();
-        while std::fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG_BYTES) {
+        while self.store.0.checkpoints.log_bytes() > LONGEST_LOG_BYTES {
             if since.elapsed() > LONGEST_PAUSE {
                 return Err(StoreError::Unavailable(
                     "the log is not brought into the file".to_owned(),
