@@ -2,10 +2,12 @@
 
 pub mod access;
 pub mod audit;
+pub mod backup;
 pub mod cache;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod copying;
 pub mod domain;
 pub mod http;
 pub mod pseudonym;

@@ -4,6 +4,7 @@
 
 mod ask;
 mod audit;
+mod backup;
 mod cache;
 mod call;
 mod check;
@@ -22,8 +23,10 @@ mod openapi;
 mod progress;
 mod push;
 mod receipt;
+mod restore;
 mod serve;
 mod signals;
+mod store;
 mod terms;
 
 use clap::{Parser, Subcommand};
@@ -60,6 +63,10 @@ enum Command {
     #[command(subcommand)]
     Cache(cache::CacheCommand),
     Migrate(migrate::Migrate),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    Backup(backup::MakeBackup),
+    Restore(restore::RestoreBackup),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Terms(terms::PrintTerms),
@@ -141,6 +148,9 @@ pub fn run() -> ExitCode {
             Command::Audit(command) => command.run(),
             Command::Cache(command) => command.run().await,
             Command::Migrate(command) => command.run(),
+            Command::Store(command) => command.run(),
+            Command::Backup(command) => command.run(),
+            Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),

@@ -19,6 +19,7 @@ pub use publications::{Changed, Publications};
 pub use receipt::{Begun, KeyUse, Receipt, Summary};
 pub use set::{SetState, Sets, Standing};
 pub use sqlite::{
-    DeliveryEnd, Filing, Found, Kept, KeptCalls, Merge, Publication, Published, RowWrite, SetLock,
-    SortedRecords, Store, StoreOptions, Written,
+    DeliveryEnd, Facts, Fault, Filing, Finding, Found, Held, Kept, KeptCalls, Merge, Publication, Published,
+    RowWrite, SetCounts, SetLock, SortedRecords, Store, StoreOptions, Verification, Written, facts,
+    repair_counts, verify,
 };

@@ -1,11 +1,13 @@
 //! The file that the register is in: its disk, who serves it, what it is restored from.
 
+mod backup;
 mod disk;
 mod many_accounts;
 mod restored;
 mod room;
 mod served_once;
 mod uploads;
+mod verify;
 
 use crate::harness::Service;
 use crate::harness::identifiers::people;

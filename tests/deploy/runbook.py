@@ -6,11 +6,13 @@ in the runbook. What differs from an operator's machine is given by the variable
 Usage: tests/deploy/runbook.py PROGRAM
 """
 
+import contextlib
 import os
 import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -116,7 +118,7 @@ class Machine:
 
     def environment(self):
         given = {
-            "ETC": self.etc, "STATE": self.state, "KEEP": self.work / "keep", "SOURCE": pathlib.Path.cwd(),
+            "ETC": self.etc, "KEEP": self.work / "keep", "SOURCE": pathlib.Path.cwd(),
             "OWNER": subprocess.check_output(["id", "-un"], text=True).strip(),
             "BINARY": self.work / "bin/kundeforhold", "PROGRAM": self.work / "bin/kundeforhold",
             "NEW_BINARY": self.work / "bin/new-kundeforhold", "BIGGER": self.work / "bigger",
@@ -125,9 +127,13 @@ class Machine:
             "SERVICE": f"http://127.0.0.1:{self.service}", "MANAGEMENT": f"http://127.0.0.1:{self.management}",
             "BANK_TOKEN": self.work / "bank.token", "RECORDS": self.work / "right.ndjson", "NUMBER": self.work / "number.txt",
         }
-        if (self.work / "bigger").exists():
-            given["STATE"] = self.work / "bigger"
+        given["STATE"] = self.place()
         return os.environ | {name: str(value) for name, value in given.items()}
+
+    def place(self):
+        """Where register and record are."""
+        bigger = self.work / "bigger"
+        return bigger if bigger.exists() else self.state
 
     def is_running(self):
         """Is there a process, and one that has not ended and only waits to be noticed?"""
@@ -257,6 +263,13 @@ def after_full_disk(machine):
     answered(machine)
 
 
+def before_damaged(machine):
+    with contextlib.closing(sqlite3.connect(machine.place() / "register.sqlite")) as register:
+        changed = register.execute("UPDATE sets SET records = records + 5 WHERE bank = ?", [int(BANK)]).rowcount
+        register.commit()
+    assert changed == 1, changed
+
+
 def before_request(machine):
     (machine.work / "number.txt").write_text(CUSTOMER + "\n")
 
@@ -279,6 +292,7 @@ STORY = {
     "Redis gone, slow or emptied": (before_redis_gone, answered),
     "Full disk": (before_full_disk, after_full_disk),
     "Wrong key": (before_wrong_key, answered),
+    "A damaged register": (before_damaged, answered),
     "Backup and restore": (None, answered),
     "Suspected misuse": (None, answered),
     "An access request": (before_request, after_request),
@@ -296,7 +310,8 @@ PRINTED = {
     "Redis gone, slow or emptied": r"kundeforhold_cache_reachable 0(.|\n)*kundeforhold_cache_reachable 1",
     "Full disk": "entries proved",
     "Wrong key": r'pseudonym key(.|\n)*"ready":true',
-    "Backup and restore": r'keep/state(.|\n)*"ready":true',
+    "A damaged register": r"the count of records is wrong(.|\n)*counts of 1 sets(.|\n)*kundeforhold_store_faults 0",
+    "Backup and restore": r'backup-\d.tar: \d+ bytes(.|\n)*nothing restored(.|\n)*restored\.(.|\n)*"ready":true',
     "Suspected misuse": AGENCY,
     "An access request": AGENCY,
     "Upgrade and downgrade": "kundeforhold_build_info",

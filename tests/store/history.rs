@@ -1,10 +1,12 @@
 //! Random histories of one bank against the plain model: records, versions, rollbacks, and the counts that are told.
 
+use crate::backup::{archive, back_up, restore_to};
 use crate::deliveries::{kfr, standing_records, today};
 use crate::model::{self, Call, Change, Outcome, Records, Terms};
-use crate::place::{Place, on_each_engine};
+use crate::place::{Engine, Place, on_each_engine};
 use crate::register::{Bank, sealed};
 use crate::steps::{Meanwhile, Step, Upload, step};
+use crate::verify::verified;
 use chrono::TimeDelta;
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
 use kundeforhold::domain::relationship::Role;
@@ -15,7 +17,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 /// What the bank's set should be.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Expected {
     records: Records,
     loaded: bool,
@@ -27,6 +29,8 @@ struct History {
     place: Place,
     bank: Bank,
     expected: Expected,
+    /// The place of the last backup, and what was in it.
+    backup: Option<(Place, Expected)>,
 }
 
 impl History {
@@ -53,6 +57,14 @@ impl History {
                 };
                 tokio::task::block_in_place(|| store.purge(&kept)).unwrap();
             }
+            Step::BackUp => {
+                back_up(&self.place, self.bank.key(), true).unwrap();
+                // A kill leaves its place behind; the file moves on with the history.
+                let kept = Place::new(Engine::Sqlite);
+                std::fs::rename(archive(&self.place), archive(&kept)).unwrap();
+                self.backup = Some((kept, self.expected.clone()));
+            }
+            Step::Restore => self.restore(),
         }
     }
 
@@ -135,6 +147,17 @@ impl History {
         self.place = elsewhere;
     }
 
+    fn restore(&mut self) {
+        let Some((backup, expected)) = &self.backup else {
+            return;
+        };
+        let restored = Place::new(Engine::Sqlite);
+        restore_to(&restored, &archive(backup), false, self.bank.key()).unwrap();
+        self.expected = expected.clone();
+        self.bank = Bank::open(&restored);
+        self.place = restored;
+    }
+
     fn kill(&mut self) {
         let left = self.place.after_kill();
         self.bank = Bank::open(&left);
@@ -174,11 +197,15 @@ fn run(steps: Vec<Step>) {
             place,
             bank,
             expected,
+            backup: None,
         };
         for step in steps.clone() {
             history.take(step).await;
             history.check().await;
         }
+        let found = verified(&history.place);
+        assert_eq!(found.findings, []);
+        assert!(found.sets.iter().all(|counts| counts.stored == counts.counted));
     });
 }
 

@@ -8,7 +8,7 @@ use kundeforhold::domain::identifiers::{AccountNumber, Check, CustomerId, Identi
 use kundeforhold::domain::relationship::{
     Agreement, AgreementId, Interval, Register, Relationship, RelationshipRecord,
 };
-use kundeforhold::pseudonym::{MasterKey, Pseudonyms};
+use kundeforhold::pseudonym::{KeyFingerprint, MasterKey, Pseudonyms};
 use kundeforhold::register::delivery::{
     BankCaller, Delivery, DeliveryBounds, DeliveryError, DeliveryParts, DeliveryRefusal, Discard, Incoming,
     KfrEffect, Line, Order, Space, Taking, TurnBounds, Turns,
@@ -130,6 +130,11 @@ impl Bank {
             delivery,
             caller,
         }
+    }
+
+    /// The key of the register.
+    pub fn key(&self) -> KeyFingerprint {
+        PSEUDONYMS.fingerprint()
     }
 
     /// How a delivery is to be taken.

@@ -32,6 +32,9 @@ pub enum Step {
     /// A kill while a whole set is received.
     KillAmid(Vec<Meanwhile>),
     Purge,
+    BackUp,
+    /// Of the last backup, if there is one.
+    Restore,
 }
 
 fn days(range: std::ops::Range<i64>) -> impl Strategy<Value = NaiveDate> {
@@ -95,5 +98,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Kill),
         1 => vec(meanwhile(), 0..3).prop_map(Step::KillAmid),
         1 => Just(Step::Purge),
+        1 => Just(Step::BackUp),
+        1 => Just(Step::Restore),
     ]
 }

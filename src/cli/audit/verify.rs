@@ -2,6 +2,8 @@
 
 use super::{Failure, Logs};
 use crate::audit::{self, HeadStanding, KeptHead, KeyRing, LogFault, Proof, Removal, Verification, hex};
+use crate::backup::Deed;
+use crate::cli::backup::{note_verified, register_file};
 use crate::cli::progress;
 use chrono::DateTime;
 use serde_json::{Value, json};
@@ -33,7 +35,8 @@ pub struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (_, directories, ring) = self.logs.open()?;
+        let is_of_the_service = self.logs.directories.is_empty();
+        let (settings, directories, ring) = self.logs.open()?;
         let mut heads = self.heads;
         for file in &self.head_files {
             heads.extend(read_heads(file, &ring)?);
@@ -43,6 +46,10 @@ impl Verify {
         let verification = audit::verify(&directories, &ring, heads, &mut || counter.inc(1));
         counter.finish_and_clear();
         let elapsed = started.elapsed();
+        if is_of_the_service {
+            let faults = u64::from(!verification.holds());
+            note_verified(&register_file(&settings)?, Deed::AuditVerify, started, faults)?;
+        }
         if self.json {
             println!("{}", verification_json(&verification, elapsed));
         } else {

@@ -6,6 +6,7 @@ use super::rows::{RowWrite, RowWriter};
 use super::scan::SortedRecords;
 use super::writer::Done;
 use super::{Store, connection};
+use crate::copying::{LONGEST_COPY, is_being_copied};
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::spill::Sorter;
 use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
@@ -28,7 +29,7 @@ const STEPS_AHEAD: usize = 2;
 const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// While the log is longer than this, merges wait for checkpoints.
 const LONGEST_LOG_BYTES: u64 = 64 << 20;
-/// Longest such wait.
+/// Longest such wait, unless the file is being copied.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -212,9 +213,14 @@ impl Merge {
     }
 
     fn wait_for_checkpoint(&self) -> Result<(), StoreError> {
-        let log = connection::with_ending(&self.writing.store.0.path, "-wal");
-        let since = Instant::now();
+        let path = &self.writing.store.0.path;
+        let log = connection::with_ending(path, "-wal");
+        let (began, mut since) = (Instant::now(), Instant::now());
         while std::fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG_BYTES) {
+            // As long as the file is copied, the log cannot begin anew.
+            if began.elapsed() < LONGEST_COPY && is_being_copied(path) {
+                since = Instant::now();
+            }
             if since.elapsed() > LONGEST_PAUSE {
                 return Err(StoreError::Unavailable(
                     "the log is not brought into the file".to_owned(),
@@ -314,7 +320,7 @@ impl KeptCalls {
     }
 }
 
-fn spilled(cause: std::io::Error) -> StoreError {
+pub(super) fn spilled(cause: std::io::Error) -> StoreError {
     match cause.kind() {
         std::io::ErrorKind::StorageFull => StoreError::Full,
         _ => StoreError::Unavailable(format!("the scratch directory: {cause}")),

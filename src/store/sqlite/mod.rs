@@ -2,6 +2,7 @@
 
 mod connection;
 mod deliveries;
+mod held;
 mod lock;
 mod lookup;
 mod memory;
@@ -15,9 +16,11 @@ mod sets;
 mod snapshot;
 mod sweep;
 mod upkeep;
+mod verify;
 mod writer;
 
 pub use deliveries::DeliveryEnd;
+pub use held::Held;
 pub use lock::SetLock;
 pub use lookup::Found;
 pub use merge::{KeptCalls, Merge, Written};
@@ -25,6 +28,7 @@ pub use publish::{Filing, Publication, Published};
 pub use rows::RowWrite;
 pub use scan::SortedRecords;
 pub use upkeep::Kept;
+pub use verify::{Facts, Fault, Finding, SetCounts, Verification, facts, repair_counts, verify};
 
 use self::connection::Readers;
 use self::lock::SetLocks;
@@ -111,6 +115,7 @@ impl Store {
     /// Looks at a file without serving it: how its sets stand, if this program and this key may serve it. `None`: there
     /// is none yet.
     pub fn look(path: &Path, key: KeyFingerprint) -> Result<Option<Sets>, StoreError> {
+        connection::check_restored(path)?;
         if !path.exists() {
             return Ok(None);
         }

@@ -52,7 +52,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-fn newest(connection: &Connection) -> Result<u32, StoreError> {
+pub(super) fn newest(connection: &Connection) -> Result<u32, StoreError> {
     let number = "SELECT number FROM schema_versions ORDER BY number DESC LIMIT 1";
     let newest = connection.query_row(number, [], |row| row.get(0)).optional()?;
     Ok(newest.unwrap_or(0))

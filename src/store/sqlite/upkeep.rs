@@ -4,6 +4,7 @@ use super::memory::News;
 use super::snapshot::Snapshots;
 use super::writer::Done;
 use super::{Store, connection, sets};
+use crate::copying::is_being_copied;
 use crate::store::{SetState, StoreError};
 use chrono::{TimeDelta, Utc};
 use rusqlite::{Connection, ToSql, params};
@@ -18,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const CHECKPOINT_BYTES: u64 = 8 << 20;
 /// At this length, work waits for that.
 const TRUNCATE_BYTES: u64 = 48 << 20;
+/// So long that waits at most, and with it whoever writes, for reads to end; it is tried again.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// Rows that are removed together.
 const ROWS_PER_STEP: usize = 2_000;
 /// Publications that are removed together: each may list half a megabyte of what it changed.
@@ -110,10 +113,15 @@ fn checkpoint(
     }
     let connection = match kept {
         Some(connection) => connection,
-        None => kept.insert(connection::open_writer(path, 0)?),
+        None => {
+            let opened = connection::open_writer(path, 0)?;
+            opened.busy_timeout(LONGEST_WAIT)?;
+            kept.insert(opened)
+        }
     };
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    if bytes >= TRUNCATE_BYTES {
+    // While the file is copied, writers would wait for the end of that.
+    if bytes >= TRUNCATE_BYTES && !is_being_copied(path) {
         snapshots.end_idle();
         // Writers wait only for what came meanwhile; merges wait until the file is short again.
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
