@@ -2,7 +2,8 @@
 
 use super::pointers::Pointers;
 use super::{Broken, Fault, Found};
-use crate::pseudonym::SealedAgreement;
+use crate::pseudonym::Tag;
+use crate::store::SealedRecord;
 use crate::store::sqlite::rows;
 use chrono::NaiveDate;
 use rusqlite::{Connection, Row};
@@ -126,15 +127,18 @@ fn check_row(
         && stands.at(version)
     {
         tally.counted.records += 1;
-        let runs = |record: &crate::store::SealedRecord| record.relationship.interval().runs_on(today);
+        let runs = |record: &SealedRecord| record.relationship.interval().runs_on(today);
         tally.counted.running += u64::from(record.as_ref().is_ok_and(runs));
     }
-    if let (Ok(record), Ok(stands)) = (&record, stands)
-        && let SealedAgreement::Account(account) = &record.agreement
-    {
-        // What is being written is pointed to at its end.
-        let is_required = stands.since <= version;
-        let pointed = pointers.expect(account.tag(), set_id, record.customer.as_bytes(), is_required);
+    let may_carry_account = record
+        .as_ref()
+        .map_or(true, |record| record.agreement.account().is_some());
+    let agreement = row.get_ref(AGREEMENT)?.as_blob().unwrap_or_default();
+    if let Some(tag) = agreement.first_chunk().filter(|_| may_carry_account) {
+        // What is being written is pointed to at its end; what cannot be read may be pointed to.
+        let is_required = record.is_ok() && stands.is_ok_and(|stands| stands.since <= version);
+        let subject = row.get_ref(SUBJECT)?.as_blob().unwrap_or_default();
+        let pointed = pointers.expect(Tag(*tag), set_id, subject, is_required);
         pointed.map_err(Broken::Scratch)?;
     }
     if let Some(fault) = fault {
