@@ -230,8 +230,8 @@ impl Pseudonyms {
     }
 
     /// Those of the record of use, which do not match the ones of the store.
-    pub fn for_audit(key: &MasterKey) -> Self {
-        Self::for_use(key, "audit")
+    pub fn for_record(key: &MasterKey) -> Self {
+        Self::for_use(key, "record")
     }
 
     fn for_use(key: &MasterKey, place: &str) -> Self {

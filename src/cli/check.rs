@@ -2,12 +2,12 @@
 
 use super::Failure;
 use crate::access::terms::Terms;
-use crate::audit;
 use crate::config::Settings;
 use crate::domain::participants::Participants;
 use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::record;
 use crate::register::participants;
-use crate::server::{Port, audit_ring, check_tls, find_cache, required_scopes};
+use crate::server::{Port, check_tls, find_cache, record_ring, required_scopes};
 use crate::store::Store;
 use std::path::{Path, PathBuf};
 
@@ -41,8 +41,7 @@ impl Check {
         println!("participants: {}", list.iter().count());
         let terms = Terms::read(settings.access.services_file())?;
         println!("{}", told(&terms));
-        check_writable(&settings.audit.directory)?;
-        audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
+        check_record(&settings)?;
         println!("record of use: writable, and readable with its keys");
         let key = settings.master_key()?;
         check_store(&settings, &key, &list)?;
@@ -50,13 +49,25 @@ impl Check {
     }
 }
 
+fn check_record(settings: &Settings) -> Result<(), Failure> {
+    let path = settings.record_path()?;
+    check_writable(directory_of(&path))
+        .map_err(|cause| Failure::Refused(format!("record.url: {}: {cause}", path.display())))?;
+    let readable = record::check(&path, &record_ring(settings)?);
+    readable.map_err(|cause| Failure::Refused(format!("{}: {cause}", path.display())))
+}
+
+fn directory_of(file: &Path) -> &Path {
+    let directory = file
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    directory.unwrap_or(Path::new("."))
+}
+
 /// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
 fn check_store(settings: &Settings, key: &MasterKey, list: &Participants) -> Result<(), Failure> {
     let path = settings.store.path()?;
-    let directory = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty());
-    check_writable(directory.unwrap_or(Path::new(".")))
+    check_writable(directory_of(&path))
         .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
     match Store::look(&path, Pseudonyms::new(key).fingerprint())? {
         None => println!("store: none yet; serve makes it"),

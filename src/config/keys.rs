@@ -34,10 +34,13 @@ impl Settings {
 
     /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
     /// one behind the pseudonyms.
-    pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
-        let audit = &self.audit;
-        let given = audit.keys.iter().map(|key| MasterKey::parse(key.expose_secret()));
-        let files = audit.key_files.iter().map(|path| MasterKey::read(path));
+    pub fn record_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
+        let record = &self.record;
+        let given = record
+            .keys
+            .iter()
+            .map(|key| MasterKey::parse(key.expose_secret()));
+        let files = record.key_files.iter().map(|path| MasterKey::read(path));
         let mut keys = given.chain(files);
         let in_use = keys.next().transpose()?;
         let in_use = in_use.map_or_else(|| self.master_key(), Ok)?;

@@ -18,7 +18,6 @@ use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
-use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::cache::Cache;
 use crate::domain::calendar::{Period, oslo_day, years_before};
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
@@ -28,6 +27,7 @@ use crate::domain::overview::{
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::Pseudonyms;
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::store::{Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;

@@ -71,14 +71,15 @@ pub(super) async fn tell_deeds(register: PathBuf, end: CancellationToken) {
     }
 }
 
-/// Tells what is left on the disk of the record of use, until shutdown.
-pub(super) async fn tell_audit_disk(directory: PathBuf, end: CancellationToken) {
+/// Tells the room of the record of use, until shutdown.
+pub(super) async fn tell_record(record: PathBuf, end: CancellationToken) {
     loop {
-        let asked = directory.clone();
-        let space = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&asked)).await;
-        if let Ok(Ok(space)) = space {
+        let asked = record.clone();
+        let measure = move || (std::fs::metadata(&asked), rustix::fs::statvfs(&asked));
+        if let Ok((Ok(file), Ok(space))) = tokio::task::spawn_blocking(measure).await {
             let free = space.f_bavail.saturating_mul(space.f_frsize);
-            metrics::gauge!("kundeforhold_audit_free_bytes").set(free as f64);
+            metrics::gauge!("kundeforhold_record_bytes").set(file.len() as f64);
+            metrics::gauge!("kundeforhold_record_free_bytes").set(free as f64);
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}

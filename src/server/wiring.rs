@@ -8,7 +8,6 @@ use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
 use crate::access::limits::Limits;
 use crate::access::terms::{Terms, TermsInForce};
-use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, MaskinportenSettings, ScopeSettings, Settings,
@@ -17,6 +16,7 @@ use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
 use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::record::{ChainChoice, KeyRing, Recorder, RecorderOptions};
 use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, TurnBounds, Turns};
 use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
@@ -115,7 +115,7 @@ impl Parts {
             pseudonyms: Arc::clone(&pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(limits(settings)),
+            limits: Arc::new(limits(settings, &recorder)),
             terms,
             closed_years: settings.retention.closed_years,
         });
@@ -199,8 +199,8 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
 }
 
 /// They go on from what was counted before a restart.
-fn limits(settings: &Settings) -> Limits {
-    Limits::new(settings.access.limits(), read_usage(&settings.audit.directory))
+fn limits(settings: &Settings, recorder: &Recorder) -> Limits {
+    Limits::new(settings.access.limits(), read_usage(recorder.path()))
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
@@ -223,24 +223,23 @@ fn turn_bounds(settings: &DeliverySettings) -> TurnBounds {
 }
 
 /// The keys of the record of use, as configured.
-pub fn audit_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
-    let (in_use, former) = settings.audit_keys()?;
+pub fn record_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
+    let (in_use, former) = settings.record_keys()?;
     Ok(KeyRing::new(&in_use, &former))
 }
 
 fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
-    let audit = &settings.audit;
-    if !audit.has_own_keys() {
+    if !settings.record.has_own_keys() {
         tracing::warn!(
-            "the record of use has no keys of its own (audit.key_files): it is made with the pseudonym key"
+            "the record of use has no keys of its own (record.key_files): it is made with the pseudonym key"
         );
     }
     let options = RecorderOptions {
-        instance: audit.instance.clone(),
-        timeout: Duration::from_millis(audit.timeout_milliseconds),
-        segment_bytes: audit.segment_bytes,
+        path: settings.record_path()?,
+        chain: ChainChoice::GoOn,
+        timeout: Duration::from_millis(settings.record.timeout_milliseconds),
     };
-    Ok(Recorder::open(&audit.directory, audit_ring(settings)?, &options)?)
+    Ok(Recorder::open(record_ring(settings)?, &options)?)
 }
 
 fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {

@@ -23,3 +23,5 @@ pub use sqlite::{
     RowWrite, SetCounts, SetLock, SortedRecords, Store, StoreOptions, Verification, Written, facts,
     repair_counts, verify,
 };
+/// How a SQLite file is opened and kept; the record of use is one too.
+pub(crate) use sqlite::{connection as sqlite_file, schema as sqlite_schema};

@@ -5,7 +5,7 @@ use super::deliveries::{DeliveryRow, find_receipt};
 use super::operator::{Form, Operator};
 use super::page::{Frame, Section, page, see_other};
 use super::refusal::ConsoleRefusal;
-use crate::audit::{Deed, OperatorAct};
+use crate::record::{Deed, OperatorAct};
 use crate::register::delivery::{BankCaller, Conflict, DeliveryRefusal, Discard};
 use crate::store::Receipt;
 use actix_web::HttpResponse;

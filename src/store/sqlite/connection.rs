@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a lock of SQLite, which others hold for an instant only.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
 /// Connections that read and are kept open; more are opened where more read at once, and closed again.
@@ -20,7 +20,7 @@ const READERS_KEPT: usize = 16;
 const LOG_BYTES_KEPT: u64 = 4 << 20;
 
 /// Takes the file for this process, as long as what it returns lives, unless its end is missing.
-pub(super) fn take(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn take(path: &Path) -> Result<File, StoreError> {
     let lock = hold(path)?;
     check_restored(path)?;
     // SQLite gives what it puts beside the file the mode of the file.
@@ -89,14 +89,14 @@ fn private(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
 /// The one connection that writes. Acknowledged work is synced; checkpoints are another thread's.
-pub(super) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
+pub(crate) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -110,7 +110,19 @@ pub(super) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, S
     Ok(connection)
 }
 
-pub(super) fn open_reader(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
+/// After a failed sync: brings all that the log holds into the file, synced. Waits so long for those who read the log.
+pub(crate) fn bring_in_log(connection: &Connection, wait: Duration) -> Result<(), StoreError> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(wait)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY)?;
+    match busy? {
+        0 => Ok(()),
+        _ => Err(StoreError::Unavailable("the log is in use".to_owned())),
+    }
+}
+
+pub(crate) fn open_reader(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,

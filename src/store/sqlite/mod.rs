@@ -1,6 +1,6 @@
 //! The store on one machine: a SQLite file that one process serves.
 
-mod connection;
+pub(crate) mod connection;
 mod deliveries;
 mod held;
 mod lock;
@@ -11,7 +11,7 @@ mod publish;
 mod receipts;
 mod rows;
 mod scan;
-mod schema;
+pub(crate) mod schema;
 mod sets;
 mod snapshot;
 mod sweep;
@@ -85,7 +85,7 @@ impl Store {
         let path = &options.path;
         let taken = connection::take(path)?;
         let mut connection = connection::open_writer(path, options.cache_kib)?;
-        schema::migrate(&mut connection)?;
+        schema::migrate(&mut connection, schema::REGISTER)?;
         sets::claim_key(&connection, key)?;
         deliveries::abandon_all(&connection)?;
         let remembered = if options.is_cached {
@@ -120,7 +120,7 @@ impl Store {
             return Ok(None);
         }
         let connection = connection::open_reader(path, 0)?;
-        schema::check(&connection)?;
+        schema::check(&connection, schema::REGISTER)?;
         sets::check_key(&connection, key)?;
         Ok(Some(sets::load(&connection)?))
     }
@@ -128,7 +128,7 @@ impl Store {
     /// Brings a file's schema up to this program, made if need be.
     pub fn migrate(path: &Path) -> Result<(), StoreError> {
         let _taken = connection::take(path)?;
-        schema::migrate(&mut connection::open_writer(path, 0)?)
+        schema::migrate(&mut connection::open_writer(path, 0)?, schema::REGISTER)
     }
 
     /// How the sets stand.

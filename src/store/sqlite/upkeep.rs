@@ -139,13 +139,13 @@ impl Store {
             "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM deliveries d JOIN sets s ON s.id = d.set_id
              WHERE d.id < ?1 AND d.state <> 0 AND s.whole_set IS NOT d.id
              AND coalesce(d.version, 0) <= s.kept_from LIMIT ?2)",
-            first_id(kept.receipts),
+            first_id(before(kept.receipts)),
             ROWS_PER_STEP,
         )?;
         self.purge_lines(
             "DELETE FROM rejects WHERE (delivery, line) IN
              (SELECT delivery, line FROM rejects WHERE delivery < ?1 LIMIT ?2)",
-            first_id(kept.rejects.min(kept.receipts)),
+            first_id(before(kept.rejects.min(kept.receipts))),
             ROWS_PER_STEP,
         )?;
         self.purge_publications(before(kept.publications))?;
@@ -233,8 +233,8 @@ fn before(time: TimeDelta) -> i64 {
 }
 
 /// Ids begin with the milliseconds at which they were made: no delivery of that time or later has one below this.
-fn first_id(time: TimeDelta) -> [u8; 16] {
+pub(super) fn first_id(at: i64) -> [u8; 16] {
     let mut id = [0; 16];
-    id[..6].copy_from_slice(&before(time).to_be_bytes()[2..]);
+    id[..6].copy_from_slice(&at.to_be_bytes()[2..]);
     id
 }

@@ -353,16 +353,8 @@ impl Thread {
             return Err(StoreError::Unavailable("a sync has failed just now".to_owned()));
         }
         self.tried_at = Some(Instant::now());
-        self.connection.pragma_update(None, "synchronous", "FULL")?;
         self.syncs = true;
-        self.connection.busy_timeout(RECOVERY_WAIT)?;
-        let busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        self.connection.busy_timeout(connection::BUSY)?;
-        if busy? != 0 {
-            return Err(StoreError::Unavailable("the log is in use".to_owned()));
-        }
+        connection::bring_in_log(&self.connection, RECOVERY_WAIT)?;
         (self.unsynced, self.tried_at) = (false, None);
         Ok(())
     }

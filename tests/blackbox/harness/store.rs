@@ -52,9 +52,40 @@ impl Service {
 
     /// The file itself and SQLite's own beside it.
     pub fn store_files(&self) -> [PathBuf; 3] {
-        let file = self.store();
-        let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", file.display()));
-        [beside(""), beside("-wal"), beside("-shm")]
+        files_of(&self.store())
+    }
+
+    /// The same of the record of use.
+    pub fn record_files(&self) -> [PathBuf; 3] {
+        files_of(&self.record())
+    }
+}
+
+fn files_of(file: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", file.display())))
+}
+
+/// Files that are out of the service's reach, by renaming them: root is not held by permissions.
+pub struct Away([PathBuf; 3]);
+
+impl Away {
+    pub fn take(files: [PathBuf; 3]) -> Self {
+        for file in &files {
+            std::fs::rename(file, Self::place(file)).unwrap();
+        }
+        Self(files)
+    }
+
+    /// Nothing was put in their place.
+    pub fn bring_back(self) {
+        for file in &self.0 {
+            assert!(!file.exists(), "another {} was begun", file.display());
+            std::fs::rename(Self::place(file), file).unwrap();
+        }
+    }
+
+    fn place(file: &Path) -> PathBuf {
+        PathBuf::from(format!("{}.away", file.display()))
     }
 }
 
