@@ -8,11 +8,10 @@ mod restore;
 
 pub use last::{Deed, Last, last, note};
 pub use manifest::{Manifest, PartEntry};
-pub use parts::{Part, Source};
+pub use parts::{Keys, Part, Source};
 pub use restore::{Restore, Restored, SetAside, prove, restore};
 
 use crate::copying::{self, CopyError, Pace, Scratch, io_error};
-use crate::pseudonym::KeyFingerprint;
 use crate::store::StoreError;
 use archive::Archive;
 use chrono::Utc;
@@ -31,10 +30,14 @@ const PIECE_BYTES: usize = 1 << 20;
 pub enum BackupError {
     #[error(transparent)]
     Copy(#[from] CopyError),
-    #[error("{part}: {cause}")]
-    Store { part: &'static str, cause: StoreError },
+    #[error("register.sqlite: {0}")]
+    Register(StoreError),
+    #[error("record.sqlite: {0}")]
+    Record(String),
     #[error("{} stands already; --replace puts another in its place", .0.display())]
     Stands(PathBuf),
+    #[error("{} stands already; `--only` leaves it as it is, and `--replace` sets it aside", .0.display())]
+    PartStands(PathBuf),
     #[error("{} is no backup: {what}", path.display())]
     NoBackup { path: PathBuf, what: String },
     #[error("the backup has format {found}, and this program knows {FORMAT_VERSION}")]
@@ -52,8 +55,7 @@ pub struct Backup<'a> {
     /// What goes into it, in the order in which it is copied.
     pub sources: &'a [Source],
     pub scratch: &'a Scratch,
-    /// The pseudonym key of the register.
-    pub key: KeyFingerprint,
+    pub keys: Keys<'a>,
     pub pace: Pace,
     /// Told what is being done.
     pub tell: &'a mut dyn FnMut(&str),
@@ -94,13 +96,18 @@ impl Backup<'_> {
 
     fn copy(&mut self, source: &Source) -> Result<PathBuf, BackupError> {
         (self.tell)(&format!("copying {}", source.part.name()));
-        Ok(copying::copy(&source.path, self.scratch, &mut self.pace)?)
+        Ok(copying::copy(
+            &source.path,
+            self.scratch,
+            source.part.name(),
+            &mut self.pace,
+        )?)
     }
 
     /// What the manifest says of a copy, once it is proved.
     fn entry(&mut self, part: Part, copy: &Path) -> Result<PartEntry, BackupError> {
         (self.tell)(&format!("proving {}", part.name()));
-        let facts = part.prove(copy, self.key)?;
+        let facts = part.prove(copy, &self.keys)?;
         let (bytes, sha256) = digest(copy).map_err(io_error(copy))?;
         Ok(PartEntry {
             name: part.name().to_owned(),
@@ -158,9 +165,7 @@ struct Unnamed {
 impl Unnamed {
     /// Its owner alone may read it.
     fn new(target: &Path) -> Result<Self, CopyError> {
-        let mut name = target.as_os_str().to_owned();
-        name.push(".part");
-        let path = PathBuf::from(name);
+        let path = copying::with_ending(target, ".part");
         // One that is left may be open to others.
         let _ = std::fs::remove_file(&path);
         let mut options = File::options();

@@ -83,7 +83,7 @@ pub fn is_being_copied(path: &Path) -> bool {
         .is_ok_and(|lock| rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err())
 }
 
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
@@ -111,9 +111,9 @@ fn begin(path: &Path) -> Result<File, CopyError> {
     Err(CopyError::UnderWay(path.to_owned()))
 }
 
-/// Copies a SQLite file as it is at this moment into scratch space, synced, and gives the copy's path.
-pub fn copy(source: &Path, scratch: &Scratch, pace: &mut Pace) -> Result<PathBuf, CopyError> {
-    let target = scratch.path_for(source);
+/// Copies a SQLite file as it is at this moment into scratch space, synced, and gives the path that it has there.
+pub fn copy(source: &Path, scratch: &Scratch, name: &str, pace: &mut Pace) -> Result<PathBuf, CopyError> {
+    let target = scratch.path_for(name);
     let (at_source, at_target) = (|| sqlite_error(source), || sqlite_error(&target));
     let _told = begin(source)?;
     let from = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(at_source())?;

@@ -227,7 +227,7 @@ fn describe_deeds() {
             "When `store verify` was run last; 0: never",
         ),
         (
-            "kundeforhold_audit_verified_timestamp_seconds",
+            "kundeforhold_record_verified_timestamp_seconds",
             "When `audit verify` was run last; 0: never",
         ),
         ("kundeforhold_backup_seconds", "How long the last backup took"),
@@ -245,7 +245,7 @@ fn describe_deeds() {
         "Rows that the last `store verify` found to be wrong"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_faults",
+        "kundeforhold_record_faults",
         "1 if the last `audit verify` found the record of use to be wrong"
     );
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub enum Deed {
     Backup,
     StoreVerify,
-    AuditVerify,
+    RecordVerify,
 }
 
 /// How it went the last time.
@@ -32,7 +32,7 @@ fn path(register: &Path, deed: Deed) -> PathBuf {
     name.push(match deed {
         Deed::Backup => "-last-backup.json",
         Deed::StoreVerify => "-last-store-verify.json",
-        Deed::AuditVerify => "-last-audit-verify.json",
+        Deed::RecordVerify => "-last-record-verify.json",
     });
     name.into()
 }

@@ -2,9 +2,8 @@
 
 use super::archive::Archive;
 use super::manifest::Manifest;
-use super::{BackupError, PIECE_BYTES, Part, PartEntry, Source, directory_of, sync_directory_of};
-use crate::copying::{self, Pace, Paced, Scratch, io_error};
-use crate::pseudonym::KeyFingerprint;
+use super::{BackupError, Keys, PIECE_BYTES, Part, PartEntry, Source, directory_of, sync_directory_of};
+use crate::copying::{self, CopyError, Pace, Paced, Scratch, io_error, with_ending};
 use crate::store::Held;
 use chrono::{DateTime, Utc};
 use std::fs::File;
@@ -17,14 +16,11 @@ const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
 
 /// How a backup is restored.
 pub struct Restore<'a> {
-    /// The place of the register, which nobody serves meanwhile.
-    pub held: &'a Held,
-    /// What is restored, and where to.
+    /// What is restored, and where to. Nobody serves it meanwhile.
     pub sources: &'a [Source],
     /// What stands may be set aside.
     pub replace: bool,
-    /// The pseudonym key of the register.
-    pub key: KeyFingerprint,
+    pub keys: Keys<'a>,
     pub keep_free_bytes: u64,
     pub pace: Pace,
     /// Told what is being done.
@@ -49,7 +45,7 @@ pub struct SetAside {
 pub fn prove(
     archive: &Path,
     parts: &[Part],
-    key: KeyFingerprint,
+    keys: &Keys<'_>,
     scratch: &Scratch,
     mut pace: Pace,
 ) -> Result<Manifest, BackupError> {
@@ -58,46 +54,67 @@ pub fn prove(
         .iter()
         .map(|part| Source {
             part: *part,
-            path: scratch.path_for(Path::new(part.name())),
+            path: scratch.path_for(part.name()),
         })
         .collect();
     scratch.require(needed(&manifest, &sources)?.iter().map(|part| part.bytes).sum())?;
     unpack(archive, &sources, &mut pace, |source| source.path.clone())?;
     for source in &sources {
-        source.part.prove(&source.path, key)?;
+        source.part.prove(&source.path, keys)?;
     }
     Ok(manifest)
 }
 
 /// Unpacks and proves beside what stands; only then sets that aside and takes its place.
 pub fn restore(archive: &Path, mut with: Restore<'_>) -> Result<Restored, BackupError> {
+    let held: Vec<Held> = with.sources.iter().map(hold).collect::<Result<_, _>>()?;
     let manifest = Archive::open(archive)?.manifest()?;
-    for source in with.sources {
-        if source.path.exists() && !with.replace {
-            return Err(BackupError::Stands(source.path.clone()));
-        }
+    if let Some(stands) = with
+        .sources
+        .iter()
+        .find(|source| source.path.exists() && !with.replace)
+    {
+        return Err(BackupError::PartStands(stands.path.clone()));
     }
-    for (source, part) in with.sources.iter().zip(needed(&manifest, with.sources)?) {
-        let directory = directory_of(&source.path);
-        std::fs::create_dir_all(directory).map_err(io_error(directory))?;
-        copying::require(directory, part.bytes, with.keep_free_bytes)?;
+    let bytes = needed(&manifest, with.sources)?
+        .iter()
+        .map(|part| part.bytes)
+        .sum();
+    for source in with.sources {
+        copying::require(directory_of(&source.path), bytes, with.keep_free_bytes)?;
     }
     let unpacked = Unpacked(with.sources);
     (with.tell)("unpacking");
     unpack(archive, with.sources, &mut with.pace, unpacked_path)?;
     for source in with.sources {
         (with.tell)(&format!("proving {}", source.part.name()));
-        source.part.prove(&unpacked_path(source), with.key)?;
+        source.part.prove(&unpacked_path(source), &with.keys)?;
     }
-    let held_path = with.held.path();
-    with.held.begin_replacing().map_err(io_error(held_path))?;
-    let mut set_aside = Vec::new();
-    for source in with.sources {
-        put_in_place(source, Utc::now(), &mut set_aside).map_err(io_error(&source.path))?;
-    }
-    with.held.end_replacing().map_err(io_error(held_path))?;
+    let set_aside = replace(&held, with.sources)?;
     drop(unpacked);
     Ok(Restored { manifest, set_aside })
+}
+
+fn hold(source: &Source) -> Result<Held, BackupError> {
+    Held::take(&source.path).map_err(|cause| match source.part {
+        Part::Register => BackupError::Register(cause),
+        Part::Record => BackupError::Record(cause.to_string()),
+    })
+}
+
+/// None of the parts is served before all are in their place, also after a crash.
+fn replace(held: &[Held], sources: &[Source]) -> Result<Vec<SetAside>, CopyError> {
+    for held in held {
+        held.begin_replacing().map_err(io_error(held.path()))?;
+    }
+    let (now, mut set_aside) = (Utc::now(), Vec::new());
+    for source in sources {
+        put_in_place(source, now, &mut set_aside).map_err(io_error(&source.path))?;
+    }
+    for held in held {
+        held.end_replacing().map_err(io_error(held.path()))?;
+    }
+    Ok(set_aside)
 }
 
 /// The entries of what is to be restored.
@@ -108,12 +125,6 @@ fn needed<'a>(manifest: &'a Manifest, sources: &[Source]) -> Result<Vec<&'a Part
         entry.ok_or(BackupError::Lacks(name))
     };
     sources.iter().map(entry).collect()
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
 }
 
 fn unpacked_path(source: &Source) -> PathBuf {

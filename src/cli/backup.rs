@@ -1,10 +1,11 @@
 //! `kundeforhold backup`
 
 use super::{Failure, progress};
-use crate::backup::{Backup, Deed, Last, Manifest, Part, Source, note};
+use crate::backup::{Backup, Deed, Keys, Last, Manifest, Part, Source, note};
 use crate::config::Settings;
 use crate::copying::{Pace, Scratch};
 use crate::pseudonym::{KeyFingerprint, Pseudonyms};
+use crate::server::record_ring;
 use crate::store::StoreError;
 use chrono::Utc;
 use serde_json::json;
@@ -52,7 +53,10 @@ impl MakeBackup {
         let backup = Backup {
             sources: &sources,
             scratch: &scratch,
-            key: key(&settings)?,
+            keys: Keys {
+                register: register_key(&settings)?,
+                record: &record_ring(&settings)?,
+            },
             pace: pace(&settings),
             tell: &mut |stage| stages.set_message(stage.to_owned()),
         };
@@ -97,15 +101,21 @@ pub(super) fn register_file(settings: &Settings) -> Result<PathBuf, Failure> {
     Ok(settings.store.path()?)
 }
 
-/// What a backup is made of: the register first, so that all that was answered by it is in the record.
+/// What a backup is made of: the register first, so that all that it has is in the record.
 pub(super) fn sources(settings: &Settings) -> Result<Vec<Source>, Failure> {
-    Ok(vec![Source {
+    let register = Source {
         part: Part::Register,
         path: register_file(settings)?,
-    }])
+    };
+    let record = Source {
+        part: Part::Record,
+        path: settings.record_path()?,
+    };
+    Ok(vec![register, record])
 }
 
-pub(super) fn key(settings: &Settings) -> Result<KeyFingerprint, Failure> {
+/// The fingerprint of the register's key.
+pub(super) fn register_key(settings: &Settings) -> Result<KeyFingerprint, Failure> {
     Ok(Pseudonyms::new(&settings.master_key()?).fingerprint())
 }
 

@@ -1,12 +1,10 @@
 //! `kundeforhold restore`
 
-use super::backup::{
-    keep_free_bytes, key, pace, register_file, scratch, sources, tell, yield_to_the_service,
-};
+use super::backup::{keep_free_bytes, pace, register_key, scratch, sources, tell, yield_to_the_service};
 use super::{Failure, progress};
-use crate::backup::{Manifest, Part, Restore, Restored, Source, prove, restore};
+use crate::backup::{Keys, Manifest, Part, Restore, Restored, Source, prove, restore};
 use crate::config::Settings;
-use crate::store::Held;
+use crate::server::record_ring;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -43,12 +41,14 @@ pub struct RestoreBackup {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum PartName {
     Register,
+    Record,
 }
 
 impl From<PartName> for Part {
     fn from(name: PartName) -> Self {
         match name {
             PartName::Register => Self::Register,
+            PartName::Record => Self::Record,
         }
     }
 }
@@ -74,7 +74,12 @@ impl RestoreBackup {
     fn prove(&self, settings: &Settings) -> Result<(), Failure> {
         let parts: Vec<Part> = self.wanted(settings)?.iter().map(|source| source.part).collect();
         let scratch = scratch(settings, None)?;
-        let manifest = prove(&self.file, &parts, key(settings)?, &scratch, pace(settings))?;
+        let ring = record_ring(settings)?;
+        let keys = Keys {
+            register: register_key(settings)?,
+            record: &ring,
+        };
+        let manifest = prove(&self.file, &parts, &keys, &scratch, pace(settings))?;
         match self.json {
             true => println!("{}", json!({"proved": true, "manifest": manifest})),
             false => {
@@ -86,13 +91,14 @@ impl RestoreBackup {
     }
 
     fn restore(&self, settings: &Settings) -> Result<(), Failure> {
-        let held = Held::take(&register_file(settings)?)?;
         let stages = progress::stages()?;
         let with = Restore {
-            held: &held,
             sources: &self.wanted(settings)?,
             replace: self.replace,
-            key: key(settings)?,
+            keys: Keys {
+                register: register_key(settings)?,
+                record: &record_ring(settings)?,
+            },
             keep_free_bytes: keep_free_bytes(settings),
             pace: pace(settings),
             tell: &mut |stage| stages.set_message(stage.to_owned()),

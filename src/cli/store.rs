@@ -2,7 +2,7 @@
 
 use super::backup::{note_verified, pace, register_file, scratch, yield_to_the_service};
 use super::{Failure, progress};
-use crate::backup::Deed;
+use crate::backup::{Deed, Part};
 use crate::config::Settings;
 use crate::copying::copy;
 use crate::domain::calendar::oslo_day;
@@ -84,7 +84,7 @@ impl Verify {
     fn verify(&self, settings: &Settings, register: &Path) -> Result<Verification, Failure> {
         let scratch = scratch(settings, self.scratch.as_deref())?;
         let counter = progress::counter("records read")?;
-        let copy = copy(register, &scratch, &mut pace(settings))?;
+        let copy = copy(register, &scratch, Part::Register.name(), &mut pace(settings))?;
         let today = oslo_day(Utc::now());
         let found = verify(&copy, today, scratch.directory(), &mut |rows| counter.inc(rows))?;
         counter.finish_and_clear();

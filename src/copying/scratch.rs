@@ -48,9 +48,9 @@ impl Scratch {
         self.keep_free_bytes
     }
 
-    /// The place of the copy of a file.
-    pub fn path_for(&self, source: &Path) -> PathBuf {
-        self.directory.join(source.file_name().unwrap_or_default())
+    /// The place of a copy.
+    pub fn path_for(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// Refuses what the disk has no room for.

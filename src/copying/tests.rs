@@ -46,7 +46,7 @@ fn a_copy_is_of_one_moment_while_others_write_and_cut_the_log_short() {
             assert!(written > 0);
         });
         let scratch = Scratch::take(directory.path(), 0).unwrap();
-        let copy = copy(&path, &scratch, &mut fast()).unwrap();
+        let copy = copy(&path, &scratch, "copy.sqlite", &mut fast()).unwrap();
         done.store(true, Ordering::SeqCst);
         check(&copy).unwrap();
         let copied = count(&open_copy(&copy).unwrap());

@@ -49,9 +49,9 @@ pub(super) async fn tell_deeds(register: PathBuf, end: CancellationToken) {
     loop {
         let asked = register.clone();
         let look = move || {
-            [Deed::Backup, Deed::StoreVerify, Deed::AuditVerify].map(|deed| backup::last(&asked, deed))
+            [Deed::Backup, Deed::StoreVerify, Deed::RecordVerify].map(|deed| backup::last(&asked, deed))
         };
-        if let Ok([made, store, audit]) = tokio::task::spawn_blocking(look).await {
+        if let Ok([made, store, record]) = tokio::task::spawn_blocking(look).await {
             let at = |last: &Option<Last>| last.as_ref().map_or(0.0, |last| last.at.timestamp() as f64);
             let faults = |last: &Option<Last>| last.as_ref().map_or(0.0, |last| last.faults as f64);
             metrics::gauge!("kundeforhold_backup_timestamp_seconds").set(at(&made));
@@ -61,8 +61,8 @@ pub(super) async fn tell_deeds(register: PathBuf, end: CancellationToken) {
                 .set(made.as_ref().map_or(0.0, |made| made.seconds));
             metrics::gauge!("kundeforhold_store_verified_timestamp_seconds").set(at(&store));
             metrics::gauge!("kundeforhold_store_faults").set(faults(&store));
-            metrics::gauge!("kundeforhold_audit_verified_timestamp_seconds").set(at(&audit));
-            metrics::gauge!("kundeforhold_audit_faults").set(faults(&audit));
+            metrics::gauge!("kundeforhold_record_verified_timestamp_seconds").set(at(&record));
+            metrics::gauge!("kundeforhold_record_faults").set(faults(&record));
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}

@@ -3,14 +3,17 @@
 use crate::deliveries::{change, kar, record, records, standing_records, whole_set, write};
 use crate::place::{KEY, Place, on_each_engine};
 use kundeforhold::backup::{
-    Backup, BackupError, Deed, Last, Manifest, Part, Restore, Restored, Source, last, note, prove, restore,
+    Backup, BackupError, Deed, Keys, Last, Manifest, Part, Restore, Restored, Source, last, note, prove,
+    restore,
 };
 use kundeforhold::copying::{CopyError, Pace, Scratch};
-use kundeforhold::pseudonym::KeyFingerprint;
+use kundeforhold::pseudonym::{KeyFingerprint, MasterKey};
+use kundeforhold::record::KeyRing;
 use kundeforhold::store::{Held, RowWrite, Store, StoreError};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 fn sources(place: &Place) -> [Source; 1] {
     [Source {
@@ -23,6 +26,16 @@ pub fn archive(place: &Place) -> PathBuf {
     place.scratch().join("backup.tar")
 }
 
+/// Of a record that is not in these backups.
+static RING: LazyLock<KeyRing> = LazyLock::new(|| KeyRing::new(&MasterKey::generate().unwrap(), &[]));
+
+fn keys(register: KeyFingerprint) -> Keys<'static> {
+    Keys {
+        register,
+        record: &RING,
+    }
+}
+
 fn fast() -> Pace {
     Pace::new(10_000)
 }
@@ -32,7 +45,7 @@ pub fn back_up(place: &Place, key: KeyFingerprint, replace: bool) -> Result<Mani
     let backup = Backup {
         sources: &sources(place),
         scratch: &scratch,
-        key,
+        keys: keys(key),
         pace: fast(),
         tell: &mut |_| {},
     };
@@ -45,12 +58,10 @@ pub fn restore_to(
     replace: bool,
     key: KeyFingerprint,
 ) -> Result<Restored, BackupError> {
-    let held = Held::take(&place.path()).unwrap();
     let with = Restore {
-        held: &held,
         sources: &sources(place),
         replace,
-        key,
+        keys: keys(key),
         keep_free_bytes: 0,
         pace: fast(),
         tell: &mut |_| {},
@@ -60,7 +71,7 @@ pub fn restore_to(
 
 fn prove_at(place: &Place, file: &Path) -> Result<Manifest, BackupError> {
     let scratch = Scratch::take(&place.scratch(), 0).unwrap();
-    prove(file, &[Part::Register], KEY, &scratch, fast())
+    prove(file, &[Part::Register], &keys(KEY), &scratch, fast())
 }
 
 /// What stands in the folder of a place.
@@ -122,7 +133,7 @@ fn what_stands_is_refused_or_set_aside_with_its_log() {
         assert!(files(&killed).contains(&"register.sqlite-wal".to_owned()));
         let refused = restore_to(&killed, &archive(&place), false, KEY).unwrap_err();
         assert!(
-            matches!(&refused, BackupError::Stands(path) if *path == killed.path()),
+            matches!(&refused, BackupError::PartStands(path) if *path == killed.path()),
             "{refused}"
         );
         let restored = restore_to(&killed, &archive(&place), true, KEY).unwrap();
@@ -231,13 +242,7 @@ fn another_key_a_newer_format_and_what_is_no_backup_are_refused_before_anything_
         let standing = std::fs::read(place.path()).unwrap();
         let refused = restore_to(&place, &archive(&place), true, *b"another.").unwrap_err();
         assert!(
-            matches!(
-                refused,
-                BackupError::Store {
-                    cause: StoreError::OtherKey,
-                    ..
-                }
-            ),
+            matches!(refused, BackupError::Register(StoreError::OtherKey)),
             "{refused}"
         );
         let other = place.scratch().join("other.tar");
@@ -281,7 +286,7 @@ fn a_damaged_register_makes_no_backup_and_a_disk_without_room_neither() {
         let backup = Backup {
             sources: &sources(&place),
             scratch: &scratch,
-            key: KEY,
+            keys: keys(KEY),
             pace: fast(),
             tell: &mut |_| {},
         };

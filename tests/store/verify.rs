@@ -15,7 +15,7 @@ use rusqlite::Connection;
 /// As the command does it.
 pub fn verified(place: &Place) -> Verification {
     let scratch = Scratch::take(&place.scratch(), 0).unwrap();
-    let copy = copy(&place.path(), &scratch, &mut Pace::new(10_000)).unwrap();
+    let copy = copy(&place.path(), &scratch, "copy.sqlite", &mut Pace::new(10_000)).unwrap();
     let mut read = 0;
     let found = verify(&copy, today(), scratch.directory(), &mut |rows| read += rows).unwrap();
     let rows = "SELECT count(*) FROM relationships";
@@ -334,7 +334,7 @@ fn a_damaged_page_is_found_and_the_other_tables_are_read_all_the_same() {
 /// Where not even rows can be counted.
 fn verified_loosely(place: &Place) -> Verification {
     let scratch = Scratch::take(&place.scratch(), 0).unwrap();
-    let copy = copy(&place.path(), &scratch, &mut Pace::new(10_000)).unwrap();
+    let copy = copy(&place.path(), &scratch, "copy.sqlite", &mut Pace::new(10_000)).unwrap();
     verify(&copy, today(), scratch.directory(), &mut |_| {}).unwrap()
 }
 

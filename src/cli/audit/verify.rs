@@ -48,7 +48,7 @@ impl Verify {
         let elapsed = started.elapsed();
         if is_of_the_service {
             let faults = u64::from(!verification.holds());
-            note_verified(&register_file(&settings)?, Deed::AuditVerify, started, faults)?;
+            note_verified(&register_file(&settings)?, Deed::RecordVerify, started, faults)?;
         }
         if self.json {
             println!("{}", verification_json(&verification, elapsed));

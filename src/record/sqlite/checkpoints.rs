@@ -1,6 +1,7 @@
 //! Brings the log into the file, beside the one who writes.
 
 use super::CACHE_KIB;
+use crate::copying::is_being_copied;
 use crate::record::fault::TableError;
 use crate::store::sqlite_file;
 use rusqlite::Connection;
@@ -56,7 +57,8 @@ impl Checkpoints {
             }
         };
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        if bytes > FULL_BYTES {
+        // While the file is copied, the writer would wait for the end of that.
+        if bytes > FULL_BYTES && !is_being_copied(&self.path) {
             connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
         }
         Ok(())

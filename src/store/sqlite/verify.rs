@@ -116,7 +116,7 @@ impl From<rusqlite::Error> for Broken {
 /// Refuses a copy that this program or this key cannot work on; tells what it is otherwise.
 pub fn facts(copy: &Path, key: KeyFingerprint) -> Result<Facts, StoreError> {
     let connection = open_copy(copy)?;
-    schema::check(&connection)?;
+    schema::check(&connection, schema::REGISTER)?;
     sets::check_key(&connection, key)?;
     let mut statement = connection.prepare("SELECT fingerprint FROM keys")?;
     let keys = statement.query_map([], |row| row.get(0))?;

@@ -88,8 +88,9 @@ async fn a_backup_is_made_beside_lookups_and_calls_and_is_told() {
         }
         assert!(calls > 5, "{calls}");
         let told = of_json(&making.await.unwrap());
-        let part = &told["manifest"]["parts"][0];
-        assert_eq!(part["name"], "register.sqlite");
+        let parts = told["manifest"]["parts"].as_array().unwrap().iter();
+        let names: Vec<_> = parts.map(|part| part["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["register.sqlite", "record.sqlite"]);
         assert_eq!(told["bytes"], std::fs::metadata(&file).unwrap().len());
         service
             .wait_until_metrics(|metrics| value_of(metrics, "kundeforhold_backup_timestamp_seconds") > 1.7e9)
@@ -132,6 +133,7 @@ async fn banks_find_themselves_where_they_were_when_the_backup_was_made() {
         service.start_again();
         service.wait_until_ready().await;
         assert!(is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await);
+        assert!(service.command(&["audit", "verify"]).status.success());
         assert_eq!(last_delivery(&service).await, before, "{caching:?}");
         let lost = service.v2(Method::GET, BANK, &format!("deliveries/{gone}"));
         assert_eq!(lost.send().await.unwrap().status(), 404);
@@ -198,9 +200,33 @@ async fn what_was_killed_is_backed_up_and_another_key_restores_nothing() {
     let elsewhere = service.store().with_extension("gone");
     std::fs::rename(service.store(), elsewhere).unwrap();
     // Where nothing stands, nothing has to be said of it.
-    let restored = service.command(&["restore", file.to_str().unwrap()]);
+    assert!(
+        refusal(&service.command(&["restore", file.to_str().unwrap()]))
+            .contains("record.sqlite stands already")
+    );
+    let restored = service.command(&["restore", file.to_str().unwrap(), "--only", "register"]);
     assert!(restored.status.success(), "{restored:?}");
     service.start_again();
     service.wait_until_ready().await;
     assert!(is_listed(&service, &who[0]).await && !is_listed(&service, &who[1]).await);
+}
+
+#[tokio::test]
+async fn a_record_of_use_that_was_changed_makes_no_backup() {
+    let mut service = Service::start(Caching::Without).await;
+    let who = people().next().unwrap();
+    assert_eq!(call(&service, Method::POST, &who).await, 201);
+    assert!(is_listed(&service, &who).await);
+    assert!(service.terminate().success());
+    let record = rusqlite::Connection::open(service.record()).unwrap();
+    let changed = "UPDATE entries SET entry = entry || x'00' WHERE place = (SELECT min(place) FROM entries)";
+    assert_eq!(record.execute(changed, []), Ok(1));
+    drop(record);
+    let file = archive(&service);
+    let said = refusal(&service.command(&["backup", file.to_str().unwrap()]));
+    assert!(
+        said.contains("record.sqlite") && said.contains("entry 1"),
+        "{said}"
+    );
+    assert!(!file.exists());
 }

@@ -56,6 +56,8 @@ async fn no_entry_of_a_lost_future_answers() {
     assert_listed(&service, &who, &[true, false, true, false, false, true], "two").await;
     put(&service, "KAR", &[]).await;
     assert_listed(&service, &who, &[true, false, false, false, false, true], "three").await;
+    // The record was not restored, and goes on.
+    assert!(service.command(&["audit", "verify"]).status.success());
     // None of all this is a reason to read the store each time.
     assert!(service.cache_lookups("hit").await > 0.0);
 }

@@ -76,15 +76,15 @@ async fn the_last_proof_of_the_record_is_told() {
     let service = Service::start(Caching::Without).await;
     assert_eq!(
         service
-            .metric("kundeforhold_audit_verified_timestamp_seconds")
+            .metric("kundeforhold_record_verified_timestamp_seconds")
             .await,
         0.0
     );
     assert!(service.command(&["audit", "verify"]).status.success());
     service
         .wait_until_metrics(|metrics| {
-            value_of(metrics, "kundeforhold_audit_verified_timestamp_seconds") > 1.7e9
+            value_of(metrics, "kundeforhold_record_verified_timestamp_seconds") > 1.7e9
         })
         .await;
-    assert_eq!(service.metric("kundeforhold_audit_faults").await, 0.0);
+    assert_eq!(service.metric("kundeforhold_record_faults").await, 0.0);
 }
