@@ -36,8 +36,9 @@ async fn written() -> (TempDir, PathBuf, Vec<KeptHead>) {
             };
             let first = half * entries / 2;
             record(&recorder, first..first + entries / 2, 0).await;
-            heads.push(head(&recorder));
             recorder.close().await;
+            // As it is put into the log at the end.
+            heads.push(head(&recorder));
         }
     }
     (folder, path, heads)
