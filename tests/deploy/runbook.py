@@ -75,7 +75,7 @@ class Machine:
         self.script("kundeforhold", f'exec {self.program} "$@"')
         self.script("new-kundeforhold", f'exec {self.program} "$@"')
         self.script("start", f"""
-            if [ -e {self.work}/full ] && grep -q '^directory = "{self.state}/' {self.etc}/kundeforhold.toml; then
+            if [ -e {self.work}/full ] && grep -q '^url = "sqlite:{self.state}/' {self.etc}/kundeforhold.toml; then
                 export KUNDEFORHOLD__DELIVERY__MIN_FREE_MEGABYTES=1000000000
             fi
             setsid {self.work}/bin/kundeforhold serve --config {self.etc}/kundeforhold.toml >>{self.log} 2>&1 </dev/null &
