@@ -157,6 +157,8 @@ pub struct CacheSettings {
 pub struct PseudonymSettings {
     pub key: Option<SecretString>,
     pub key_file: Option<PathBuf>,
+    pub next_key: Option<SecretString>,
+    pub next_key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ pub mod access;
 pub mod backup;
 pub mod cache;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod copying;
 pub mod domain;

@@ -9,7 +9,7 @@ mod upkeep;
 mod wiring;
 
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
-pub use wiring::{Parts, find_cache, open_store, record_ring, required_scopes};
+pub use wiring::{Parts, find_cache, open_store, record_ring, required_scopes, space};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
@@ -105,6 +105,7 @@ impl Server {
                 head_every: Duration::from_secs(settings.record.head_every_seconds.max(1)),
                 upkeep_every: Duration::from_secs(settings.store.upkeep_seconds.max(1)),
                 kept: wiring::kept(&settings.delivery),
+                closed_years: settings.retention.closed_years,
                 prometheus,
             },
             parts,

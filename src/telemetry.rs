@@ -312,6 +312,14 @@ fn describe_store() {
         "Size of the store's file, without its write-ahead log"
     );
     metrics::describe_gauge!(
+        "kundeforhold_clock_jumped",
+        "1: the machine's clock is further off than its uptime explains, and nothing is removed by it"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_sets_left",
+        "Sets that a rekey has still to bring under the next pseudonym key"
+    );
+    metrics::describe_gauge!(
         "kundeforhold_store_wal_bytes",
         metrics::Unit::Bytes,
         "Size of the store's write-ahead log"

@@ -2,7 +2,7 @@
 
 use super::{BackupError, hex};
 use crate::copying::{self, io_error};
-use crate::pseudonym::KeyFingerprint;
+use crate::pseudonym::{KeyFingerprint, PseudonymRing};
 use crate::record::{self, KeyRing};
 use crate::store;
 use std::io;
@@ -23,10 +23,9 @@ pub struct Source {
 }
 
 /// What the parts are read by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Keys<'a> {
-    /// Of the register's pseudonyms.
-    pub register: KeyFingerprint,
+    pub register: &'a PseudonymRing,
     pub record: &'a KeyRing,
 }
 
@@ -59,8 +58,8 @@ impl Part {
     }
 }
 
-fn prove_register(copy: &Path, key: KeyFingerprint) -> Result<(u32, Vec<KeyFingerprint>), BackupError> {
-    let facts = store::facts(copy, key).map_err(BackupError::Register)?;
+fn prove_register(copy: &Path, given: &PseudonymRing) -> Result<(u32, Vec<KeyFingerprint>), BackupError> {
+    let facts = store::facts(copy, given).map_err(BackupError::Register)?;
     Ok((facts.schema, facts.keys))
 }
 

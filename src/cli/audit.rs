@@ -9,7 +9,8 @@ use crate::domain::calendar::{oslo_day, years_before};
 use crate::pseudonym::MasterKey;
 use crate::record::{self, KeyRing};
 use crate::server::record_ring;
-use chrono::{NaiveDate, Utc};
+use crate::store::Store;
+use chrono::NaiveDate;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,8 @@ fn refused(path: &Path, cause: impl std::fmt::Display) -> Failure {
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  kundeforhold audit prune --config kundeforhold.toml\n\n\
-                        The service may run meanwhile. The file keeps its size; the room is used again."
+                        The service may run meanwhile. Nothing is removed by a clock that has jumped (kundeforhold clock). \
+                        The file keeps its size; the room is used again."
 )]
 pub struct Prune {
     #[command(flatten)]
@@ -85,15 +87,18 @@ impl AuditCommand {
 impl Prune {
     fn run(self) -> Result<(), Failure> {
         let (settings, path, ring) = self.source.open()?;
-        let (now, years) = (Utc::now(), settings.record.retention_years);
-        let latest = years_before(oslo_day(now), years);
+        let (clock, years) = (
+            Store::look_at_clock(&settings.store.path()?)?,
+            settings.record.retention_years,
+        );
+        let latest = years_before(oslo_day(clock.now()), years);
         let before = self.before.unwrap_or(latest);
         if before > latest {
             return Err(Failure::Refused(format!(
                 "{before} is inside the {years} years for which the record is kept (record.retention_years)"
             )));
         }
-        let removed = record::prune(&path, &ring, before, now).map_err(|cause| refused(&path, cause))?;
+        let removed = record::prune(&path, &ring, before, &clock).map_err(|cause| refused(&path, cause))?;
         if self.json {
             let removed = removed.iter().map(
                 |(instance, removal)| json!({"instance": instance, "removed": verify::removal_json(removal)}),

@@ -4,7 +4,6 @@ use super::{Failure, progress};
 use crate::backup::{Backup, Deed, Keys, Last, Manifest, Part, Source, note};
 use crate::config::Settings;
 use crate::copying::{Pace, Scratch};
-use crate::pseudonym::{KeyFingerprint, Pseudonyms};
 use crate::server::record_ring;
 use crate::store::StoreError;
 use chrono::Utc;
@@ -54,7 +53,7 @@ impl MakeBackup {
             sources: &sources,
             scratch: &scratch,
             keys: Keys {
-                register: register_key(&settings)?,
+                register: &settings.pseudonyms()?,
                 record: &record_ring(&settings)?,
             },
             pace: pace(&settings),
@@ -112,11 +111,6 @@ pub(super) fn sources(settings: &Settings) -> Result<Vec<Source>, Failure> {
         path: settings.record_path()?,
     };
     Ok(vec![register, record])
-}
-
-/// The fingerprint of the register's key.
-pub(super) fn register_key(settings: &Settings) -> Result<KeyFingerprint, Failure> {
-    Ok(Pseudonyms::new(&settings.master_key()?).fingerprint())
 }
 
 pub(super) fn pace(settings: &Settings) -> Pace {

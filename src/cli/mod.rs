@@ -9,6 +9,7 @@ mod cache;
 mod call;
 mod check;
 mod client;
+mod clock;
 mod completions;
 mod deliveries;
 mod demo;
@@ -23,6 +24,7 @@ mod openapi;
 mod progress;
 mod push;
 mod receipt;
+mod rekey;
 mod restore;
 mod serve;
 mod signals;
@@ -69,6 +71,9 @@ enum Command {
     Restore(restore::RestoreBackup),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Rekey(rekey::RekeyCommand),
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -152,6 +157,8 @@ pub fn run() -> ExitCode {
             Command::Backup(command) => command.run(),
             Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
+            Command::Rekey(command) => command.run().await,
+            Command::Clock(command) => command.run(),
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),

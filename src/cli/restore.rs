@@ -1,6 +1,6 @@
 //! `kundeforhold restore`
 
-use super::backup::{keep_free_bytes, pace, register_key, scratch, sources, tell, yield_to_the_service};
+use super::backup::{keep_free_bytes, pace, scratch, sources, tell, yield_to_the_service};
 use super::{Failure, progress};
 use crate::backup::{Keys, Manifest, Part, Restore, Restored, Source, prove, restore};
 use crate::config::Settings;
@@ -74,10 +74,10 @@ impl RestoreBackup {
     fn prove(&self, settings: &Settings) -> Result<(), Failure> {
         let parts: Vec<Part> = self.wanted(settings)?.iter().map(|source| source.part).collect();
         let scratch = scratch(settings, None)?;
-        let ring = record_ring(settings)?;
+        let (register, record) = (settings.pseudonyms()?, record_ring(settings)?);
         let keys = Keys {
-            register: register_key(settings)?,
-            record: &ring,
+            register: &register,
+            record: &record,
         };
         let manifest = prove(&self.file, &parts, &keys, &scratch, pace(settings))?;
         match self.json {
@@ -96,7 +96,7 @@ impl RestoreBackup {
             sources: &self.wanted(settings)?,
             replace: self.replace,
             keys: Keys {
-                register: register_key(settings)?,
+                register: &settings.pseudonyms()?,
                 record: &record_ring(settings)?,
             },
             keep_free_bytes: keep_free_bytes(settings),

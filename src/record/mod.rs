@@ -23,6 +23,7 @@ mod reading;
 mod recorder;
 mod search;
 mod sqlite;
+mod stored;
 mod upkeep;
 mod verify;
 mod walk;

@@ -8,7 +8,8 @@ use super::read::understand;
 use super::search::day_of;
 use super::sqlite::{Pruner, Reader};
 use super::walk::Walk;
-use chrono::{DateTime, NaiveDate, Utc};
+use crate::clock::TrustedClock;
+use chrono::NaiveDate;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub fn prune(
     path: &Path,
     ring: &KeyRing,
     before: NaiveDate,
-    now: DateTime<Utc>,
+    clock: &TrustedClock,
 ) -> Result<Vec<(Uuid, Removal)>, RecordFault> {
     let reader = Reader::open(path)?;
     let mut pruner = Pruner::open(path)?;
@@ -38,7 +39,7 @@ pub fn prune(
                 chain: chain.number,
                 instance: chain.instance,
                 head: last,
-                at: now.timestamp(),
+                at: clock.now().timestamp(),
             };
             if pruner.list(mark, ring.in_use())? {
                 removed.push((chain.instance, removal(chain, &mark)));

@@ -26,7 +26,6 @@ use crate::domain::overview::{
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Pseudonyms;
 use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::store::{Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -139,6 +138,8 @@ impl From<StoreError> for Refusal {
             | StoreError::Unavailable(_)
             | StoreError::NotReceiving
             | StoreError::OtherKey
+            | StoreError::LacksKey
+            | StoreError::ClockJumped(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
             | StoreError::Absent(_)
@@ -184,7 +185,6 @@ pub struct LookupParts {
     pub store: Store,
     /// In front of the store, if there is one.
     pub cache: Option<Cache>,
-    pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
     pub limits: Arc<Limits>,
@@ -198,7 +198,6 @@ pub struct LookupParts {
 pub struct Lookup {
     store: Store,
     cache: Option<Cache>,
-    pseudonyms: Arc<Pseudonyms>,
     participants: ParticipantsInForce,
     recorder: Recorder,
     limits: Arc<Limits>,
@@ -213,7 +212,6 @@ impl Lookup {
         Self {
             store: parts.store,
             cache: parts.cache,
-            pseudonyms: parts.pseudonyms,
             participants: parts.participants,
             recorder: parts.recorder,
             limits: parts.limits,
@@ -272,8 +270,8 @@ impl Lookup {
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
-        let customer = self.pseudonyms.customer(&question.customer);
-        self.admit(call, arrival, Some(customer.tag()))?;
+        let customer = self.store.given().customer(&question.customer);
+        self.admit(call, arrival, Some(customer.present().tag()))?;
         let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
         let held = self.held_by_customer(&customer).await?;
@@ -324,7 +322,7 @@ impl Lookup {
         self.admit(call, arrival, None)?;
         self.judge(call, caller, Wanted::Account, arrival)?;
         let held = self
-            .holding_account(&self.pseudonyms.account(&question.account))
+            .holding_account(&self.store.given().account(&question.account))
             .await?;
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, arrival, None);

@@ -5,5 +5,6 @@ pub mod late_records;
 pub mod lookup;
 pub mod oversight;
 pub mod participants;
+pub mod rekey;
 mod resolution;
 pub mod statistics;

@@ -4,6 +4,7 @@ use super::disk::{Upkeep, sweep, tell_deeds, tell_record, tell_store};
 use super::heads::publish_heads;
 use super::upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
 use super::wiring::Parts;
+use crate::register::rekey::Rekeying;
 use crate::store::Kept;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub(super) struct Background {
     pub(super) head_every: Duration,
     pub(super) upkeep_every: Duration,
     pub(super) kept: Kept,
+    pub(super) closed_years: u32,
     pub(super) prometheus: PrometheusHandle,
 }
 
@@ -40,11 +42,18 @@ impl Background {
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
         tasks.spawn(tell_deeds(parts.store.path().to_owned(), end()));
         tasks.spawn(sweep(store(), end()));
+        let rekeying = Rekeying {
+            store: store(),
+            workers: parts.workers.clone(),
+            space: parts.space.clone(),
+        };
+        tasks.spawn(rekeying.run(end()));
         let upkeep = Upkeep {
             store: store(),
             workers: parts.workers.clone(),
             every: self.upkeep_every,
             kept: self.kept,
+            closed_years: self.closed_years,
         };
         tasks.spawn(upkeep.run(end()));
         tasks

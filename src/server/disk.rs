@@ -2,7 +2,7 @@
 
 use crate::backup::{self, Deed, Last};
 use crate::register::delivery::Space;
-use crate::store::{Kept, Store};
+use crate::store::{Kept, Store, StoreError};
 use crate::workers::Workers;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -109,6 +109,7 @@ pub(super) struct Upkeep {
     pub(super) workers: Workers,
     pub(super) every: Duration,
     pub(super) kept: Kept,
+    pub(super) closed_years: u32,
 }
 
 impl Upkeep {
@@ -120,16 +121,47 @@ impl Upkeep {
                 () = tokio::time::sleep(pause) => {}
                 () = end.cancelled() => return,
             }
-            let (store, kept) = (self.store.clone(), self.kept);
-            match self.workers.run(move || store.purge(&kept)).await {
-                Ok(Ok(0)) => {}
-                Ok(Ok(rows)) => tracing::info!(rows, "rows of former versions were removed"),
-                Ok(Err(cause)) => {
-                    tracing::warn!(%cause, "what is kept no longer could not be removed yet");
-                }
+            let (store, kept, closed_years) = (self.store.clone(), self.kept, self.closed_years);
+            let done = self.workers.run(move || look_after(&store, &kept, closed_years));
+            match done.await {
+                Ok(done) => tell(&done),
                 Err(cause) => tracing::error!(%cause, "the removal of what is kept no longer"),
             }
             pause = self.every;
         }
+    }
+}
+
+/// What went, for being over for long, and with former versions.
+struct Removed {
+    erased: u64,
+    purged: u64,
+}
+
+/// Removes nothing by a clock that cannot be believed.
+fn look_after(store: &Store, kept: &Kept, closed_years: u32) -> Result<Removed, StoreError> {
+    let clock = store.judge_clock()?;
+    Ok(Removed {
+        erased: store.erase(closed_years, &clock)?,
+        purged: store.purge(kept, &clock)?,
+    })
+}
+
+fn tell(done: &Result<Removed, StoreError>) {
+    let has_jumped = matches!(done, Err(StoreError::ClockJumped(_)));
+    metrics::gauge!("kundeforhold_clock_jumped").set(f64::from(u8::from(has_jumped)));
+    match done {
+        Ok(Removed { erased: 0, purged: 0 }) => {}
+        Ok(Removed { erased, purged }) => {
+            tracing::info!(
+                erased,
+                purged,
+                "records that ended long ago, and rows of former versions, were removed"
+            );
+        }
+        Err(StoreError::ClockJumped(cause)) => {
+            tracing::error!(%cause, event = "clock_jumped", "the clock of the machine has jumped");
+        }
+        Err(cause) => tracing::warn!(%cause, "what is kept no longer could not be removed yet"),
     }
 }

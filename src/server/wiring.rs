@@ -15,7 +15,7 @@ use crate::config::{
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
-use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::pseudonym::MasterKey;
 use crate::record::{ChainChoice, KeyRing, Recorder, RecorderOptions};
 use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, TurnBounds, Turns};
 use crate::register::lookup::{Lookup, LookupParts};
@@ -50,7 +50,7 @@ pub struct Parts {
 }
 
 /// Opens the store that the settings name.
-pub fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartError> {
+pub fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let scratch = settings.store.scratch_directory()?;
     std::fs::create_dir_all(&scratch).map_err(StartError::Scratch)?;
     let options = StoreOptions {
@@ -61,7 +61,7 @@ pub fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartEr
         remembered_changes: settings.cache.remembered_changes,
         scratch,
     };
-    Ok(Store::open(&options, Pseudonyms::new(key).fingerprint())?)
+    Ok(Store::open(&options, Arc::new(settings.pseudonyms()?))?)
 }
 
 /// The cache that the settings name, if they name one. Nothing is asked of it yet.
@@ -100,8 +100,7 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let key = settings.master_key()?;
-        let (store, cache) = (open_store(settings, &key)?, find_cache(settings, &key)?);
-        let pseudonyms = Arc::new(Pseudonyms::new(&key));
+        let (store, cache) = (open_store(settings)?, find_cache(settings, &key)?);
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);
         let recorder = open_recorder(settings)?;
@@ -112,7 +111,6 @@ impl Parts {
         let lookup = Lookup::new(LookupParts {
             store: store.clone(),
             cache: cache.clone(),
-            pseudonyms: Arc::clone(&pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
             limits: Arc::new(limits(settings, &recorder)),
@@ -122,7 +120,6 @@ impl Parts {
         let (workers, space) = (workers(&settings.delivery)?, space(settings)?);
         let delivery = Delivery::new(DeliveryParts {
             store: store.clone(),
-            pseudonyms,
             participants: participants.clone(),
             workers: workers.clone(),
             turns: Turns::new(turn_bounds(&settings.delivery)),
@@ -150,12 +147,14 @@ impl Parts {
     }
 }
 
-/// Deliveries have a thread for each turn and one for the upkeep, so that nobody waits for a bank that sends slowly.
+/// Deliveries have a thread for each turn, and the upkeep and a rekey one each, so that nobody waits for a bank that sends
+/// slowly.
 fn workers(settings: &DeliverySettings) -> Result<Workers, StartError> {
-    Workers::start("delivery", settings.max_at_once + 1).map_err(StartError::Threads)
+    Workers::start("delivery", settings.max_at_once + 2).map_err(StartError::Threads)
 }
 
-fn space(settings: &Settings) -> Result<Space, StartError> {
+/// What has to stay free on the disk of the store.
+pub fn space(settings: &Settings) -> Result<Space, StartError> {
     Ok(Space {
         directory: settings.store.scratch_directory()?,
         min_free_bytes: settings.delivery.min_free_megabytes.saturating_mul(1 << 20),

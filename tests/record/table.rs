@@ -1,6 +1,7 @@
 //! Records to test on.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use kundeforhold::clock::{Reading, TrustedClock};
 use kundeforhold::domain::identifiers::{CustomerId, IdentifierRules, OrganizationNumber};
 use kundeforhold::pseudonym::MasterKey;
 use kundeforhold::record::{
@@ -142,4 +143,10 @@ pub fn tamper(path: &Path) -> Connection {
 /// Where an entry stands, as `src/record/sqlite` has it.
 pub fn row(chain: i64, sequence: i64) -> i64 {
     (chain << 40) | sequence
+}
+
+/// The machine's clock, taken to be right.
+pub fn clock_now() -> TrustedClock {
+    let now = Reading::take();
+    now.clone().judge(&now).unwrap()
 }

@@ -3,7 +3,7 @@
 use crate::deliveries::{
     begin, call, change, kar, kfr, merge, other_terms, record, records, registration, today, whole_set, write,
 };
-use crate::place::{Engine, KEY, Place, on_each_engine};
+use crate::place::{Engine, Place, on_each_engine, ring};
 use kundeforhold::copying::{Pace, Scratch, copy};
 use kundeforhold::domain::delivery::{DeliveryKind, FaultCode, LineFault, Reject};
 use kundeforhold::domain::relationship::SetId;
@@ -103,7 +103,7 @@ fn a_register_that_is_right_has_no_fault_while_it_is_written_and_after() {
             rejects: nothing,
             publications: nothing,
         };
-        tokio::task::block_in_place(|| store.purge(&kept)).unwrap();
+        tokio::task::block_in_place(|| store.purge(&kept, &store.judge_clock().unwrap())).unwrap();
         assert_eq!(faults(&place), []);
         let found = verified(&place);
         let kar = found.sets.iter().find(|counts| counts.set == kar()).unwrap();
@@ -153,17 +153,19 @@ fn of_records() -> Vec<Damage> {
         damage(update("until = since"), kar, Fault::Versions),
         damage(update("until = 99"), kar, Fault::Beyond),
         damage(update("set_id = 77"), None, Fault::NoSet),
+        damage(update("key = 1"), kar, Fault::OtherKey),
+        damage("UPDATE sets SET key = 1 WHERE id = 1", kar, Fault::Set("a key")),
         Damage {
-            sql: "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms)
-                  SELECT subject, set_id, agreement, from_day, 2, terms FROM relationships
+            sql: "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, key)
+                  SELECT subject, set_id, agreement, from_day, 2, terms, key FROM relationships
                   WHERE set_id = 1 AND until IS NULL AND since = 1",
             set: kar,
             fault: Fault::Twice,
             rows: 199,
         },
         damage(
-            "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms)
-             SELECT subject, set_id, agreement, from_day + 1, 1, terms FROM relationships
+            "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, key)
+             SELECT subject, set_id, agreement, from_day + 1, 1, terms, key FROM relationships
              WHERE set_id = 1 AND until IS NULL AND since = 1 LIMIT 1",
             kar,
             Fault::Records,
@@ -179,17 +181,17 @@ fn of_records() -> Vec<Damage> {
             Fault::NoPointer,
         ),
         damage(
-            "INSERT INTO accounts VALUES (x'0102030405060708', 1, x'01')",
+            "INSERT INTO accounts VALUES (x'0102030405060708', 1, x'01', 0)",
             kar,
             Fault::Pointer,
         ),
         damage(
-            "INSERT INTO accounts VALUES (x'ffffffffffffffff', 1, x'01')",
+            "INSERT INTO accounts VALUES (x'ffffffffffffffff', 1, x'01', 0)",
             kar,
             Fault::Pointer,
         ),
         damage(
-            "INSERT INTO accounts VALUES (x'0102', 1, x'01')",
+            "INSERT INTO accounts VALUES (x'0102', 1, x'01', 0)",
             kar,
             Fault::PointerShape,
         ),
@@ -252,6 +254,7 @@ fn of_the_ledger() -> Vec<Damage> {
         damage("UPDATE rejects SET faults = '[]'", kar, Fault::Reject),
         damage("UPDATE rejects SET faults = 'torn'", kar, Fault::Reject),
         damage("UPDATE pending_calls SET change = x'63'", kfr, Fault::Call),
+        damage("UPDATE pending_calls SET key = 1", kfr, Fault::OtherKey),
         damage("DELETE FROM publications WHERE number = 2", None, Fault::Gap),
         damage(
             "UPDATE publications SET drawn = x'01' WHERE number = 2",
@@ -354,7 +357,10 @@ fn counts_are_written_anew_where_nobody_serves_and_the_set_is_as_it_was_counted(
         store.close();
         drop(store);
         let held = Held::take(&place.path()).unwrap();
-        assert!(matches!(place.open_with(KEY), Err(StoreError::InUse(_))));
+        assert!(matches!(
+            place.open_with(ring(1, None)),
+            Err(StoreError::InUse(_))
+        ));
         assert_eq!(repair_counts(&held, &found.sets), Ok(1));
         assert_eq!(repair_counts(&held, &found.sets), Ok(0), "it has changed since");
         drop(held);
@@ -368,7 +374,10 @@ fn counts_are_written_anew_where_nobody_serves_and_the_set_is_as_it_was_counted(
 fn what_a_copy_is_is_told_and_another_key_is_refused() {
     let place = Place::new(Engine::Sqlite);
     place.open().close();
-    let told = facts(&place.path(), KEY).unwrap();
-    assert_eq!((told.schema, told.keys), (1, vec![KEY]));
-    assert_eq!(facts(&place.path(), *b"another."), Err(StoreError::OtherKey));
+    let told = facts(&place.path(), &ring(1, None)).unwrap();
+    assert_eq!(
+        (told.schema, told.keys),
+        (1, vec![ring(1, None).present().fingerprint()])
+    );
+    assert_eq!(facts(&place.path(), &ring(2, None)), Err(StoreError::OtherKey));
 }

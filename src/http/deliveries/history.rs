@@ -163,7 +163,10 @@ pub async fn roll_back(bank: AdmittedBank<RollBack>, delivery: Data<Delivery>) -
     };
     let outcome = match faults_of(reader, faults).and_then(|()| delivery_id(&bank)) {
         Err(refusal) => Err(refusal),
-        Ok(id) => match delivery.roll_back(bank.bank(), id, discard).await {
+        Ok(id) => match delivery
+            .roll_back(bank.bank(), id, discard, bank.arrival().today)
+            .await
+        {
             Ok(Some(receipt)) => Ok(receipt),
             Ok(None) => Err(BankRefusal::NoSuchDelivery),
             Err(refusal) => Err(refused(&bank, refusal)),

@@ -1,5 +1,6 @@
 //! Connections to the file, and how they are set.
 
+use super::gate::Gate;
 use crate::store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -7,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a lock of SQLite, which others hold for an instant only.
@@ -16,8 +17,8 @@ pub(crate) const BUSY: Duration = Duration::from_secs(5);
 const PREPARED: usize = 64;
 /// Connections that read and are kept open; more are opened where more read at once, and closed again.
 const READERS_KEPT: usize = 16;
-/// The log is cut to this when it begins anew.
-const LOG_BYTES_KEPT: u64 = 4 << 20;
+/// The log is cut to this when it begins anew. It is written over rather than made again, which would cost a sync more.
+const LOG_BYTES_KEPT: u64 = 64 << 20;
 
 /// Takes the file for this process, as long as what it returns lives, unless its end is missing.
 pub(crate) fn take(path: &Path) -> Result<File, StoreError> {
@@ -107,6 +108,8 @@ pub(crate) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, S
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT as i64)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is removed is overwritten.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     Ok(connection)
 }
 
@@ -145,14 +148,16 @@ fn prepare(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> 
 pub(super) struct Readers {
     path: PathBuf,
     cache_kib: usize,
+    gate: Arc<Gate>,
     free: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, cache_kib: usize) -> Self {
+    pub(super) fn new(path: &Path, cache_kib: usize, gate: Arc<Gate>) -> Self {
         Self {
             path: path.to_owned(),
             cache_kib,
+            gate,
             free: Mutex::default(),
         }
     }
@@ -166,6 +171,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let _passed = self.gate.pass();
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match free {
             Some(connection) => connection,

@@ -10,13 +10,13 @@ pub use fault::{Fault, Finding};
 use self::fault::Findings;
 use self::pointers::Pointers;
 use super::held::Held;
-use super::merge::spilled;
-use super::{connection, schema, sets};
+use super::steps::spilled;
+use super::{connection, keys, schema};
 use crate::copying::open_copy;
 use crate::domain::relationship::SetId;
-use crate::pseudonym::KeyFingerprint;
-use crate::store::StoreError;
+use crate::pseudonym::{KeyFingerprint, PseudonymRing};
 use crate::store::format::{register_number, set_of, time_of};
+use crate::store::{KeyId, StoreError};
 use chrono::NaiveDate;
 use rusqlite::{Connection, Row, params};
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ const MOST_MESSAGES: u32 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
     pub schema: u32,
-    /// Of the pseudonym keys that its rows were made with.
+    /// Of the pseudonym keys that its rows are made with.
     pub keys: Vec<KeyFingerprint>,
 }
 
@@ -72,6 +72,10 @@ struct Tally {
     set: Option<SetId>,
     version: u64,
     is_merging: bool,
+    /// Of its rows.
+    key: Option<KeyId>,
+    /// There may be rows of another key, which nobody reads.
+    is_mixed: bool,
     whole_set: Option<Uuid>,
     stored: Counts,
     counted: Counts,
@@ -84,6 +88,8 @@ impl Tally {
             set: None,
             version: u64::MAX - 1,
             is_merging: false,
+            key: None,
+            is_mixed: true,
             whole_set: None,
             stored: Counts::default(),
             counted: Counts::default(),
@@ -93,6 +99,15 @@ impl Tally {
     /// The last version that may have rows.
     fn last_written(&self) -> u64 {
         self.version + u64::from(self.is_merging)
+    }
+
+    /// Whether a row is read: one of another key is not, and is a fault where no rekey is at it.
+    fn reads(&self, key: KeyId) -> Result<bool, Fault> {
+        match self.key == Some(key) {
+            true => Ok(true),
+            false if self.is_mixed => Ok(false),
+            false => Err(Fault::OtherKey),
+        }
     }
 }
 
@@ -113,16 +128,14 @@ impl From<rusqlite::Error> for Broken {
     }
 }
 
-/// Refuses a copy that this program or this key cannot work on; tells what it is otherwise.
-pub fn facts(copy: &Path, key: KeyFingerprint) -> Result<Facts, StoreError> {
+/// Refuses a copy that this program cannot work on with these keys; tells what it is otherwise.
+pub fn facts(copy: &Path, given: &PseudonymRing) -> Result<Facts, StoreError> {
     let connection = open_copy(copy)?;
     schema::check(&connection, schema::REGISTER)?;
-    sets::check_key(&connection, key)?;
-    let mut statement = connection.prepare("SELECT fingerprint FROM keys")?;
-    let keys = statement.query_map([], |row| row.get(0))?;
+    keys::look(&connection, given)?;
     Ok(Facts {
         schema: schema::newest(&connection)?,
-        keys: keys.collect::<Result<_, _>>()?,
+        keys: keys::in_use(&connection)?,
     })
 }
 
@@ -144,6 +157,8 @@ pub fn verify(
     found.note("the file", pages)?;
     let sets = read_sets(&connection, &mut found);
     found.note("sets", sets)?;
+    let keys = check_keys(&connection, &mut found);
+    found.note("keys", keys)?;
     let records = records::check(&connection, &mut found, today, &mut pointers, read);
     found.note("relationships", records)?;
     let accounts = pointers.check(&connection, &mut found);
@@ -215,9 +230,25 @@ fn check_pages(connection: &Connection, findings: &mut Findings) -> Result<(), B
     Ok(())
 }
 
+/// The key of each set is one that rows are made with.
+fn check_keys(connection: &Connection, found: &mut Found) -> Result<(), Broken> {
+    let mut known = Vec::new();
+    let mut statement = connection.prepare("SELECT id FROM keys")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        known.push(KeyId(row.get(0)?));
+    }
+    for tally in found.sets.values() {
+        if tally.key.is_some_and(|key| !known.contains(&key)) {
+            found.findings.add(tally.set, Fault::Set("a key"));
+        }
+    }
+    Ok(())
+}
+
 fn read_sets(connection: &Connection, found: &mut Found) -> Result<(), Broken> {
     let mut statement = connection.prepare(
-        "SELECT id, bank, register, version, kept_from, last_delivery, records, running, whole_set, merging FROM sets",
+        "SELECT id, bank, register, version, kept_from, last_delivery, records, running, whole_set, merging, key, mixed FROM sets",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -251,6 +282,8 @@ fn read_set(row: &Row<'_>) -> Result<(i64, Tally), Fault> {
         set: Some(set),
         version,
         is_merging: column(row, 9)?,
+        key: Some(KeyId(column(row, 10)?)),
+        is_mixed: column(row, 11)?,
         whole_set: column::<Option<[u8; 16]>>(row, 8)?.map(Uuid::from_bytes),
         stored: Counts {
             records: column(row, 6)?,

@@ -7,6 +7,7 @@ pub mod fault_proxy;
 pub mod faults;
 pub mod identifiers;
 pub mod issuer;
+pub mod keys;
 pub mod metrics;
 pub mod redis;
 #[path = "../../support/servers.rs"]

@@ -1,6 +1,7 @@
 //! The file of the store, looked at and changed as no call lets anybody.
 
 use super::{PROGRAM, Service};
+use chrono::NaiveDate;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -109,6 +110,15 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(self.count(BROKEN_OFF), 0);
+    }
+}
+
+impl Service {
+    /// Waits until no record is left that ended before a day.
+    pub async fn wait_until_erased(&self, day: NaiveDate) {
+        let day = (day - NaiveDate::default()).num_days();
+        let ended = format!("SELECT count(*) FROM relationships WHERE to_day < {day}");
+        self.wait_until(|| self.count(&ended) == 0).await;
     }
 }
 

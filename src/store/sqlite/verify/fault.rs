@@ -20,6 +20,8 @@ pub enum Fault {
     WholeSet,
     #[error("a row belongs to no set")]
     NoSet,
+    #[error("a row is of another key than its set")]
+    OtherKey,
     #[error("a record has {0} that cannot be read")]
     Record(&'static str),
     #[error("a record ends with a version before it begins")]

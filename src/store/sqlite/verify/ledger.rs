@@ -4,7 +4,7 @@ use super::{Broken, Fault, Found};
 use crate::domain::delivery::{DeliveryKind, DeliveryState, LineFault};
 use crate::domain::relationship::SetId;
 use crate::store::sqlite::receipts;
-use crate::store::{SetChange, Standing};
+use crate::store::{KeyId, SetChange, Standing};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 use std::collections::{HashMap, HashSet};
@@ -95,17 +95,20 @@ fn check_rejects(connection: &Connection, found: &mut Found) -> Result<(), Broke
 }
 
 fn check_calls(connection: &Connection, found: &mut Found) -> Result<(), Broken> {
-    let mut statement = connection.prepare("SELECT set_id, change FROM pending_calls")?;
+    let mut statement = connection.prepare("SELECT set_id, change, key FROM pending_calls")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let Some(set) = found.set_of(row.get(0)?).map(|tally| tally.set) else {
+        let Some(tally) = found.set_of(row.get(0)?) else {
             continue;
         };
+        let (set, is_read) = (tally.set, tally.reads(KeyId(row.get(2)?)));
         let mut change = row.get_ref(1)?.as_blob().unwrap_or_default();
         // One change, and nothing after it.
-        let is_read = matches!(SetChange::decode(&mut change), Ok(Some(_)));
-        if !is_read || !change.is_empty() {
-            found.findings.add(set, Fault::Call);
+        let is_change = matches!(SetChange::decode(&mut change), Ok(Some(_))) && change.is_empty();
+        match is_read {
+            Err(fault) => found.findings.add(set, fault),
+            Ok(_) if !is_change => found.findings.add(set, Fault::Call),
+            Ok(_) => {}
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use super::{Broken, Fault, Found};
 use crate::pseudonym::Tag;
 use crate::spill::{Merged, Sorter};
+use crate::store::KeyId;
 use rusqlite::{Connection, Row};
 use std::cmp::Ordering;
 use std::io;
@@ -49,8 +50,8 @@ impl Pointers {
     /// Compares them with the rows, in one pass over both.
     pub(super) fn check(self, connection: &Connection, found: &mut Found) -> Result<(), Broken> {
         let mut expected = Expected(self.0.finish().map_err(Broken::Scratch)?, Vec::new());
-        let mut statement =
-            connection.prepare("SELECT tag, set_id, subject FROM accounts ORDER BY tag, set_id, subject")?;
+        let mut statement = connection
+            .prepare("SELECT tag, set_id, subject, key FROM accounts ORDER BY tag, set_id, subject")?;
         let mut rows = statement.query([])?;
         let mut next = expected.next().map_err(Broken::Scratch)?;
         while let Some(row) = rows.next()? {
@@ -89,19 +90,23 @@ fn add(found: &mut Found, pointer: &[u8], fault: Fault) {
     found.findings.add(set, fault);
 }
 
-/// A row of `accounts`; one of no set or of another shape is a finding.
+/// A row of `accounts` that is read; one of no set or of another shape is a finding.
 fn stored(row: &Row<'_>, found: &mut Found) -> Result<Option<Pointer>, Broken> {
     let set_id = row.get(1)?;
-    let Some(set) = found.set_of(set_id).map(|tally| tally.set) else {
+    let Some(tally) = found.set_of(set_id) else {
         return Ok(None);
     };
-    match (row.get_ref(0)?.as_blob(), row.get_ref(2)?.as_blob()) {
-        (Ok(tag), Ok(subject)) if tag.len() == TAG_BYTES => Ok(Some(pointer(tag, set_id, subject))),
-        _ => {
-            found.findings.add(set, Fault::PointerShape);
-            Ok(None)
+    let (set, is_read) = (tally.set, tally.reads(KeyId(row.get(3)?)));
+    let fault = match (is_read, row.get_ref(0)?.as_blob(), row.get_ref(2)?.as_blob()) {
+        (Ok(true), Ok(tag), Ok(subject)) if tag.len() == TAG_BYTES => {
+            return Ok(Some(pointer(tag, set_id, subject)));
         }
-    }
+        (Ok(false), ..) => return Ok(None),
+        (Ok(true), ..) => Fault::PointerShape,
+        (Err(fault), ..) => fault,
+    };
+    found.findings.add(set, fault);
+    Ok(None)
 }
 
 /// What is expected, each once, and whether it is required.

@@ -3,8 +3,8 @@
 use super::pointers::Pointers;
 use super::{Broken, Fault, Found};
 use crate::pseudonym::Tag;
-use crate::store::SealedRecord;
 use crate::store::sqlite::rows;
+use crate::store::{KeyId, SealedRecord};
 use chrono::NaiveDate;
 use rusqlite::{Connection, Row};
 
@@ -13,7 +13,7 @@ const TELL_EVERY: u64 = 10_000;
 
 /// The columns of [`rows::record`], then these.
 const ROWS: &str =
-    "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
+    "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until, key FROM relationships
      ORDER BY subject, set_id, agreement, from_day, since";
 const SUBJECT: usize = 0;
 const AGREEMENT: usize = 1;
@@ -21,6 +21,7 @@ const FROM_DAY: usize = 2;
 const SET_ID: usize = 5;
 const SINCE: usize = 6;
 const UNTIL: usize = 7;
+const KEY: usize = 8;
 
 /// The versions at which a row stands: from `since` on, before `until`.
 #[derive(Clone, Copy)]
@@ -114,35 +115,52 @@ fn check_row(
     let Some(tally) = found.set_of(set_id) else {
         return Ok(());
     };
-    let (set, version, last_written) = (tally.set, tally.version, tally.last_written());
+    let (set, version) = (tally.set, tally.version);
+    let is_read = tally.reads(KeyId(row.get(KEY)?));
     let record = rows::record(row).map_err(|cause| Fault::record(&cause));
     let stands = Stands::read(row);
-    let fault = match (&record, &stands) {
-        (Err(fault), _) | (_, Err(fault)) => Some(*fault),
-        (Ok(_), Ok(stands)) if stands.last() > last_written => Some(Fault::Beyond),
-        (Ok(_), Ok(stands)) if before.overlaps(row, set_id, *stands)? => Some(Fault::Twice),
-        _ => None,
-    };
-    if let Ok(stands) = stands
+    if let (Ok(true), Ok(stands)) = (is_read, &stands)
         && stands.at(version)
     {
         tally.counted.records += 1;
         let runs = |record: &SealedRecord| record.relationship.interval().runs_on(today);
         tally.counted.running += u64::from(record.as_ref().is_ok_and(runs));
     }
+    let last_written = tally.last_written();
+    expect_pointer(row, set_id, &record, pointers, || {
+        // What is being written is pointed to at its end.
+        is_read == Ok(true) && stands.is_ok_and(|stands| stands.since <= version)
+    })?;
+    let fault = match (&is_read, &record, &stands) {
+        (Err(fault), ..) | (_, Err(fault), _) | (.., Err(fault)) => Some(fault),
+        // What a rekey is at is not in order yet.
+        (Ok(false), ..) => None,
+        (.., Ok(stands)) if stands.last() > last_written => Some(&Fault::Beyond),
+        (.., Ok(stands)) if before.overlaps(row, set_id, *stands)? => Some(&Fault::Twice),
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        found.findings.add(set, *fault);
+    }
+    Ok(())
+}
+
+/// Notes that something points to the account of a record, if that is required, or may do so.
+fn expect_pointer(
+    row: &Row<'_>,
+    set_id: i64,
+    record: &Result<SealedRecord, Fault>,
+    pointers: &mut Pointers,
+    is_required: impl FnOnce() -> bool,
+) -> Result<(), Broken> {
     let may_carry_account = record
         .as_ref()
         .map_or(true, |record| record.agreement.account().is_some());
     let agreement = row.get_ref(AGREEMENT)?.as_blob().unwrap_or_default();
-    if let Some(tag) = agreement.first_chunk().filter(|_| may_carry_account) {
-        // What is being written is pointed to at its end; what cannot be read may be pointed to.
-        let is_required = record.is_ok() && stands.is_ok_and(|stands| stands.since <= version);
-        let subject = row.get_ref(SUBJECT)?.as_blob().unwrap_or_default();
-        let pointed = pointers.expect(Tag(*tag), set_id, subject, is_required);
-        pointed.map_err(Broken::Scratch)?;
-    }
-    if let Some(fault) = fault {
-        found.findings.add(set, fault);
-    }
-    Ok(())
+    let Some(tag) = agreement.first_chunk().filter(|_| may_carry_account) else {
+        return Ok(());
+    };
+    let subject = row.get_ref(SUBJECT)?.as_blob().unwrap_or_default();
+    let pointed = pointers.expect(Tag(*tag), set_id, subject, record.is_ok() && is_required());
+    pointed.map_err(Broken::Scratch)
 }
