@@ -313,7 +313,7 @@ fn describe_store() {
     );
     metrics::describe_gauge!(
         "kundeforhold_clock_jumped",
-        "1: the machine's clock is further off than its uptime explains, and nothing is removed by it"
+        "Whether the machine's clock is further off than its uptime explains, so that nothing is removed by it"
     );
     metrics::describe_gauge!(
         "kundeforhold_rekey_sets_left",

@@ -4,9 +4,8 @@ use super::Failure;
 use crate::config::Settings;
 use crate::pseudonym::PseudonymRing;
 use crate::register::rekey::Rekeying;
-use crate::server::{StartError, open_store, space};
+use crate::server::{StartError, rekeying};
 use crate::store::{Rekey, Store, StoreError};
-use crate::workers::Workers;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,15 +42,8 @@ impl RekeyCommand {
         if !path.exists() {
             return Err(StoreError::Absent(path).into());
         }
-        match open_store(&settings) {
-            Ok(store) => {
-                let rekeying = Rekeying {
-                    store,
-                    workers: Workers::start("rekey", 1)?,
-                    space: space(&settings)?,
-                };
-                do_alone(rekeying, &path, &pseudonyms).await?;
-            }
+        match rekeying(&settings) {
+            Ok(rekeying) => do_alone(rekeying, &path, &pseudonyms).await?,
             Err(StartError::Store(StoreError::InUse(_))) => watch_service(&path, &pseudonyms).await?,
             Err(cause) => return Err(cause.into()),
         }

@@ -307,7 +307,12 @@ impl World {
         self.service.restart().await;
         self.service.wait_until_erased(self.today).await;
         self.service.configure(years(10));
-        self.service.restart().await;
+        assert!(self.service.terminate().success());
+        // By the rules of that time what is cached of it does not answer; here, where time goes back, no entry counts.
+        let drawn = "UPDATE publications SET drawn = randomblob(8)";
+        self.service.open_store().execute(drawn, []).unwrap();
+        self.service.start_again();
+        self.service.wait_until_ready().await;
         let today = self.today;
         self.sets.iter_mut().for_each(|set| set.erase(today));
     }
