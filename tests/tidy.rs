@@ -64,7 +64,10 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ),
     ("sandbox", &["register", "access", "domain"]),
     ("backup", &["record", "store", "copying", "pseudonym", "domain"]),
-    ("store", &["copying", "spill", "workers", "clock", "pseudonym", "domain"]),
+    (
+        "store",
+        &["copying", "spill", "workers", "clock", "pseudonym", "domain"],
+    ),
     ("cache", &["pseudonym", "domain"]),
     ("record", &["store", "copying", "clock", "pseudonym", "domain"]),
     ("access", &["domain"]),
