@@ -9,7 +9,7 @@ mod upkeep;
 mod wiring;
 
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
-pub use wiring::{Parts, audit_ring, find_cache, open_store, required_scopes};
+pub use wiring::{Parts, audit_ring, find_cache, open_store, required_scopes, store_place};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;

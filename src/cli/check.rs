@@ -7,8 +7,8 @@ use crate::config::Settings;
 use crate::domain::participants::Participants;
 use crate::pseudonym::{MasterKey, Pseudonyms};
 use crate::register::participants;
-use crate::server::{Port, audit_ring, check_tls, find_cache, required_scopes};
-use crate::store::Store;
+use crate::server::{Port, audit_ring, check_tls, find_cache, required_scopes, store_place};
+use crate::store::{Store, StorePlace};
 use std::path::{Path, PathBuf};
 
 /// Validates configuration, terms, participants, store, cache and record of use without serving
@@ -45,20 +45,22 @@ impl Check {
         audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
         println!("record of use: writable, and readable with its keys");
         let key = settings.master_key()?;
-        check_store(&settings, &key, &list)?;
+        check_store(&settings, &key, &list).await?;
         check_cache(&settings, &key).await
     }
 }
 
 /// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
-fn check_store(settings: &Settings, key: &MasterKey, list: &Participants) -> Result<(), Failure> {
-    let path = settings.store.path()?;
-    let directory = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty());
-    check_writable(directory.unwrap_or(Path::new(".")))
-        .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
-    match Store::look(&path, Pseudonyms::new(key).fingerprint())? {
+async fn check_store(settings: &Settings, key: &MasterKey, list: &Participants) -> Result<(), Failure> {
+    let place = store_place(&settings.store)?;
+    if let StorePlace::Sqlite(path) = &place {
+        let directory = path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty());
+        check_writable(directory.unwrap_or(Path::new(".")))
+            .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
+    }
+    match Store::look(&place, Pseudonyms::new(key).fingerprint()).await? {
         None => println!("store: none yet; serve makes it"),
         Some(sets) => {
             participants::check_none_dropped(list, &sets)?;

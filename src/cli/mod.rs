@@ -140,7 +140,7 @@ pub fn run() -> ExitCode {
             Command::Token(command) => command.run().await,
             Command::Audit(command) => command.run(),
             Command::Cache(command) => command.run().await,
-            Command::Migrate(command) => command.run(),
+            Command::Migrate(command) => command.run().await,
             Command::Key(command) => command.run(),
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),

@@ -12,6 +12,7 @@ use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, MaskinportenSettings, ScopeSettings, Settings,
+    StoreSettings,
 };
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
@@ -21,7 +22,7 @@ use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, 
 use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::statistics::Statistics;
-use crate::store::{Kept, Store, StoreOptions};
+use crate::store::{Kept, PostgresOptions, Store, StoreOptions, StorePlace};
 use crate::workers::Workers;
 use actix_web::web::Data;
 use chrono::TimeDelta;
@@ -49,19 +50,34 @@ pub struct Parts {
     pub(super) rules: IdentifierRules,
 }
 
+/// Where the settings say that the register is.
+pub fn store_place(settings: &StoreSettings) -> Result<StorePlace, ConfigError> {
+    if let Some(path) = settings.path()? {
+        return Ok(StorePlace::Sqlite(path));
+    }
+    Ok(StorePlace::Postgres(PostgresOptions {
+        url: settings.postgres_url(),
+        password: settings.password()?,
+        ca_certificate: settings.ca_certificate()?,
+        client_certificate: settings.client_certificate()?,
+        connections: settings.pool_connections,
+        migrates: settings.migrate,
+    }))
+}
+
 /// Opens the store that the settings name.
-pub fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartError> {
+pub async fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartError> {
     let scratch = settings.store.scratch_directory()?;
     std::fs::create_dir_all(&scratch).map_err(StartError::Scratch)?;
     let options = StoreOptions {
-        path: settings.store.path()?,
+        place: store_place(&settings.store)?,
         timeout: Duration::from_millis(settings.store.timeout_milliseconds),
         cache_kib: settings.store.cache_megabytes.saturating_mul(1 << 10),
         is_cached: settings.cache.url().is_some(),
         remembered_changes: settings.cache.remembered_changes,
         scratch,
     };
-    Ok(Store::open(&options, Pseudonyms::new(key).fingerprint())?)
+    Ok(Store::open(&options, Pseudonyms::new(key).fingerprint()).await?)
 }
 
 /// The cache that the settings name, if they name one. Nothing is asked of it yet.
@@ -100,7 +116,8 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let key = settings.master_key()?;
-        let (store, cache) = (open_store(settings, &key)?, find_cache(settings, &key)?);
+        let store = open_store(settings, &key).await?;
+        let cache = find_cache(settings, &key)?;
         let pseudonyms = Arc::new(Pseudonyms::new(&key));
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);

@@ -5,8 +5,14 @@
 //! and the publication. Who writes a set holds its [`SetLock`].
 
 mod change;
+mod engine;
 mod error;
 mod format;
+mod found;
+mod kept;
+mod options;
+mod postgres;
+mod publication;
 mod publications;
 mod receipt;
 mod set;
@@ -14,11 +20,13 @@ mod sorted;
 mod sqlite;
 
 pub use change::{SealedIdentity, SealedRecord, SetChange};
+pub use engine::{KeptCalls, Merge, SetLock, SortedRecords, Store, Written};
 pub use error::StoreError;
+pub use found::Found;
+pub use kept::Kept;
+pub use options::{StoreOptions, StorePlace};
+pub use postgres::PostgresOptions;
+pub use publication::{Filing, Publication, Published, RowWrite};
 pub use publications::{Changed, Publications};
-pub use receipt::{Begun, KeyUse, Receipt, Summary};
+pub use receipt::{Begun, DeliveryEnd, KeyUse, Receipt, Summary};
 pub use set::{SetState, Sets, Standing};
-pub use sqlite::{
-    DeliveryEnd, Filing, Found, Kept, KeptCalls, Merge, Publication, Published, RowWrite, SetLock,
-    SortedRecords, Store, StoreOptions, Written,
-};

@@ -93,7 +93,13 @@ fn a_merge_whose_first_step_fails_is_swept_even_after_a_kill() {
         let killed = place.after_kill();
         let left = killed.open();
         holds_only(&left, &former).await;
-        assert!(left.relationships(&customer(10_001)).unwrap().held.is_empty());
+        assert!(
+            left.relationships(&customer(10_001))
+                .await
+                .unwrap()
+                .held
+                .is_empty()
+        );
         holds_only(&store, &former).await;
     });
 }

@@ -1,7 +1,7 @@
 //! The list of publications, by which entries of a cache are believed.
 
 use crate::deliveries::{
-    WAIT, begin, change, customer, filing, kar, kfr, publication, record, records, whole_set, write,
+    WAIT, begin, change, customer, filing, kar, kfr, now, publication, record, records, whole_set, write,
 };
 use crate::place::on_each_engine;
 use kundeforhold::domain::delivery::{DeliveryKind, PublicationId};
@@ -10,14 +10,14 @@ use kundeforhold::store::{RowWrite, Store};
 
 /// At which publication a customer is read now.
 fn read_at(store: &Store, customer: &Sealed) -> PublicationId {
-    store.relationships(customer).unwrap().at.unwrap()
+    now(store.relationships(customer)).unwrap().at.unwrap()
 }
 
 #[test]
 fn what_was_read_holds_until_its_customer_or_account_changes() {
     on_each_engine(async |place| {
         let store = place.open();
-        assert_eq!(store.relationships(&customer(1)).unwrap().at, None);
+        assert_eq!(store.relationships(&customer(1)).await.unwrap().at, None);
         whole_set(&store, kar(), &records(0..20)).await;
         let at = read_at(&store, &customer(1));
         let holds = |sealed: &Sealed| store.publications().holds(at, sealed.tag());
@@ -53,7 +53,7 @@ fn rows_that_come_with_the_publication_of_a_merge_are_on_the_list_too() {
         );
         last.writes = vec![RowWrite::End(record(1, 1))];
         written.publish(last).await.unwrap();
-        assert!(store.relationships(&customer(1)).unwrap().held.is_empty());
+        assert!(store.relationships(&customer(1)).await.unwrap().held.is_empty());
         assert!(!store.publications().holds(at, customer(1).tag()));
         assert!(!store.publications().holds(at, customer(5).tag()));
         assert!(store.publications().holds(at, customer(2).tag()));

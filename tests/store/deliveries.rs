@@ -11,6 +11,7 @@ use kundeforhold::store::{
 };
 use sha2::{Digest, Sha256};
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
@@ -191,12 +192,16 @@ pub fn registration(n: u32) -> SetChange {
 
 /// What a merge is begun on; nothing is written yet.
 pub async fn merge(store: &Store, set: SetId) -> Merge {
-    store.lock(set, WAIT).await.unwrap().merge().unwrap()
+    let lock = store.lock(set, WAIT).await.unwrap();
+    block_in_place(|| lock.merge()).unwrap()
 }
 
 /// All records of a set at a version.
 pub async fn records_at(store: &Store, set: SetId, version: u64) -> Vec<SealedRecord> {
-    let merge = merge(store, set).await;
+    all(&merge(store, set).await, version)
+}
+
+fn all(merge: &Merge, version: u64) -> Vec<SealedRecord> {
     block_in_place(|| {
         let mut records = merge.records_at(version);
         std::iter::from_fn(|| records.next_record().unwrap()).collect()
@@ -205,20 +210,27 @@ pub async fn records_at(store: &Store, set: SetId, version: u64) -> Vec<SealedRe
 
 /// All records of a set that stand.
 pub async fn standing_records(store: &Store, set: SetId) -> Vec<SealedRecord> {
-    let version = store.sets().get(set).map_or(0, |state| state.version);
-    records_at(store, set, version).await
+    let merge = merge(store, set).await;
+    all(&merge, merge.state().version)
 }
 
 /// Whether lookups find a record, by its customer and by its account.
 pub fn finds(store: &Store, record: &SealedRecord) -> bool {
-    let of_customer = store.relationships(&record.customer).unwrap().held;
-    let of_account = store.accounts(record.agreement.account().unwrap()).unwrap().held;
+    let of_customer = now(store.relationships(&record.customer)).unwrap().held;
+    let of_account = now(store.accounts(record.agreement.account().unwrap()))
+        .unwrap()
+        .held;
     let by_customer = of_customer
         .iter()
         .any(|held| held.relationship == record.relationship);
     let interval = record.relationship.interval();
     let by_account = of_account.iter().any(|held| held.interval == interval);
     by_customer && by_account
+}
+
+/// Waits for what a test needs at once.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(future))
 }
 
 pub fn a_moment_ago() -> DateTime<Utc> {

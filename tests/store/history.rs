@@ -153,11 +153,11 @@ impl History {
         let sealed = sealed(&expected.records);
         // Of many, some.
         for record in sealed.iter().step_by(1 + sealed.len() / 50) {
-            let held = store.relationships(&record.customer).unwrap().held;
+            let held = store.relationships(&record.customer).await.unwrap().held;
             let of_customer = sealed.iter().filter(|other| other.customer == record.customer);
             assert_eq!(held.len(), of_customer.count());
             if let Some(account) = record.agreement.account() {
-                let held = store.accounts(account).unwrap().held;
+                let held = store.accounts(account).await.unwrap().held;
                 let with_it = sealed.iter().filter(|other| other.agreement == record.agreement);
                 assert_eq!(held.len(), with_it.count());
             }

@@ -3,9 +3,11 @@
 mod broken_off;
 mod cache_list;
 mod calls;
+mod commit_proxy;
 mod conflicts;
 mod deliveries;
 mod history;
+mod instances;
 mod model;
 mod opening;
 mod place;
@@ -15,3 +17,6 @@ mod rollback;
 mod steps;
 mod upkeep;
 mod whole_sets;
+
+#[path = "../support/postgres.rs"]
+mod postgres;

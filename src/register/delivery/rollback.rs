@@ -60,8 +60,8 @@ impl Delivery {
     pub async fn would_undo(&self, set: SetId, whole_set: Uuid) -> Result<Vec<Uuid>, DeliveryRefusal> {
         let days = self.bounds.rollback_days;
         let state = self.store.sets().get(set).cloned().ok_or(Conflict::NotLatest)?;
-        let undoing = move |store: &Store| undoable(store, set, &state, whole_set, &Discard::Anything, days);
-        Ok(self.read(undoing).await??.discarded)
+        let undoing = undoable(&self.store, set, &state, whole_set, &Discard::Anything, days);
+        Ok(self.in_time(undoing).await??.discarded)
     }
 
     async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard) -> Taken {
@@ -73,28 +73,32 @@ impl Delivery {
         let days = self.bounds.rollback_days;
         // Before it has a receipt, since most cannot be done.
         let state = self.store.sets().get(set).cloned().ok_or(Conflict::NotLatest)?;
-        undoable(&self.store, set, &state, whole_set, discard, days)?;
+        undoable(&self.store, set, &state, whole_set, discard, days).await?;
         let receiving = self.file_begun(set, id, DeliveryKind::Rollback).await?;
-        let lock = self.store.lock(set, self.bounds.publish_timeout).await;
-        let undoing = lock.map_err(DeliveryRefusal::from).and_then(|lock| {
-            let state = lock.state()?;
-            Ok((
-                undoable(&self.store, set, &state, whole_set, discard, days)?,
-                lock,
-            ))
-        });
-        match undoing {
-            Ok((undoing, lock)) => self.stand_again(lock, undoing, receiving).await,
+        match self.lock_undoable(set, whole_set, discard).await {
+            Ok((lock, undoing)) => self.stand_again(lock, undoing, receiving).await,
             Err(refusal) => Err(receiving.refused(refusal).await),
         }
+    }
+
+    /// The set's lock, and what a rollback undoes under it.
+    async fn lock_undoable(
+        &self,
+        set: SetId,
+        whole_set: Uuid,
+        discard: &Discard,
+    ) -> Result<(SetLock, Undoing), DeliveryRefusal> {
+        let lock = self.store.lock(set, self.bounds.publish_timeout).await?;
+        let (state, days) = (lock.state()?, self.bounds.rollback_days);
+        let undoing = undoable(&self.store, set, &state, whole_set, discard, days).await?;
+        Ok((lock, undoing))
     }
 
     async fn stand_again(&self, lock: SetLock, undoing: Undoing, receiving: Receiving) -> Taken {
         let version = undoing.version;
         let written = self.workers.run(move || {
             let mut merge = lock.merge()?;
-            let mut records = merge.records_at(version);
-            merge.replace(|| records.next_record())?;
+            merge.restore(version)?;
             merge.finish()
         });
         let publication = Publication {
@@ -128,7 +132,7 @@ impl Delivery {
 }
 
 /// What a whole set replaced, if it can stand again.
-fn undoable(
+async fn undoable(
     store: &Store,
     set: SetId,
     state: &SetState,
@@ -139,7 +143,7 @@ fn undoable(
     if state.standing.whole_set != Some(whole_set) {
         return Err(Conflict::NotLatest.into());
     }
-    let (published_at, version, standing) = store.whole_set(whole_set)?.ok_or(Conflict::NotLatest)?;
+    let (published_at, version, standing) = store.whole_set(whole_set).await?.ok_or(Conflict::NotLatest)?;
     if !standing.loaded {
         return Err(Conflict::NothingBefore.into());
     }
@@ -148,7 +152,7 @@ fn undoable(
         return Err(Conflict::RollbackTimeOver.into());
     }
     let mut discarded = vec![whole_set];
-    discarded.extend(store.published_after(set, version + 1)?);
+    discarded.extend(store.published_after(set, version + 1).await?);
     if !discarded[1..].iter().all(|later| discard.allows(later)) {
         return Err(Conflict::LaterChanges(discarded.split_off(1)).into());
     }

@@ -4,18 +4,12 @@ use super::Store;
 use crate::domain::delivery::PublicationId;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Sealed;
-use crate::store::StoreError;
+use crate::pseudonym::{Sealed, Tag};
 use crate::store::format::{decode_relationship, set_of};
+use crate::store::{Found, Sets, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
+use std::sync::Arc;
 use std::time::Instant;
-
-/// What was found, and the publication that it was read at; `None`: nothing was published ever.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found<T> {
-    pub held: Vec<T>,
-    pub at: Option<PublicationId>,
-}
 
 const RELATIONSHIPS: &str = "
     SELECT s.bank, s.register, r.terms, r.from_day, r.to_day
@@ -55,6 +49,12 @@ impl Store {
         })
     }
 
+    /// How the sets stand, if what was read at a publication still holds for a tag.
+    pub fn holding(&self, at: PublicationId, tag: Tag) -> Option<Arc<Sets>> {
+        let sets = self.sets();
+        self.publications().holds(at, tag).then_some(sets)
+    }
+
     /// A customer's records, each with its set.
     pub fn relationships_by_set(
         &self,
@@ -77,6 +77,8 @@ impl Store {
         decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Found<T>, StoreError> {
         let since = Instant::now();
+        // Before the rows: a set that is loaded meanwhile must not count as loaded where its rows are not seen.
+        let sets = self.sets();
         let found = self.0.snapshots.read(|connection, at| {
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query(rusqlite::params_from_iter(sought))?;
@@ -84,7 +86,7 @@ impl Store {
             while let Some(row) = rows.next()? {
                 held.push(decode(row)?);
             }
-            Ok(Found { held, at })
+            Ok(Found { held, at, sets })
         })?;
         // A read of the disk cannot be cut off; that it was too late is told.
         match since.elapsed() > self.0.timeout {

@@ -1,14 +1,17 @@
 //! What takes long to write: rows of the next version in short steps, seen by nobody until it is published.
 
 use super::lock::SetLock;
-use super::publish::{Publication, Published, count_published, keep_calls, note_tags, put_in_force};
-use super::rows::{RowWrite, RowWriter};
+use super::publish::{keep_calls, put_in_force};
+use super::rows::RowWriter;
 use super::scan::SortedRecords;
 use super::writer::Done;
 use super::{Store, connection};
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::spill::Sorter;
-use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
+use crate::store::publication::{count_published, note_tags};
+use crate::store::{
+    Changed, Publication, Published, RowWrite, SealedRecord, SetChange, SetState, StoreError,
+};
 use rusqlite::{Connection, params};
 use std::cmp::Ordering;
 use std::collections::VecDeque;

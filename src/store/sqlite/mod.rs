@@ -17,14 +17,9 @@ mod sweep;
 mod upkeep;
 mod writer;
 
-pub use deliveries::DeliveryEnd;
 pub use lock::SetLock;
-pub use lookup::Found;
 pub use merge::{KeptCalls, Merge, Written};
-pub use publish::{Filing, Publication, Published};
-pub use rows::RowWrite;
 pub use scan::SortedRecords;
-pub use upkeep::Kept;
 
 use self::connection::Readers;
 use self::lock::SetLocks;
@@ -32,28 +27,12 @@ use self::memory::Memory;
 use self::snapshot::Snapshots;
 use self::upkeep::Checkpoints;
 use self::writer::Writer;
-use super::{Publications, Sets, StoreError};
+use super::{Publications, Sets, StoreError, StoreOptions};
 use crate::pseudonym::KeyFingerprint;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How the store is opened.
-#[derive(Debug, Clone)]
-pub struct StoreOptions {
-    pub path: PathBuf,
-    /// Longest that a lookup may take to read.
-    pub timeout: Duration,
-    /// Page cache of each connection.
-    pub cache_kib: usize,
-    /// A cache stands in front, so what is read says which publication it was read at.
-    pub is_cached: bool,
-    /// Publications, and tags that they changed, that are remembered for the cache.
-    pub remembered_changes: usize,
-    /// Where merges sort what does not fit into memory.
-    pub scratch: PathBuf,
-}
 
 /// The register in a SQLite file. Cheap to clone; one process serves a file.
 #[derive(Clone)]
@@ -77,8 +56,7 @@ struct Inner {
 impl Store {
     /// Opens the file, made and brought up to this program's schema if need be, and takes it for this process. What
     /// was being received when the last one ended was abandoned.
-    pub fn open(options: &StoreOptions, key: KeyFingerprint) -> Result<Self, StoreError> {
-        let path = &options.path;
+    pub fn open(path: &Path, options: &StoreOptions, key: KeyFingerprint) -> Result<Self, StoreError> {
         let taken = connection::take(path)?;
         let mut connection = connection::open_writer(path, options.cache_kib)?;
         schema::migrate(&mut connection)?;
@@ -95,7 +73,7 @@ impl Store {
         let snapshots = Snapshots::new(path, options.cache_kib, options.is_cached, Arc::clone(&memory));
         let snapshots = Arc::new(snapshots);
         Ok(Self(Arc::new(Inner {
-            path: path.clone(),
+            path: path.to_owned(),
             scratch: options.scratch.clone(),
             timeout: options.timeout,
             readers: Readers::new(path, options.cache_kib),
@@ -150,9 +128,21 @@ impl Store {
         self.0.writer.short(write).await
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.0.path
+    /// How long the file is.
+    pub(super) fn bytes(&self) -> Result<u64, StoreError> {
+        let file = std::fs::metadata(&self.0.path);
+        file.map(|file| file.len())
+            .map_err(|cause| StoreError::Unavailable(cause.to_string()))
+    }
+
+    /// Reads on a thread that no lookup waits for.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let read = tokio::task::spawn_blocking(move || read(&store));
+        read.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Ends what writes, after what waits for it. With the last connection the log goes into the file.

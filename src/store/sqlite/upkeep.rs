@@ -4,8 +4,8 @@ use super::memory::News;
 use super::snapshot::Snapshots;
 use super::writer::Done;
 use super::{Store, connection, sets};
-use crate::store::{SetState, StoreError};
-use chrono::{TimeDelta, Utc};
+use crate::store::kept::{before, first_id};
+use crate::store::{Kept, SetState, StoreError};
 use rusqlite::{Connection, ToSql, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -22,16 +22,6 @@ const TRUNCATE_BYTES: u64 = 48 << 20;
 const ROWS_PER_STEP: usize = 2_000;
 /// Publications that are removed together: each may list half a megabyte of what it changed.
 const PUBLICATIONS_PER_STEP: usize = 100;
-
-/// How long things are kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Kept {
-    /// Whole sets can be rolled back for so long.
-    pub rollback: TimeDelta,
-    pub receipts: TimeDelta,
-    pub rejects: TimeDelta,
-    pub publications: TimeDelta,
-}
 
 /// Brings the log into the file, on a thread of its own.
 pub(super) struct Checkpoints {
@@ -216,17 +206,4 @@ impl Store {
         }
         Ok(raised)
     }
-}
-
-/// What is kept for longer than there is a calendar is kept for ever.
-fn before(time: TimeDelta) -> i64 {
-    let at = Utc::now().checked_sub_signed(time);
-    at.map_or(0, |at| at.timestamp_millis().max(0))
-}
-
-/// Ids begin with the milliseconds at which they were made: no delivery of that time or later has one below this.
-fn first_id(time: TimeDelta) -> [u8; 16] {
-    let mut id = [0; 16];
-    id[..6].copy_from_slice(&before(time).to_be_bytes()[2..]);
-    id
 }

@@ -9,7 +9,7 @@ use crate::harness::{Caching, EITHER_WAY, Service};
 async fn a_defect_is_err_500_and_the_log_has_its_correlation_id() {
     let service = Service::start(Caching::With).await;
     service.deliver_world().await;
-    service.spoil_records();
+    service.spoil_records().await;
     for ask in [Ask::relationships(&service), Ask::account(&service)] {
         let told = ask.send().await;
         assert_error(&told, DEFECT);

@@ -8,6 +8,8 @@ pub mod faults;
 pub mod identifiers;
 pub mod issuer;
 pub mod metrics;
+#[path = "../../support/postgres.rs"]
+pub mod postgres;
 pub mod redis;
 #[path = "../../support/servers.rs"]
 pub mod servers;
@@ -16,6 +18,7 @@ pub mod strace;
 pub mod world;
 
 use issuer::TestIssuer;
+use postgres::Database;
 use redis::RedisServer;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -40,6 +43,8 @@ pub const EITHER_WAY: [Caching; 2] = [Caching::Without, Caching::With];
 pub struct Service {
     pub issuer: TestIssuer,
     pub redis: Option<RedisServer>,
+    /// Where the register is; `None`: in a file.
+    pub database: Option<Database>,
     pub directory: TempDir,
     pub address: String,
     pub management: String,
@@ -91,14 +96,19 @@ impl Service {
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
         std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
-        write_configuration(
-            directory.path(),
-            &address,
-            &management,
+        let database = match Engine::of_tests() {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().await),
+        };
+        let file = format!("sqlite:{}", directory.path().join(STORE).display());
+        let configured = Configured {
+            address: &address,
+            management: &management,
+            store: &database.as_ref().map_or(file, Database::url),
             cache,
-            &issuer,
-            configuration,
-        );
+            issuer: &issuer,
+        };
+        configured.write(directory.path(), configuration);
         let child = spawn(directory.path());
         // The server ends connections that idle for five seconds; one that is just ending is not to be used again.
         let http = reqwest::Client::builder()
@@ -109,6 +119,7 @@ impl Service {
         Self {
             issuer,
             redis,
+            database,
             directory,
             address,
             management,
@@ -300,30 +311,58 @@ impl Drop for Service {
     }
 }
 
-fn write_configuration(
-    directory: &Path,
-    address: &str,
-    management: &str,
-    cache: &str,
-    issuer: &TestIssuer,
-    more: &str,
-) {
-    let path = |name: &str| directory.join(name).display().to_string();
-    let base = format!(
-        "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
-         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {:?}\n[cache]\nurl = {cache:?}\n\
+/// What keeps the register of the services under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// `KUNDEFORHOLD_TEST_STORE=postgres` has each service keep it in a PostgreSQL database of its own.
+    pub fn of_tests() -> Self {
+        match std::env::var("KUNDEFORHOLD_TEST_STORE").as_deref() {
+            Ok("postgres") => Self::Postgres,
+            Ok("sqlite") | Err(_) => Self::Sqlite,
+            Ok(other) => panic!("KUNDEFORHOLD_TEST_STORE is {other}, neither sqlite nor postgres"),
+        }
+    }
+}
+
+/// Where a service is, and what it stands on.
+struct Configured<'c> {
+    address: &'c str,
+    management: &'c str,
+    store: &'c str,
+    cache: &'c str,
+    issuer: &'c TestIssuer,
+}
+
+impl Configured<'_> {
+    fn write(&self, directory: &Path, more: &str) {
+        let Self {
+            address,
+            management,
+            store,
+            cache,
+            issuer,
+        } = self;
+        let path = |name: &str| directory.join(name).display().to_string();
+        let base = format!(
+            "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
+         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {store:?}\n[cache]\nurl = {cache:?}\n\
          [pseudonym]\nkey_file = {:?}\n[audit]\ndirectory = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
          [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
-        path("participants.toml"),
-        issuer.name(),
-        issuer.jwks_uri(),
-        format!("sqlite:{}", path(STORE)),
-        path("pseudonym.key"),
-        path("audit"),
-        path("dsop-services.toml"),
-    );
-    let merged = merged(base.parse().unwrap(), more);
-    std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+            path("participants.toml"),
+            issuer.name(),
+            issuer.jwks_uri(),
+            path("pseudonym.key"),
+            path("audit"),
+            path("dsop-services.toml"),
+        );
+        let merged = merged(base.parse().unwrap(), more);
+        std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+    }
 }
 
 fn merged(mut present: toml::Table, more: &str) -> toml::Table {
