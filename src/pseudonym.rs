@@ -16,7 +16,7 @@ use sha2::Sha256;
 use std::fmt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 /// Bytes of secret in a key file.
@@ -126,6 +126,16 @@ impl KindKey {
             .expect("without associated data AES-SIV has nothing to refuse")
     }
 
+    /// What was sealed; `None`: not with this key.
+    fn open(&self, sealed: &Sealed) -> Option<Zeroizing<Vec<u8>>> {
+        let opened = self.with_cipher(|cipher| cipher.decrypt::<[&[u8]; 0], _>([], sealed.as_bytes()));
+        opened.ok().map(Zeroizing::new)
+    }
+
+    fn reseal(&self, sealed: &Sealed, to: &Self) -> Option<Sealed> {
+        self.open(sealed).map(|plain| to.seal(&plain))
+    }
+
     /// Nobody waits for a cipher: where others are just taking one, another is made.
     fn with_cipher<T>(&self, work: impl FnOnce(&mut Aes256Siv) -> T) -> T {
         let kept = self.ready.try_lock().ok().and_then(|mut ready| ready.pop());
@@ -209,6 +219,11 @@ impl Sealed {
         Tag(self.prefix())
     }
 
+    /// The bytes of its tag.
+    pub fn tag_bytes(&self) -> &[u8] {
+        &self.0[..size_of::<Tag>()]
+    }
+
     /// The synthetic IV: names the value, and cannot be reversed.
     pub fn one_way(&self) -> [u8; IV_BYTES] {
         self.prefix()
@@ -230,8 +245,8 @@ impl Pseudonyms {
     }
 
     /// Those of the record of use, which do not match the ones of the store.
-    pub fn for_audit(key: &MasterKey) -> Self {
-        Self::for_use(key, "audit")
+    pub fn for_record(key: &MasterKey) -> Self {
+        Self::for_use(key, "record")
     }
 
     fn for_use(key: &MasterKey, place: &str) -> Self {
@@ -265,11 +280,106 @@ impl Pseudonyms {
             }
         }
     }
+
+    /// A customer that was sealed with this key, sealed with another; `None`: it was not sealed with this one.
+    pub fn reseal_customer(&self, sealed: &Sealed, to: &Self) -> Option<Sealed> {
+        self.customers.reseal(sealed, &to.customers)
+    }
+
+    /// Likewise an agreement.
+    pub fn reseal_agreement(&self, agreement: &SealedAgreement, to: &Self) -> Option<SealedAgreement> {
+        Some(match agreement {
+            SealedAgreement::CustomerLevel => SealedAgreement::CustomerLevel,
+            SealedAgreement::Account(sealed) => {
+                SealedAgreement::Account(self.accounts.reseal(sealed, &to.accounts)?)
+            }
+            SealedAgreement::Reference(sealed) => {
+                SealedAgreement::Reference(self.agreements.reseal(sealed, &to.agreements)?)
+            }
+        })
+    }
 }
 
 impl fmt::Debug for Pseudonyms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pseudonyms(masked)")
+    }
+}
+
+/// The pseudonyms of the store, of each key that the process was given: one, and the next one for a rekey.
+#[derive(Debug)]
+pub struct PseudonymRing {
+    present: Arc<Pseudonyms>,
+    next: Option<Arc<Pseudonyms>>,
+}
+
+impl PseudonymRing {
+    pub fn new(present: &MasterKey, next: Option<&MasterKey>) -> Self {
+        Self {
+            present: Arc::new(Pseudonyms::new(present)),
+            next: next.map(|key| Arc::new(Pseudonyms::new(key))),
+        }
+    }
+
+    /// Of the key that rows stand under before a rekey.
+    pub fn present(&self) -> &Arc<Pseudonyms> {
+        &self.present
+    }
+
+    /// Of the one that a rekey brings them under.
+    pub fn next(&self) -> Option<&Arc<Pseudonyms>> {
+        self.next.as_ref()
+    }
+
+    pub fn find(&self, fingerprint: KeyFingerprint) -> Option<&Arc<Pseudonyms>> {
+        let mut all = [Some(&self.present), self.next.as_ref()].into_iter().flatten();
+        all.find(|pseudonyms| pseudonyms.fingerprint() == fingerprint)
+    }
+
+    /// A customer as rows may have it.
+    pub fn customer(&self, id: &CustomerId) -> UnderEachKey {
+        self.each(|pseudonyms| pseudonyms.customer(id))
+    }
+
+    /// An account as rows may have it.
+    pub fn account(&self, number: &AccountNumber) -> UnderEachKey {
+        self.each(|pseudonyms| pseudonyms.account(number))
+    }
+
+    fn each(&self, seal: impl Fn(&Pseudonyms) -> Sealed) -> UnderEachKey {
+        UnderEachKey {
+            present: seal(&self.present),
+            next: self.next.as_deref().map(seal),
+        }
+    }
+}
+
+/// A customer or an account that is looked up, sealed under each key that rows may stand under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderEachKey {
+    present: Sealed,
+    next: Option<Sealed>,
+}
+
+impl UnderEachKey {
+    /// Under a key that a rekey leaves alone: what names it elsewhere, as in the cache.
+    pub fn present(&self) -> &Sealed {
+        &self.present
+    }
+
+    pub fn each(&self) -> impl Iterator<Item = &Sealed> {
+        std::iter::once(&self.present).chain(&self.next)
+    }
+
+    /// By which a publication names it, whatever key its set stood under.
+    pub fn tags(&self) -> impl Iterator<Item = Tag> {
+        self.each().map(Sealed::tag)
+    }
+}
+
+impl From<Sealed> for UnderEachKey {
+    fn from(present: Sealed) -> Self {
+        Self { present, next: None }
     }
 }
 
@@ -311,6 +421,25 @@ mod tests {
             p.customer(&customer("17912099997")).one_way()[..],
             sealed_account.as_bytes()[..16]
         );
+    }
+
+    #[test]
+    fn what_is_sealed_anew_is_as_the_other_key_seals_it() {
+        let (one, other) = (pseudonyms(), Pseudonyms::new(&MasterKey::generate().unwrap()));
+        let id = customer("17912099997");
+        let resealed = one.reseal_customer(&one.customer(&id), &other);
+        assert_eq!(resealed, Some(other.customer(&id)));
+        assert_eq!(other.reseal_customer(&one.customer(&id), &one), None);
+        let account = AccountNumber::parse_lookup_key("17912099997").unwrap();
+        let reference = AgreementId::parse("a reference").unwrap();
+        for agreement in [
+            Agreement::CustomerLevel,
+            Agreement::Account(account),
+            Agreement::Reference(reference),
+        ] {
+            let resealed = one.reseal_agreement(&one.agreement(&agreement), &other);
+            assert_eq!(resealed, Some(other.agreement(&agreement)));
+        }
     }
 
     #[test]

@@ -132,16 +132,16 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Lookups refused at once, since too many were under way"
     );
     metrics::describe_histogram!(
-        "kundeforhold_audit_append_seconds",
+        "kundeforhold_record_append_seconds",
         metrics::Unit::Seconds,
         "Time until a record is durable"
     );
     metrics::describe_counter!(
-        "kundeforhold_audit_failures_total",
+        "kundeforhold_record_failures_total",
         "Calls refused because they could not be recorded"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_head",
+        "kundeforhold_record_head",
         "Number of the last durable record of use"
     );
     metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
@@ -150,13 +150,27 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Account lookups that found two banks at once"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_lag_entries",
+        "kundeforhold_record_lag_entries",
         "Records of use that wait to be made durable"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_free_bytes",
+        "kundeforhold_record_free_bytes",
         metrics::Unit::Bytes,
         "Room that is left on the disk of the record of use"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_bytes",
+        metrics::Unit::Bytes,
+        "Size of the record of use"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_wal_bytes",
+        metrics::Unit::Bytes,
+        "Log of the record of use, which is not in its file yet"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_unindexed_entries",
+        "Records of use that every search has to read"
     );
     describe_deliveries();
     describe_store();
@@ -182,7 +196,7 @@ fn begin_at_zero() {
     for file in ["participants", "terms", "tls", "management_tls"] {
         metrics::gauge!("kundeforhold_file_refused", "file" => file).set(0.0);
     }
-    metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
+    metrics::counter!("kundeforhold_record_failures_total").absolute(0);
     metrics::counter!("kundeforhold_shed_total").absolute(0);
     metrics::counter!("kundeforhold_merge_steps_total").absolute(0);
     metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
@@ -264,6 +278,14 @@ fn describe_store() {
         "kundeforhold_store_bytes",
         metrics::Unit::Bytes,
         "Size of the store: its file without the write-ahead log, or the PostgreSQL database"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_clock_jumped",
+        "1: the machine's clock is further off than its uptime explains, and nothing is removed by it"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_sets_left",
+        "Sets that a rekey has still to bring under the next pseudonym key"
     );
     metrics::describe_gauge!(
         "kundeforhold_store_wal_bytes",

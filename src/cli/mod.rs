@@ -8,6 +8,7 @@ mod cache;
 mod call;
 mod check;
 mod client;
+mod clock;
 mod completions;
 mod deliveries;
 mod demo;
@@ -22,6 +23,7 @@ mod openapi;
 mod progress;
 mod push;
 mod receipt;
+mod rekey;
 mod serve;
 mod signals;
 mod terms;
@@ -62,6 +64,9 @@ enum Command {
     Migrate(migrate::Migrate),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    Rekey(rekey::RekeyCommand),
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -138,10 +143,12 @@ pub fn run() -> ExitCode {
             Command::Generate(command) => command.run(),
             Command::Issuer(command) => command.run().await,
             Command::Token(command) => command.run().await,
-            Command::Audit(command) => command.run(),
+            Command::Audit(command) => command.run().await,
             Command::Cache(command) => command.run().await,
             Command::Migrate(command) => command.run().await,
             Command::Key(command) => command.run(),
+            Command::Rekey(command) => command.run().await,
+            Command::Clock(command) => command.run().await,
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),

@@ -1,10 +1,12 @@
-//! What the settings say of the store and of the cache in front of it.
+//! What the settings say of the store, of the cache in front of it, and of the record of use beside it.
 
-use super::{CacheSettings, ConfigError, StoreSettings, injected, read_setting};
+use super::{CacheSettings, ConfigError, Settings, StoreSettings, injected, read_setting};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 
+/// The record of use, beside the register.
+const RECORD: &str = "record.sqlite";
 /// Of a URL, what is no name of its own.
 const NAMES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -15,15 +17,9 @@ const NAMES: &AsciiSet = &NON_ALPHANUMERIC
 impl StoreSettings {
     /// Where the SQLite file is; `None`: the register is in PostgreSQL.
     pub fn path(&self) -> Result<Option<PathBuf>, ConfigError> {
-        let value = |reason: &str| ConfigError::Value {
-            key: "store.url",
-            reason: reason.to_owned(),
-        };
         match self.url.expose_secret().split_once(':') {
-            Some(("sqlite", "")) => Err(value("names no path after sqlite:")),
-            Some(("sqlite", path)) => Ok(Some(PathBuf::from(path))),
             Some(("postgres" | "postgresql", _)) => Ok(None),
-            _ => Err(value("must be sqlite:PATH or postgres://USER@HOST:PORT/DATABASE")),
+            _ => sqlite_path("store.url", &self.url).map(Some),
         }
     }
 
@@ -115,6 +111,43 @@ fn libpq_url(variable: &dyn Fn(&str) -> Option<String>) -> SecretString {
         encoded(&database)
     );
     SecretString::from(url)
+}
+
+impl Settings {
+    /// Where the SQLite file of the record of use is: beside the register, unless another place is named.
+    pub fn record_path(&self) -> Result<PathBuf, ConfigError> {
+        let refused = |reason: &str| ConfigError::Value {
+            key: "record.url",
+            reason: reason.to_owned(),
+        };
+        let register = self.store.path()?;
+        let path = match (self.record.url.expose_secret(), &register) {
+            ("", Some(register)) => register.with_file_name(RECORD),
+            ("", None) => {
+                return Err(refused(
+                    "has to name a SQLite file: the record of use is not kept in PostgreSQL yet",
+                ));
+            }
+            _ => sqlite_path("record.url", &self.record.url)?,
+        };
+        match register == Some(path.clone()) {
+            false => Ok(path),
+            true => Err(refused("must name another file than store.url")),
+        }
+    }
+}
+
+fn sqlite_path(key: &'static str, url: &SecretString) -> Result<PathBuf, ConfigError> {
+    let value = |reason: &str| ConfigError::Value {
+        key,
+        reason: reason.to_owned(),
+    };
+    match url.expose_secret().split_once(':') {
+        Some(("sqlite", "")) => Err(value("names no path after sqlite:")),
+        Some(("sqlite", path)) => Ok(PathBuf::from(path)),
+        _ if key == "store.url" => Err(value("must be sqlite:PATH or postgres://USER@HOST:PORT/DATABASE")),
+        _ => Err(value("must be sqlite:PATH")),
+    }
 }
 
 impl CacheSettings {

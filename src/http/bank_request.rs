@@ -6,12 +6,13 @@ use super::caller::{Admitted, authenticate, count_refusal, service};
 use super::error::Problem;
 use super::request::arrival_of;
 use crate::access::caller::{Caller, RequiredScopes};
-use crate::audit::{Call, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::domain::identifiers::OrganizationNumber;
+use crate::record::{Call, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::register::delivery::{BankCaller, Delivery, NotAdmitted};
 use crate::register::lookup::{Arrival, Refusal};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use std::convert::Infallible;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -113,7 +114,7 @@ impl<O: BankOperation> AdmittedBank<O> {
         done: impl FnOnce(T) -> HttpResponse,
     ) -> Answer
     where
-        BankOutcome<T>: crate::audit::Conclusion,
+        BankOutcome<T>: crate::record::Conclusion,
     {
         if let Err(BankRefusal::Failed(cause)) = &outcome {
             tracing::error!(%cause, correlation = %self.arrival.correlation, "a delivery failed");
@@ -232,7 +233,7 @@ async fn refuse<O: BankOperation>(
     caller: &Caller,
     arrival: &Arrival,
     refusal: BankRefusal,
-) -> Result<Recorded<BankOutcome<()>>, Unrecorded> {
+) -> Result<Recorded<BankOutcome<Infallible>>, Unrecorded> {
     recorder
         .record(call::<O>(caller, arrival, None), BankOutcome(Err(refusal)))
         .await
@@ -247,9 +248,9 @@ fn unavailable<O: BankOperation>() -> Problem {
     }
 }
 
-fn problem_of<O: BankOperation>(outcome: BankOutcome<()>) -> Problem {
+fn problem_of<O: BankOperation>(outcome: BankOutcome<Infallible>) -> Problem {
     match outcome.0 {
-        Ok(()) => Problem::DEFECT,
+        Ok(never) => match never {},
         Err(_) if O::PUBLISHED_ERRORS => Problem::from(&Refusal::MissingScope),
         Err(refusal) => Problem::from(&refusal),
     }

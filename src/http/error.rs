@@ -6,8 +6,8 @@ mod banks;
 use crate::access::authenticator::AuthenticationError;
 use crate::access::limits::OverLimit;
 use crate::access::terms::{OutsideTerms, Term};
-use crate::audit::{Conclusion, ListedBanks};
 use crate::domain::participants::Coverage;
+use crate::record::{Conclusion, ListedBanks};
 use crate::register::lookup::{
     AccountAnswer, Fault, FaultKind, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };

@@ -18,7 +18,6 @@ use super::participants::ParticipantsInForce;
 use crate::access::caller::Caller;
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
-use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::cache::Cache;
 use crate::domain::calendar::{Period, oslo_day, years_before};
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
@@ -27,7 +26,7 @@ use crate::domain::overview::{
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Pseudonyms;
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::store::{Found, Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
@@ -139,6 +138,8 @@ impl From<StoreError> for Refusal {
             | StoreError::Unavailable(_)
             | StoreError::NotReceiving
             | StoreError::OtherKey
+            | StoreError::LacksKey
+            | StoreError::ClockJumped(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
             | StoreError::Older { .. }
@@ -185,7 +186,6 @@ pub struct LookupParts {
     pub store: Store,
     /// In front of the store, if there is one.
     pub cache: Option<Cache>,
-    pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
     pub limits: Arc<Limits>,
@@ -199,7 +199,6 @@ pub struct LookupParts {
 pub struct Lookup {
     store: Store,
     cache: Option<Cache>,
-    pseudonyms: Arc<Pseudonyms>,
     participants: ParticipantsInForce,
     recorder: Recorder,
     limits: Arc<Limits>,
@@ -214,7 +213,6 @@ impl Lookup {
         Self {
             store: parts.store,
             cache: parts.cache,
-            pseudonyms: parts.pseudonyms,
             participants: parts.participants,
             recorder: parts.recorder,
             limits: parts.limits,
@@ -273,8 +271,8 @@ impl Lookup {
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
-        let customer = self.pseudonyms.customer(&question.customer);
-        self.admit(call, arrival, Some(customer.tag()))?;
+        let customer = self.store.given().customer(&question.customer);
+        self.admit(call, arrival, Some(customer.present().tag()))?;
         let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
         let Found { held, sets, .. } = self.held_by_customer(&customer).await?;
@@ -327,7 +325,7 @@ impl Lookup {
         self.admit(call, arrival, None)?;
         self.judge(call, caller, Wanted::Account, arrival)?;
         let Found { held, sets, .. } = self
-            .holding_account(&self.pseudonyms.account(&question.account))
+            .holding_account(&self.store.given().account(&question.account))
             .await?;
         let participants = self.participants.load();
         let coverage = self.freshness.coverage(&participants, &sets, arrival, None);

@@ -8,7 +8,6 @@ use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
 use crate::access::limits::Limits;
 use crate::access::terms::{Terms, TermsInForce};
-use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, MaskinportenSettings, ScopeSettings, Settings,
@@ -17,7 +16,8 @@ use crate::config::{
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
-use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::pseudonym::MasterKey;
+use crate::record::{ChainChoice, KeyRing, Recorder, RecorderOptions};
 use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, TurnBounds, Turns};
 use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
@@ -66,7 +66,7 @@ pub fn store_place(settings: &StoreSettings) -> Result<StorePlace, ConfigError> 
 }
 
 /// Opens the store that the settings name.
-pub async fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartError> {
+pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let scratch = settings.store.scratch_directory()?;
     std::fs::create_dir_all(&scratch).map_err(StartError::Scratch)?;
     let options = StoreOptions {
@@ -77,7 +77,7 @@ pub async fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, S
         remembered_changes: settings.cache.remembered_changes,
         scratch,
     };
-    Ok(Store::open(&options, Pseudonyms::new(key).fingerprint()).await?)
+    Ok(Store::open(&options, Arc::new(settings.pseudonyms()?)).await?)
 }
 
 /// The cache that the settings name, if they name one. Nothing is asked of it yet.
@@ -116,9 +116,7 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let key = settings.master_key()?;
-        let store = open_store(settings, &key).await?;
-        let cache = find_cache(settings, &key)?;
-        let pseudonyms = Arc::new(Pseudonyms::new(&key));
+        let (store, cache) = (open_store(settings).await?, find_cache(settings, &key)?);
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);
         let recorder = open_recorder(settings)?;
@@ -129,17 +127,15 @@ impl Parts {
         let lookup = Lookup::new(LookupParts {
             store: store.clone(),
             cache: cache.clone(),
-            pseudonyms: Arc::clone(&pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(limits(settings)),
+            limits: Arc::new(limits(settings, &recorder)),
             terms,
             closed_years: settings.retention.closed_years,
         });
         let (workers, space) = (workers(&settings.delivery)?, space(settings)?);
         let delivery = Delivery::new(DeliveryParts {
             store: store.clone(),
-            pseudonyms,
             participants: participants.clone(),
             workers: workers.clone(),
             turns: Turns::new(turn_bounds(&settings.delivery)),
@@ -167,12 +163,14 @@ impl Parts {
     }
 }
 
-/// Deliveries have a thread for each turn and one for the upkeep, so that nobody waits for a bank that sends slowly.
+/// Deliveries have a thread for each turn, and the upkeep and a rekey one each, so that nobody waits for a bank that sends
+/// slowly.
 fn workers(settings: &DeliverySettings) -> Result<Workers, StartError> {
-    Workers::start("delivery", settings.max_at_once + 1).map_err(StartError::Threads)
+    Workers::start("delivery", settings.max_at_once + 2).map_err(StartError::Threads)
 }
 
-fn space(settings: &Settings) -> Result<Space, StartError> {
+/// What has to stay free on the disk of the store.
+pub fn space(settings: &Settings) -> Result<Space, StartError> {
     Ok(Space {
         directory: settings.store.scratch_directory()?,
         min_free_bytes: settings.delivery.min_free_megabytes.saturating_mul(1 << 20),
@@ -216,8 +214,8 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
 }
 
 /// They go on from what was counted before a restart.
-fn limits(settings: &Settings) -> Limits {
-    Limits::new(settings.access.limits(), read_usage(&settings.audit.directory))
+fn limits(settings: &Settings, recorder: &Recorder) -> Limits {
+    Limits::new(settings.access.limits(), read_usage(recorder.path()))
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
@@ -240,24 +238,23 @@ fn turn_bounds(settings: &DeliverySettings) -> TurnBounds {
 }
 
 /// The keys of the record of use, as configured.
-pub fn audit_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
-    let (in_use, former) = settings.audit_keys()?;
+pub fn record_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
+    let (in_use, former) = settings.record_keys()?;
     Ok(KeyRing::new(&in_use, &former))
 }
 
 fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
-    let audit = &settings.audit;
-    if !audit.has_own_keys() {
+    if !settings.record.has_own_keys() {
         tracing::warn!(
-            "the record of use has no keys of its own (audit.key_files): it is made with the pseudonym key"
+            "the record of use has no keys of its own (record.key_files): it is made with the pseudonym key"
         );
     }
     let options = RecorderOptions {
-        instance: audit.instance.clone(),
-        timeout: Duration::from_millis(audit.timeout_milliseconds),
-        segment_bytes: audit.segment_bytes,
+        path: settings.record_path()?,
+        chain: ChainChoice::GoOn,
+        timeout: Duration::from_millis(settings.record.timeout_milliseconds),
     };
-    Ok(Recorder::open(&audit.directory, audit_ring(settings)?, &options)?)
+    Ok(Recorder::open(record_ring(settings)?, &options)?)
 }
 
 fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {

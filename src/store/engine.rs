@@ -1,16 +1,17 @@
 //! The store, whatever keeps it.
 
 use super::{
-    Begun, DeliveryEnd, Found, Kept, KeyUse, Publication, Publications, Published, Receipt, RowWrite,
-    SealedRecord, SetChange, SetState, Sets, Standing, StoreError, StoreOptions, StorePlace,
+    Begun, DeliveryEnd, Found, Kept, KeyUse, Publication, Publications, Published, Receipt, Rekey, RowKey,
+    RowWrite, SealedRecord, SetChange, SetState, Sets, Standing, StoreError, StoreOptions, StorePlace, Tally,
 };
 use super::{postgres, sqlite};
+use crate::clock::{Reading, TrustedClock};
 use crate::domain::delivery::{DeliveryKind, PublicationId, Reject};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::{KeyFingerprint, Sealed, SealedAgreement, Tag};
-use chrono::{DateTime, Utc};
+use crate::pseudonym::{PseudonymRing, Sealed, SealedAgreement, UnderEachKey};
+use chrono::{DateTime, NaiveDate, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -26,21 +27,21 @@ pub enum Store {
 
 impl Store {
     /// Opens the store, made and brought up to this program's schema if need be.
-    pub async fn open(options: &StoreOptions, key: KeyFingerprint) -> Result<Self, StoreError> {
+    pub async fn open(options: &StoreOptions, given: Arc<PseudonymRing>) -> Result<Self, StoreError> {
         match &options.place {
-            StorePlace::Sqlite(path) => sqlite::Store::open(path, options, key).map(Self::Sqlite),
-            StorePlace::Postgres(place) => postgres::Store::open(place, options, key)
+            StorePlace::Sqlite(path) => sqlite::Store::open(path, options, given).map(Self::Sqlite),
+            StorePlace::Postgres(place) => postgres::Store::open(place, options, given)
                 .await
                 .map(Self::Postgres),
         }
     }
 
-    /// Looks at a store without serving it: how its sets stand, if this program and this key may serve it. `None`: there
-    /// is none yet.
-    pub async fn look(place: &StorePlace, key: KeyFingerprint) -> Result<Option<Sets>, StoreError> {
+    /// Looks at a store without serving it: how its sets stand, if this program may serve it with these keys. `None`:
+    /// there is none yet.
+    pub async fn look(place: &StorePlace, given: &PseudonymRing) -> Result<Option<Sets>, StoreError> {
         match place {
-            StorePlace::Sqlite(path) => sqlite::Store::look(path, key),
-            StorePlace::Postgres(place) => postgres::Store::look(place, key).await,
+            StorePlace::Sqlite(path) => sqlite::Store::look(path, given),
+            StorePlace::Postgres(place) => postgres::Store::look(place, given).await,
         }
     }
 
@@ -53,7 +54,10 @@ impl Store {
     }
 
     /// All records of a customer.
-    pub async fn relationships(&self, customer: &Sealed) -> Result<Found<HeldRelationship>, StoreError> {
+    pub async fn relationships(
+        &self,
+        customer: &UnderEachKey,
+    ) -> Result<Found<HeldRelationship>, StoreError> {
         match self {
             Self::Sqlite(store) => store.relationships(customer),
             Self::Postgres(store) => store.relationships(customer).await,
@@ -61,25 +65,29 @@ impl Store {
     }
 
     /// All records that carry an account.
-    pub async fn accounts(&self, account: &Sealed) -> Result<Found<HeldAccount>, StoreError> {
+    pub async fn accounts(&self, account: &UnderEachKey) -> Result<Found<HeldAccount>, StoreError> {
         match self {
             Self::Sqlite(store) => store.accounts(account),
             Self::Postgres(store) => store.accounts(account).await,
         }
     }
 
-    /// How the sets stand, if what was read at a publication is still what the store has for a tag.
-    pub async fn holding(&self, at: PublicationId, tag: Tag) -> Result<Option<Arc<Sets>>, StoreError> {
+    /// How the sets stand, if what was read at a publication is still what the store has for a customer or account.
+    pub async fn holding(
+        &self,
+        at: PublicationId,
+        sought: &UnderEachKey,
+    ) -> Result<Option<Arc<Sets>>, StoreError> {
         match self {
-            Self::Sqlite(store) => Ok(store.holding(at, tag)),
-            Self::Postgres(store) => store.holding(at, tag).await,
+            Self::Sqlite(store) => Ok(store.holding(at, sought)),
+            Self::Postgres(store) => store.holding(at, sought).await,
         }
     }
 
     /// A customer's records, each with its set.
     pub async fn relationships_by_set(
         &self,
-        customer: &Sealed,
+        customer: &UnderEachKey,
     ) -> Result<Vec<(SetId, HeldRelationship)>, StoreError> {
         match self {
             Self::Sqlite(store) => {
@@ -97,6 +105,30 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.sets(),
             Self::Postgres(store) => store.sets(),
+        }
+    }
+
+    /// The keys that the process was given: what is looked up is sealed under each.
+    pub fn given(&self) -> &PseudonymRing {
+        match self {
+            Self::Sqlite(store) => store.given(),
+            Self::Postgres(store) => store.given(),
+        }
+    }
+
+    /// What rows of a set are sealed with, or will be. Another by the time they are written, if a rekey comes between.
+    pub fn key_of(&self, set: SetId) -> Result<RowKey, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.key_of(set),
+            Self::Postgres(store) => store.key_of(set),
+        }
+    }
+
+    /// Several processes may serve it.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
         }
     }
 
@@ -206,6 +238,15 @@ impl Store {
         }
     }
 
+    /// Receipts of deliveries that took effect since then, single KFR calls left out. Those that were begun more than a
+    /// day before are not looked for.
+    pub async fn published_since(&self, since: DateTime<Utc>) -> Result<Vec<Receipt>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.published_since(since)).await,
+            Self::Postgres(store) => store.published_since(since).await,
+        }
+    }
+
     /// The deliveries that changed a set after a version, oldest first.
     pub async fn published_after(&self, set: SetId, version: u64) -> Result<Vec<Uuid>, StoreError> {
         match self {
@@ -236,10 +277,43 @@ impl Store {
 
     /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
     /// Gives how many rows went. Reads all rows; not for threads that answer.
-    pub fn purge(&self, kept: &Kept) -> Result<u64, StoreError> {
+    pub fn purge(&self, kept: &Kept, clock: &TrustedClock) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(store) => store.purge(kept),
-            Self::Postgres(store) => store.purge(kept),
+            Self::Sqlite(store) => store.purge(kept, clock),
+            Self::Postgres(store) => store.purge(kept, clock),
+        }
+    }
+
+    /// Erases what ended more than so many years ago. Gives how many rows went. Once that is done for a day, nothing is
+    /// left to be erased that day. Reads all rows; not for threads that answer.
+    pub fn erase(&self, closed_years: u32, clock: &TrustedClock) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.erase(closed_years, clock),
+            Self::Postgres(store) => store.erase(closed_years, clock),
+        }
+    }
+
+    /// Judges the machine's clock, and notes that it is right. Not for threads that answer.
+    pub fn judge_clock(&self) -> Result<TrustedClock, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.judge_clock(),
+            Self::Postgres(store) => store.judge_clock(),
+        }
+    }
+
+    /// Judges the machine's clock by what a store says; a service may run meanwhile.
+    pub async fn look_at_clock(place: &StorePlace) -> Result<TrustedClock, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::look_at_clock(path),
+            StorePlace::Postgres(place) => postgres::Store::look_at_clock(place).await,
+        }
+    }
+
+    /// Notes that an operator finds the clock right as it is; a service may run meanwhile.
+    pub async fn confirm_clock(place: &StorePlace) -> Result<Reading, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::confirm_clock(path),
+            StorePlace::Postgres(place) => postgres::Store::confirm_clock(place).await,
         }
     }
 
@@ -285,6 +359,81 @@ impl Store {
     }
 }
 
+/// A change of the pseudonym key.
+impl Store {
+    /// How far a rekey has come; a service may be at it meanwhile.
+    pub async fn look_at_rekey(place: &StorePlace, given: &PseudonymRing) -> Result<Rekey, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::look_at_rekey(path, given),
+            StorePlace::Postgres(place) => postgres::Store::look_at_rekey(place, given).await,
+        }
+    }
+
+    /// Asks that all sets be brought under the next key, by whoever serves the store. Only if that one has it.
+    pub async fn ask_for_rekey(place: &StorePlace, given: &PseudonymRing) -> Result<Rekey, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::ask_for_rekey(path, given),
+            StorePlace::Postgres(place) => postgres::Store::ask_for_rekey(place, given).await,
+        }
+    }
+
+    /// The sets that are still to be brought under the next key; `None`: no rekey was asked for.
+    pub async fn sets_to_rekey(&self) -> Result<Option<Vec<SetId>>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.sets_to_rekey(),
+            Self::Postgres(store) => store.sets_to_rekey().await,
+        }
+    }
+
+    /// Prepares that a set be put under the next key. `None`: it stands under it already. Not for threads that answer.
+    pub fn copy_under_next_key(&self, set: SetId) -> Result<Option<Rekeyed>, StoreError> {
+        match self {
+            Self::Sqlite(store) => Ok(store.copy_under_next_key(set)?.map(Rekeyed::Sqlite)),
+            Self::Postgres(store) => Ok(store.rekeyed(set)?.map(Rekeyed::Postgres)),
+        }
+    }
+
+    /// Removes the rows of a set that are not under its key. Not for threads that answer.
+    pub fn clear_other_keys(&self, set: SetId) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.clear_other_keys(set),
+            // They are sealed anew where they are.
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// The former key is no longer in use, if all sets are under the next one, and nothing is left of what it has made.
+    pub async fn retire_former_key(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store.apart(sqlite::Store::forget_publications).await?;
+                store.retire_former_key().await?;
+                store.apart(sqlite::Store::truncate_log).await
+            }
+            Self::Postgres(store) => store.retire_former_key().await,
+        }
+    }
+}
+
+/// A set that is prepared to be put under the next key.
+pub enum Rekeyed {
+    Sqlite(sqlite::Rekeyed),
+    Postgres(postgres::Rekeyed),
+}
+
+impl Rekeyed {
+    /// Puts it under the next key. Not for threads that answer.
+    pub fn put_in_force(self, lock: SetLock) -> Result<(), StoreError> {
+        match (self, lock) {
+            (Self::Sqlite(copy), SetLock::Sqlite(lock)) => copy.put_in_force(lock),
+            (Self::Postgres(rekeyed), SetLock::Postgres(lock)) => rekeyed.put_in_force(*lock),
+            (Self::Sqlite(_), SetLock::Postgres(_)) | (Self::Postgres(_), SetLock::Sqlite(_)) => {
+                Err(StoreError::Damaged("a lock of another store"))
+            }
+        }
+    }
+}
+
 /// The right to write a set, until it is dropped. No rows beyond the set's version stand.
 pub enum SetLock {
     Sqlite(sqlite::SetLock),
@@ -305,6 +454,14 @@ impl SetLock {
         match self {
             Self::Sqlite(lock) => lock.state(),
             Self::Postgres(lock) => Ok(lock.state().clone()),
+        }
+    }
+
+    /// What its rows are sealed with, for as long as the lock is held.
+    pub fn key(&self) -> Result<RowKey, StoreError> {
+        match self {
+            Self::Sqlite(lock) => lock.key(),
+            Self::Postgres(lock) => lock.key(),
         }
     }
 
@@ -348,8 +505,8 @@ impl SetLock {
     /// Begins to write the next version. Not for threads that answer, nor is what it begins.
     pub fn merge(self) -> Result<Merge, StoreError> {
         match self {
-            Self::Sqlite(lock) => lock.merge().map(Merge::Sqlite),
-            Self::Postgres(lock) => lock.merge().map(Merge::Postgres),
+            Self::Sqlite(lock) => lock.merge().map(|merge| Merge::Sqlite(Box::new(merge))),
+            Self::Postgres(lock) => lock.merge().map(|merge| Merge::Postgres(Box::new(merge))),
         }
     }
 }
@@ -357,8 +514,8 @@ impl SetLock {
 /// A version of a set that is being written. Dropped before it is published, it leaves nothing that is ever seen.
 /// Not for threads that answer.
 pub enum Merge {
-    Sqlite(sqlite::Merge),
-    Postgres(postgres::Merge),
+    Sqlite(Box<sqlite::Merge>),
+    Postgres(Box<postgres::Merge>),
 }
 
 impl Merge {
@@ -409,14 +566,19 @@ impl Merge {
         }
     }
 
-    /// Makes the records of a version that is kept stand again.
-    pub fn restore(&mut self, version: u64) -> Result<(), StoreError> {
+    /// Makes the records of a version that is kept stand again, and counts them: some may be erased by now.
+    pub fn restore(&mut self, version: u64, today: NaiveDate) -> Result<Tally, StoreError> {
         match self {
             Self::Sqlite(merge) => {
-                let mut records = merge.records_at(version);
-                merge.replace(|| records.next_record())
+                let (mut records, mut tally) = (merge.records_at(version), Tally::default());
+                merge.replace(|| {
+                    let next = records.next_record()?;
+                    next.iter().for_each(|record| tally.add(record, today));
+                    Ok::<_, StoreError>(next)
+                })?;
+                Ok(tally)
             }
-            Self::Postgres(merge) => merge.restore(version),
+            Self::Postgres(merge) => merge.restore(version, today),
         }
     }
 
@@ -439,16 +601,16 @@ impl Merge {
     /// Writes what is left.
     pub fn finish(self) -> Result<Written, StoreError> {
         match self {
-            Self::Sqlite(merge) => merge.finish().map(Written::Sqlite),
-            Self::Postgres(merge) => merge.finish().map(Written::Postgres),
+            Self::Sqlite(merge) => merge.finish().map(|written| Written::Sqlite(Box::new(written))),
+            Self::Postgres(merge) => merge.finish().map(|written| Written::Postgres(Box::new(written))),
         }
     }
 }
 
 /// A version that is written, and not in force yet.
 pub enum Written {
-    Sqlite(sqlite::Written),
-    Postgres(postgres::Written),
+    Sqlite(Box<sqlite::Written>),
+    Postgres(Box<postgres::Written>),
 }
 
 impl Written {

@@ -5,6 +5,7 @@ mod bare;
 pub mod lookups;
 mod nation;
 mod process;
+mod rekey;
 mod whole_set;
 
 use crate::harness::Caching;
@@ -23,6 +24,11 @@ async fn a_whole_set_beside_bare_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_for_a_set_and_for_ten_times_as_much() {
     whole_set::measure_memory(number("FIGURES_MEMORY", 2_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_beside_lookups() {
+    rekey::measure(number("FIGURES_REKEY", 5_000), number("FIGURES_RATE", 100)).await;
 }
 
 async fn a_nation(caching: Caching) {

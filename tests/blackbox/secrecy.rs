@@ -5,6 +5,7 @@ pub mod canaries;
 
 use crate::harness::calls::{BOUNDARY, form};
 use crate::harness::collector::Collector;
+use crate::harness::store::Away;
 use crate::harness::strace::{READ, SYNC, Tampered, WRITE};
 use crate::harness::{EITHER_WAY, Service, world};
 use canaries::Canaries;
@@ -51,14 +52,9 @@ async fn nothing_is_found_in_the_log_of_failures() {
         let mut service = Service::start_with(caching, "[log]\nlevel = \"trace\"\n").await;
         let canaries = Canaries::new(&service.issuer, BANK);
         deliver(&service, &canaries).await;
-        let (here, there) = (
-            service.directory.path().join("audit"),
-            service.directory.path().join("away"),
-        );
-        std::fs::rename(&here, &there).unwrap();
+        let away = Away::take(service.record_files());
         in_their_places(&service, &canaries).await;
-        let _ = std::fs::remove_dir_all(&here);
-        std::fs::rename(&there, &here).unwrap();
+        away.bring_back();
         service.wait_until_ready().await;
         for calls in [READ, WRITE, SYNC] {
             let tampered = Tampered::begin(&service, calls, "error=EIO");

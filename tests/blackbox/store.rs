@@ -1,7 +1,10 @@
 //! The file that the register is in: its disk, who serves it, what it is restored from.
 
+mod clock;
 mod disk;
+mod erasure;
 mod many_accounts;
+mod rekey;
 mod restored;
 mod room;
 mod served_once;

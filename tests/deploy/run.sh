@@ -83,7 +83,7 @@ trial=
 
 echo "example configuration"
 cp deploy/participants.example.toml "$work/participants.toml"
-for key in pseudonym audit; do "$program" key new "$work/$key.key" >/dev/null; done
+for key in pseudonym record; do "$program" key new "$work/$key.key" >/dev/null; done
 sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis://127.0.0.1:6379/0##" \
     deploy/kundeforhold.example.toml >"$work/kundeforhold.toml"
 "$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"

@@ -11,6 +11,7 @@ import pathlib
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -242,6 +243,12 @@ def before_wrong_key(machine):
     machine.eventually("it ends by itself", lambda: not machine.is_running())
 
 
+def before_clock(machine):
+    """As if the clock had been eleven years behind when it was last found to be right."""
+    with sqlite3.connect(machine.state / "register.sqlite", timeout=10) as register:
+        register.execute("UPDATE clock SET seen_at = seen_at - 11 * 365 * 86400000")
+
+
 def before_full_disk(machine):
     (machine.work / "full").touch()
     subprocess.run([machine.work / "bin/stop"], check=True)
@@ -279,6 +286,7 @@ STORY = {
     "Redis gone, slow or emptied": (before_redis_gone, answered),
     "Full disk": (before_full_disk, after_full_disk),
     "Wrong key": (before_wrong_key, answered),
+    "The clock has jumped": (before_clock, answered),
     "Backup and restore": (None, answered),
     "Suspected misuse": (None, answered),
     "An access request": (before_request, after_request),
@@ -296,6 +304,7 @@ PRINTED = {
     "Redis gone, slow or emptied": r"kundeforhold_cache_reachable 0(.|\n)*kundeforhold_cache_reachable 1",
     "Full disk": "entries proved",
     "Wrong key": r'pseudonym key(.|\n)*"ready":true',
+    "The clock has jumped": r"nothing is removed(.|\n)*believed from now on(.|\n)*is believed",
     "Backup and restore": r'keep/state(.|\n)*"ready":true',
     "Suspected misuse": AGENCY,
     "An access request": AGENCY,

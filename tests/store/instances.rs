@@ -5,7 +5,7 @@ use crate::deliveries::{
     WAIT, begin, begun, call, change, customer, finds, kar, kfr, publish, record, records, registration,
     standing_records, whole_set,
 };
-use crate::place::{KEY, Place, on_postgres};
+use crate::place::{Place, on_postgres};
 use crate::postgres::Database;
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
 use kundeforhold::store::{DeliveryEnd, RowWrite, Store, StoreError};
@@ -16,7 +16,7 @@ fn what_one_publishes_is_in_the_next_answer_of_the_other() {
     on_postgres(async |place| {
         let (one, other) = (place.open(), place.open());
         whole_set(&one, kar(), &records(0..10)).await;
-        let found = other.relationships(&customer(1)).await.unwrap();
+        let found = other.relationships(&customer(1).into()).await.unwrap();
         assert_eq!(found.held.len(), 1);
         assert!(
             found.sets.standing(kar()).loaded,
@@ -24,7 +24,7 @@ fn what_one_publishes_is_in_the_next_answer_of_the_other() {
         );
         let at = found.at.unwrap();
         let holds = async |store: &Store, n| {
-            let holding = store.holding(at, customer(n).tag()).await.unwrap();
+            let holding = store.holding(at, &customer(n).into()).await.unwrap();
             holding.is_some()
         };
         assert!(holds(&one, 1).await && holds(&other, 1).await);
@@ -107,7 +107,7 @@ async fn behind(place: &Place, cut: Cut) -> (Store, CommitProxy) {
     let url = database
         .url()
         .replace(&database.address(), &format!("127.0.0.1:{}", proxy.port));
-    (place.open_at(&url, KEY).unwrap(), proxy)
+    (place.open_at(&url).unwrap(), proxy)
 }
 
 #[test]
@@ -178,16 +178,21 @@ fn a_running_instance_notices_that_the_database_was_put_back() {
         whole_set(&store, kar(), &records(0..10)).await;
         let backup = database.copy().await;
         change(&store, kar(), vec![RowWrite::End(record(1, 1))]).await;
-        let lost = store.relationships(&customer(1)).await.unwrap().at.unwrap();
-        assert!(store.holding(lost, customer(1).tag()).await.unwrap().is_some());
+        let lost = store
+            .relationships(&customer(1).into())
+            .await
+            .unwrap()
+            .at
+            .unwrap();
+        assert!(store.holding(lost, &customer(1).into()).await.unwrap().is_some());
         database.put_back(&backup).await;
-        let found = store.relationships(&customer(1)).await.unwrap();
+        let found = store.relationships(&customer(1).into()).await.unwrap();
         assert_eq!((found.held.len(), found.sets.get(kar()).unwrap().version), (1, 1));
-        assert!(store.holding(lost, customer(1).tag()).await.unwrap().is_none());
+        assert!(store.holding(lost, &customer(1).into()).await.unwrap().is_none());
         // The same number again is another publication.
         change(&store, kar(), Vec::new()).await;
         assert_eq!(store.publications().last().unwrap().number, lost.number);
-        assert!(store.holding(lost, customer(1).tag()).await.unwrap().is_none());
+        assert!(store.holding(lost, &customer(1).into()).await.unwrap().is_none());
     });
 }
 
@@ -201,13 +206,13 @@ fn who_serves_needs_no_right_but_to_rows() {
                 .replace("kundeforhold@", &format!("{user}@"))
         };
         let serving = url("kundeforhold_service");
-        let refused = place.open_unmigrated_at(&serving, KEY).err();
+        let refused = place.open_unmigrated_at(&serving).err();
         assert!(
             matches!(refused, Some(StoreError::Older { found: 0, .. })),
             "{refused:?}"
         );
-        drop(place.open_at(&url("kundeforhold_owner"), KEY).unwrap());
-        let store = place.open_unmigrated_at(&serving, KEY).unwrap();
+        drop(place.open_at(&url("kundeforhold_owner")).unwrap());
+        let store = place.open_unmigrated_at(&serving).unwrap();
         whole_set(&store, kar(), &records(0..50)).await;
         whole_set(&store, kar(), &records(25..75)).await;
         assert!(finds(&store, &record(70, 70)));

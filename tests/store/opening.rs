@@ -1,8 +1,9 @@
 //! Who may open a store, and what a former process has left.
 
 use crate::deliveries::{begin, change, finds, kar, now, records, standing_records, whole_set};
-use crate::place::{KEY, Place, on_each_engine, on_sqlite};
+use crate::place::{Place, on_each_engine, on_sqlite, ring};
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
+use kundeforhold::pseudonym::PseudonymRing;
 use kundeforhold::store::{RowWrite, Store, StoreError, StorePlace};
 
 #[test]
@@ -35,9 +36,15 @@ fn a_store_is_served_by_one_process_and_can_be_opened_again_once_it_is_closed() 
             panic!("of another engine");
         };
         let store = place.open();
-        assert_eq!(place.open_with(KEY).err(), Some(StoreError::InUse(path.clone())));
+        assert_eq!(
+            place.open_with(ring(1, None)).err(),
+            Some(StoreError::InUse(path.clone()))
+        );
         store.close();
-        assert_eq!(place.open_with(KEY).err(), Some(StoreError::InUse(path)));
+        assert_eq!(
+            place.open_with(ring(1, None)).err(),
+            Some(StoreError::InUse(path))
+        );
         drop(store);
         drop(place.open());
         assert!(place.open().is_writable());
@@ -47,20 +54,15 @@ fn a_store_is_served_by_one_process_and_can_be_opened_again_once_it_is_closed() 
 #[test]
 fn another_key_is_refused_and_a_look_says_so_too() {
     on_each_engine(async |place| {
-        assert_eq!(now(Store::look(&place.address(), KEY)), Ok(None));
+        let look = |keys: &PseudonymRing| now(Store::look(&place.address(), keys));
+        assert_eq!(look(&ring(1, None)), Ok(None));
         let store = place.open();
         whole_set(&store, kar(), &records(0..3)).await;
         let sets = store.sets();
-        assert_eq!(
-            now(Store::look(&place.address(), KEY)).unwrap().as_ref(),
-            Some(&*sets)
-        );
+        assert_eq!(look(&ring(1, None)).unwrap().as_ref(), Some(&*sets));
         drop(store);
-        assert_eq!(place.open_with(*b"another.").err(), Some(StoreError::OtherKey));
-        assert_eq!(
-            now(Store::look(&place.address(), *b"another.")),
-            Err(StoreError::OtherKey)
-        );
+        assert_eq!(place.open_with(ring(2, None)).err(), Some(StoreError::OtherKey));
+        assert_eq!(look(&ring(2, None)), Err(StoreError::OtherKey));
         assert_eq!(standing_records(&place.open(), kar()).await, records(0..3));
     });
 }
@@ -71,9 +73,9 @@ fn a_newer_schema_is_refused() {
         drop(place.open());
         place.run("INSERT INTO schema_versions VALUES (99, 98, 0)");
         let newer = StoreError::Newer { found: 99, known: 1 };
-        assert_eq!(place.open_with(KEY).err(), Some(newer.clone()));
+        assert_eq!(place.open_with(ring(1, None)).err(), Some(newer.clone()));
         assert_eq!(now(Store::migrate(&place.address())), Err(newer.clone()));
-        assert_eq!(now(Store::look(&place.address(), KEY)), Err(newer));
+        assert_eq!(now(Store::look(&place.address(), &ring(1, None))), Err(newer));
     });
 }
 

@@ -2,14 +2,25 @@
 
 use crate::deliveries::now;
 use crate::postgres::Database;
-use kundeforhold::pseudonym::KeyFingerprint;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kundeforhold::pseudonym::{MasterKey, PseudonymRing};
 use kundeforhold::store::{PostgresOptions, Store, StoreError, StoreOptions, StorePlace};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The key that a place's store is opened with.
-pub const KEY: KeyFingerprint = *b"key one.";
+/// A key of that number.
+pub fn key(number: u8) -> MasterKey {
+    MasterKey::parse(&STANDARD.encode([number; 64])).unwrap()
+}
+
+/// What a store is opened with: a key, and the next one for a rekey.
+pub fn ring(present: u8, next: Option<u8>) -> Arc<PseudonymRing> {
+    let next = next.map(key);
+    Arc::new(PseudonymRing::new(&key(present), next.as_ref()))
+}
 
 /// What keeps the register.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +54,8 @@ impl Place {
         Self { directory, database }
     }
 
-    fn path(&self) -> PathBuf {
+    /// The file of SQLite.
+    pub fn path(&self) -> PathBuf {
         self.directory.path().join("register.sqlite")
     }
 
@@ -65,24 +77,24 @@ impl Place {
     }
 
     pub fn open(&self) -> Store {
-        self.open_with(KEY).unwrap()
+        self.open_with(ring(1, None)).unwrap()
     }
 
-    pub fn open_with(&self, key: KeyFingerprint) -> Result<Store, StoreError> {
-        self.open_in(self.address(), key)
+    pub fn open_with(&self, keys: Arc<PseudonymRing>) -> Result<Store, StoreError> {
+        self.open_in(self.address(), keys)
     }
 
     /// Opens the database that is named.
-    pub fn open_at(&self, url: &str, key: KeyFingerprint) -> Result<Store, StoreError> {
-        self.open_in(at(url, true), key)
+    pub fn open_at(&self, url: &str) -> Result<Store, StoreError> {
+        self.open_in(at(url, true), ring(1, None))
     }
 
     /// The same, where somebody else migrates.
-    pub fn open_unmigrated_at(&self, url: &str, key: KeyFingerprint) -> Result<Store, StoreError> {
-        self.open_in(at(url, false), key)
+    pub fn open_unmigrated_at(&self, url: &str) -> Result<Store, StoreError> {
+        self.open_in(at(url, false), ring(1, None))
     }
 
-    fn open_in(&self, place: StorePlace, key: KeyFingerprint) -> Result<Store, StoreError> {
+    fn open_in(&self, place: StorePlace, keys: Arc<PseudonymRing>) -> Result<Store, StoreError> {
         let options = StoreOptions {
             place,
             timeout: Duration::from_secs(10),
@@ -91,7 +103,7 @@ impl Place {
             remembered_changes: 1_000,
             scratch: self.scratch(),
         };
-        now(Store::open(&options, key))
+        now(Store::open(&options, keys))
     }
 
     /// What is left if the process is killed now, once others have noticed.

@@ -2,6 +2,8 @@
 
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, FaultCode, LineFault, Reject};
 use crate::domain::relationship::Register;
+use crate::http::bank_calls::mark_of;
+use crate::record::DeliveryMark;
 use crate::store::Receipt;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
@@ -167,6 +169,9 @@ pub struct RejectedBody {
     correlation_id: Uuid,
     #[serde(flatten)]
     receipt: ReceiptBody,
+    /// What is recorded of it.
+    #[serde(skip)]
+    pub delivery: DeliveryMark,
     /// The first 1,000 rejected lines; `rejected` counts all.
     rejects: Vec<RejectBody>,
 }
@@ -178,6 +183,7 @@ impl RejectedBody {
             error_message: "Delivery rejected",
             correlation_id,
             receipt: receipt.into(),
+            delivery: mark_of(receipt),
             rejects: rejects.iter().map(Into::into).collect(),
         }
     }

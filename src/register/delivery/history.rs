@@ -49,9 +49,10 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<(SetId, HeldRelationship)>, DeliveryError> {
-        let (bank, subject) = (bank.bank(), self.pseudonyms.customer(&customer));
+        let (bank, subject) = (bank.bank(), self.store.given().customer(&customer));
         let mut records = self.in_time(self.store.relationships_by_set(&subject)).await??;
         records.retain(|(set, _)| set.bank == bank);
+        records.sort_by_key(|(set, _)| *set);
         Ok(records)
     }
 }

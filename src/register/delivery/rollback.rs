@@ -4,8 +4,10 @@ use super::incoming::Receiving;
 use super::{BankCaller, Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::relationship::SetId;
-use crate::store::{Filing, Publication, Receipt, SetLock, SetState, Standing, Store, Summary};
-use chrono::{TimeDelta, Utc};
+use crate::store::{
+    Filing, Publication, Receipt, SetLock, SetState, Standing, Store, StoreError, Summary, Tally,
+};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -44,12 +46,13 @@ impl Delivery {
         bank: &BankCaller,
         delivery_id: Uuid,
         discard: Discard,
+        today: NaiveDate,
     ) -> Result<Option<Receipt>, DeliveryRefusal> {
         let Some(undone) = self.find_receipt(bank.bank(), delivery_id).await? else {
             return Ok(None);
         };
         let (delivery, set) = (self.clone(), undone.set);
-        let roll_back = async move { Ok(delivery.undo(set, delivery_id, &discard).await) };
+        let roll_back = async move { Ok(delivery.undo(set, delivery_id, &discard, today).await) };
         Ok(Some(self.in_own_task(roll_back).await??))
     }
 
@@ -64,7 +67,7 @@ impl Delivery {
         Ok(self.in_time(undoing).await??.discarded)
     }
 
-    async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard) -> Taken {
+    async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard, today: NaiveDate) -> Taken {
         let id = Uuid::now_v7();
         let place = self
             .running
@@ -76,7 +79,7 @@ impl Delivery {
         undoable(&self.store, set, &state, whole_set, discard, days).await?;
         let receiving = self.file_begun(set, id, DeliveryKind::Rollback).await?;
         match self.lock_undoable(set, whole_set, discard).await {
-            Ok((lock, undoing)) => self.stand_again(lock, undoing, receiving).await,
+            Ok((lock, undoing)) => self.stand_again(lock, undoing, today, receiving).await,
             Err(refusal) => Err(receiving.refused(refusal).await),
         }
     }
@@ -94,16 +97,27 @@ impl Delivery {
         Ok((lock, undoing))
     }
 
-    async fn stand_again(&self, lock: SetLock, undoing: Undoing, receiving: Receiving) -> Taken {
+    async fn stand_again(
+        &self,
+        lock: SetLock,
+        undoing: Undoing,
+        today: NaiveDate,
+        receiving: Receiving,
+    ) -> Taken {
         let version = undoing.version;
         let written = self.workers.run(move || {
             let mut merge = lock.merge()?;
-            merge.restore(version)?;
-            merge.finish()
+            let tally = merge.restore(version, today)?;
+            Ok::<_, StoreError>((merge.finish()?, tally))
         });
-        let publication = Publication {
+        let publication = |tally: Tally| Publication {
             writes: Vec::new(),
-            standing: undoing.standing,
+            // Of what stood then, some may be erased by now.
+            standing: Standing {
+                records: tally.records,
+                running: tally.running,
+                ..undoing.standing
+            },
             filing: Filing::Delivery {
                 delivery_id: receiving.id,
                 kind: DeliveryKind::Rollback,
@@ -117,7 +131,10 @@ impl Delivery {
             calls: Vec::new(),
         };
         let published = match written.await.map_err(DeliveryError::from) {
-            Ok(Ok(written)) => written.publish(publication).await.map_err(DeliveryError::from),
+            Ok(Ok((written, tally))) => {
+                let published = written.publish(publication(tally)).await;
+                published.map_err(DeliveryError::from)
+            }
             Ok(Err(cause)) => Err(cause.into()),
             Err(cause) => Err(cause),
         };

@@ -4,7 +4,7 @@ use super::meters::StoreMeter;
 use super::{Lookup, Refusal};
 use crate::cache::{Cache, Cached};
 use crate::domain::overview::{HeldAccount, HeldRelationship};
-use crate::pseudonym::{Sealed, Tag};
+use crate::pseudonym::UnderEachKey;
 use crate::store::{Found, StoreError};
 use std::time::Instant;
 use tracing::Instrument;
@@ -18,27 +18,30 @@ impl Lookup {
     /// All records of a customer.
     pub(super) async fn held_by_customer(
         &self,
-        customer: &Sealed,
+        customer: &UnderEachKey,
     ) -> Result<Found<HeldRelationship>, Refusal> {
         if let Some(cache) = &self.cache
-            && let Some(cached) = cache.relationships(customer).await
-            && let Some(found) = self.still_holding(cached, customer.tag()).await?
+            && let Some(cached) = cache.relationships(customer.present()).await
+            && let Some(found) = self.still_holding(cached, customer).await?
         {
             return Ok(found);
         }
         let relationships = self.store.relationships(customer);
         let found = self.ask(&self.meters.relationships, relationships).await?;
         if let (Some(cache), Some(at)) = (&self.cache, found.at) {
-            cache.keep_relationships(customer, at, &found.held);
+            cache.keep_relationships(customer.present(), at, &found.held);
         }
         Ok(found)
     }
 
     /// All records that carry an account.
-    pub(super) async fn holding_account(&self, account: &Sealed) -> Result<Found<HeldAccount>, Refusal> {
+    pub(super) async fn holding_account(
+        &self,
+        account: &UnderEachKey,
+    ) -> Result<Found<HeldAccount>, Refusal> {
         if let Some(cache) = &self.cache
-            && let Some(cached) = cache.accounts(account).await
-            && let Some(found) = self.still_holding(cached, account.tag()).await?
+            && let Some(cached) = cache.accounts(account.present()).await
+            && let Some(found) = self.still_holding(cached, account).await?
         {
             return Ok(found);
         }
@@ -46,14 +49,18 @@ impl Lookup {
             .ask(&self.meters.account, self.store.accounts(account))
             .await?;
         if let (Some(cache), Some(at)) = (&self.cache, found.at) {
-            cache.keep_accounts(account, at, &found.held);
+            cache.keep_accounts(account.present(), at, &found.held);
         }
         Ok(found)
     }
 
     /// What a cache has, if nothing that concerns it was published since.
-    async fn still_holding<T>(&self, cached: Cached<T>, tag: Tag) -> Result<Option<Found<T>>, Refusal> {
-        let sets = self.store.holding(cached.at, tag).await?;
+    async fn still_holding<T>(
+        &self,
+        cached: Cached<T>,
+        sought: &UnderEachKey,
+    ) -> Result<Option<Found<T>>, Refusal> {
+        let sets = self.store.holding(cached.at, sought).await?;
         Ok(sets.map(|sets| Found {
             held: cached.held,
             at: Some(cached.at),

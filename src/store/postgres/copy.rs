@@ -3,7 +3,7 @@
 use super::rows::terms;
 use super::transaction::Transaction;
 use crate::store::format::day_number;
-use crate::store::{SealedRecord, StoreError};
+use crate::store::{KeyId, SealedRecord, StoreError};
 use std::pin::pin;
 use tokio::runtime::Handle;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
@@ -17,7 +17,7 @@ pub(super) enum Table {
     /// Those of a whole set, to be compared with what stands.
     Delivered,
     /// A set that has none yet.
-    Relationships { set_id: i32, version: u64 },
+    Relationships { set_id: i32, version: u64, key: KeyId },
 }
 
 impl Table {
@@ -27,14 +27,14 @@ impl Table {
                 "COPY delivered (subject, agreement, from_day, terms, to_day) FROM STDIN (FORMAT binary)"
             }
             Self::Relationships { .. } => {
-                "COPY relationships (subject, agreement, from_day, terms, to_day, set_id, since)
+                "COPY relationships (subject, agreement, from_day, terms, to_day, set_id, since, key)
                  FROM STDIN (FORMAT binary)"
             }
         }
     }
 
     fn types(&self) -> &'static [Type] {
-        const OF_ALL: [Type; 7] = [
+        const OF_ALL: [Type; 8] = [
             Type::BYTEA,
             Type::BYTEA,
             Type::INT4,
@@ -42,6 +42,7 @@ impl Table {
             Type::INT4,
             Type::INT4,
             Type::INT8,
+            Type::INT2,
         ];
         match self {
             Self::Delivered => &OF_ALL[..5],
@@ -63,10 +64,10 @@ impl Table {
                     .write(&[&customer, &agreement, &from_day, &terms, &to_day])
                     .await
             }
-            Self::Relationships { set_id, version } => {
-                let version = version.cast_signed();
+            Self::Relationships { set_id, version, key } => {
+                let (version, key) = (version.cast_signed(), i16::from(key.0));
                 let row: super::transaction::Parameters<'_> = &[
-                    &customer, &agreement, &from_day, &terms, &to_day, set_id, &version,
+                    &customer, &agreement, &from_day, &terms, &to_day, set_id, &version, &key,
                 ];
                 writer.write(row).await
             }

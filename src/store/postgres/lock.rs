@@ -5,7 +5,7 @@ use super::transaction::Transaction;
 use super::{Store, sets};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{Sealed, SealedAgreement};
-use crate::store::{SealedRecord, SetState, StoreError};
+use crate::store::{RowKey, SealedRecord, SetState, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +41,11 @@ impl SetLock {
     /// How the set stands. Nobody else changes it.
     pub fn state(&self) -> &SetState {
         &self.state
+    }
+
+    /// What its rows are sealed with.
+    pub fn key(&self) -> Result<RowKey, StoreError> {
+        self.store.0.keys.get(self.state.key)
     }
 
     /// A customer's records of an agreement that are in force.

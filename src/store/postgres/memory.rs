@@ -6,7 +6,7 @@ use super::sets;
 use crate::domain::delivery::PublicationId;
 use crate::domain::relationship::SetId;
 use crate::store::format::set_of;
-use crate::store::{Changed, Publications, SetState, Sets, StoreError};
+use crate::store::{Changed, KeyId, Publications, SetState, Sets, StoreError};
 use arc_swap::ArcSwap;
 use chrono::{TimeDelta, Utc};
 use std::collections::VecDeque;
@@ -80,23 +80,6 @@ impl Memory {
     pub(super) fn last(&self) -> Option<PublicationId> {
         self.known.load().last()
     }
-
-    /// For this process to see; whoever goes by it has the set's row locked.
-    pub(super) fn raise_kept_from(&self, set: SetId, kept_from: u64) {
-        self.known.rcu(|known| {
-            let mut known = Known::clone(known);
-            if let Some((_, sets)) = known.0.back_mut()
-                && let Some(state) = sets.get(set)
-            {
-                let state = SetState {
-                    kept_from,
-                    ..state.clone()
-                };
-                *sets = Arc::new(sets.with(set, state));
-            }
-            known
-        });
-    }
 }
 
 impl Store {
@@ -110,6 +93,20 @@ impl Store {
         self.follow().await?;
         let sets = self.0.memory.known.load().sets_at(at);
         sets.ok_or_else(|| StoreError::Unavailable("publications come faster than they are read".to_owned()))
+    }
+
+    /// Takes note of how the sets stand, where no publication tells.
+    pub(super) async fn recount(&self) -> Result<(), StoreError> {
+        let _alone = self.0.memory.following.lock().await;
+        let sets = sets::load(&self.read_apart(sets::ALL, &[]).await?)?;
+        self.0.memory.known.rcu(|known| {
+            let mut known = Known::clone(known);
+            if let Some((_, last)) = known.0.back_mut() {
+                *last = Arc::new(last.recounted(&sets));
+            }
+            known
+        });
+        Ok(())
     }
 
     /// Takes note of what was published since.
@@ -158,6 +155,7 @@ impl Store {
             kept_from: known.sets().get(set).map_or(0, |state| state.kept_from),
             sequence: row.try_get::<_, i64>(7)?.cast_unsigned(),
             standing: serde_json::from_str(standing).map_err(|_| StoreError::Damaged("how a set stands"))?,
+            key: KeyId(sets::small(row.try_get(9)?)?),
             merging: false,
         };
         // First: what is judged by these sets is held against a list that is as new.
@@ -203,7 +201,7 @@ impl Store {
 /// What is known already comes first, to be told from another of the same number.
 const SINCE: &str = "
     SELECT p.number, p.drawn, CASE WHEN p.number > $1 THEN p.changed END, s.bank, s.register, s.id, p.version, p.sequence,
-           p.standing
+           p.standing, s.key
     FROM publications p JOIN sets s ON s.id = p.set_id WHERE p.number >= $1 ORDER BY p.number LIMIT $2";
 const FIRST_RECALLED: &str = "
     SELECT greatest(coalesce((SELECT max(number) FROM publications WHERE at < $1), 1),

@@ -5,11 +5,13 @@ use super::lock::SetLock;
 use super::publish::{keep_calls, publish};
 use super::{Store, rows, sets};
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
+use crate::store::format::day_number;
 use crate::store::publication::note_tags;
 use crate::store::publications::MOST_LISTED;
 use crate::store::{
-    Changed, Publication, Published, RowWrite, SealedRecord, SetChange, SetState, StoreError,
+    Changed, Publication, Published, RowWrite, SealedRecord, SetChange, SetState, StoreError, Tally,
 };
+use chrono::NaiveDate;
 use std::time::Duration;
 
 /// Row changes that are written together.
@@ -104,12 +106,12 @@ impl Merge {
         let (runtime, transaction) = (&self.lock.store.0.runtime, &self.lock.transaction);
         if self.lock.state.version == 0 {
             // Nothing stands.
-            let (set_id, version) = (self.set_id(), self.version());
+            let (set_id, version, key) = (self.set_id(), self.version(), self.lock.state.key);
             let changed = &mut self.changed;
             return copy(
                 runtime,
                 transaction,
-                &Table::Relationships { set_id, version },
+                &Table::Relationships { set_id, version, key },
                 || {
                     let record = next()?;
                     record.iter().for_each(|record| changed.add_record(record));
@@ -122,16 +124,23 @@ impl Merge {
         Ok(self.write_differences()?)
     }
 
-    /// Makes the records of a version that is kept stand again.
-    pub fn restore(&mut self, version: u64) -> Result<(), StoreError> {
-        let transaction = &self.lock.transaction;
-        self.block_on(async {
+    /// Makes the records of a version that is kept stand again, and counts them.
+    pub fn restore(&mut self, version: u64, today: NaiveDate) -> Result<Tally, StoreError> {
+        let (transaction, today) = (&self.lock.transaction, day_number(today));
+        let counted = self.block_on(async {
             transaction.run(DELIVERED).await?;
+            let version = version.cast_signed();
             transaction
-                .execute(DELIVER_AGAIN, &[&self.set_id(), &version.cast_signed()])
-                .await
+                .execute(DELIVER_AGAIN, &[&self.set_id(), &version])
+                .await?;
+            transaction.query(COUNT_DELIVERED, &[&today]).await
         })?;
-        self.write_differences()
+        self.write_differences()?;
+        let counted = counted.first().ok_or(StoreError::Damaged("a count"))?;
+        Ok(Tally {
+            records: counted.try_get::<_, i64>(0)?.cast_unsigned(),
+            running: counted.try_get::<_, i64>(1)?.cast_unsigned(),
+        })
     }
 
     /// Compares what is delivered with what stands, all in the database.
@@ -141,10 +150,10 @@ impl Merge {
             transaction.run("ANALYZE delivered").await?;
             transaction.run(&differing(set_id)).await?;
             transaction.run("ANALYZE differing; DROP TABLE delivered").await?;
-            let version = version.cast_signed();
+            let (version, key) = (version.cast_signed(), i16::from(self.lock.state.key.0));
             transaction.execute(END_DIFFERING, &[&version]).await?;
             transaction
-                .execute(INSERT_DIFFERING, &[&set_id, &version])
+                .execute(INSERT_DIFFERING, &[&set_id, &version, &key])
                 .await?;
             let most = MOST_LISTED as i64 + 1;
             let tags = transaction.query(TAGS, &[&most]).await?;
@@ -173,7 +182,7 @@ impl Merge {
         note_tags(&writes, &mut self.changed);
         self.block_on(rows::write(
             &self.lock.transaction,
-            self.set_id(),
+            &self.lock.state,
             self.version(),
             &writes,
         ))
@@ -183,7 +192,7 @@ impl Merge {
     pub fn keep_calls(&mut self, calls: Vec<SetChange>) -> Result<(), StoreError> {
         self.block_on(keep_calls(
             &self.lock.transaction,
-            self.set_id(),
+            &self.lock.state,
             self.version(),
             &calls,
         ))
@@ -223,6 +232,9 @@ const DELIVER_AGAIN: &str = "
     SELECT subject, agreement, from_day, terms, to_day FROM relationships
     WHERE set_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)";
 
+const COUNT_DELIVERED: &str = "
+    SELECT count(*), count(*) FILTER (WHERE from_day <= $1 AND (to_day IS NULL OR to_day >= $1)) FROM delivered";
+
 /// Where a row differs, it is told where it stands, if it does, and what is to stand instead, if anything is.
 fn differing(set_id: i32) -> String {
     format!(
@@ -240,8 +252,8 @@ fn differing(set_id: i32) -> String {
 const END_DIFFERING: &str = "
     UPDATE relationships r SET until = $1 FROM differing d WHERE d.place IS NOT NULL AND r.ctid = d.place";
 const INSERT_DIFFERING: &str = "
-    INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day)
-    SELECT subject, $1, agreement, from_day, $2, terms, to_day FROM differing WHERE terms IS NOT NULL";
+    INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day, key)
+    SELECT subject, $1, agreement, from_day, $2, terms, to_day, $3 FROM differing WHERE terms IS NOT NULL";
 /// Of the customers, and of the accounts, whose records differ.
 const TAGS: &str = "
     SELECT substr(subject, 1, 8) FROM differing
@@ -310,7 +322,7 @@ impl SortedRecords {
             Some(last) => (
                 last.customer.as_bytes(),
                 last.agreement.as_bytes(),
-                crate::store::format::day_number(last.relationship.interval().from()),
+                day_number(last.relationship.interval().from()),
             ),
         };
         let version = self.version.cast_signed();

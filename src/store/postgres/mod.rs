@@ -1,14 +1,18 @@
 //! The store that several instances share: a PostgreSQL database, where transactions and row locks decide.
 
+mod clock;
 mod connect;
 mod copy;
 mod deliveries;
+mod erase;
+mod keys;
 mod lock;
 mod lookup;
 mod memory;
 mod merge;
 mod publish;
 mod receipts;
+mod rekey;
 mod rows;
 mod schema;
 mod sets;
@@ -19,18 +23,21 @@ mod watch;
 
 pub use lock::SetLock;
 pub use merge::{KeptCalls, Merge, SortedRecords, Written};
+pub use rekey::Rekeyed;
 
 use self::connect::{Connector, Readers};
 use self::lock::SetLocks;
 use self::memory::Memory;
 use self::target::Target;
 use self::watch::Own;
-use super::{Publications, Sets, StoreError, StoreOptions};
-use crate::pseudonym::KeyFingerprint;
+use super::keys::RowKeys;
+use super::{Publications, RowKey, Sets, StoreError, StoreOptions};
+use crate::domain::relationship::SetId;
+use crate::pseudonym::PseudonymRing;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -64,10 +71,14 @@ struct Inner {
     readers: Readers,
     pool: Pool,
     timeout: Duration,
+    given: Arc<PseudonymRing>,
+    keys: RowKeys,
     memory: Memory,
     locks: SetLocks,
     /// The deliveries that this process receives.
     own: Own,
+    /// The day that all records are erased which ended before it.
+    erased_before: AtomicI32,
     /// Where connections live, and what goes on when its caller has gone away.
     runtime: Handle,
     /// The last write went well.
@@ -75,12 +86,21 @@ struct Inner {
     end: CancellationToken,
 }
 
+impl Inner {
+    /// Of the keys that the process was given.
+    fn fingerprints(&self) -> Vec<Vec<u8>> {
+        let next = self.given.next();
+        let all = std::iter::once(self.given.present()).chain(next);
+        all.map(|pseudonyms| pseudonyms.fingerprint().to_vec()).collect()
+    }
+}
+
 impl Store {
     /// Opens the database, made and brought up to this program's schema if it is to be.
     pub async fn open(
         place: &PostgresOptions,
         options: &StoreOptions,
-        key: KeyFingerprint,
+        given: Arc<PseudonymRing>,
     ) -> Result<Self, StoreError> {
         let connector = Arc::new(Connector::new(Target::parse(place)?, Handle::current()));
         let mut client = connector.connect().await?;
@@ -92,7 +112,8 @@ impl Store {
                 known: schema::KNOWN,
             });
         }
-        schema::claim_key(&mut client, key).await?;
+        let keys = keys::claim(&mut client, &given).await?;
+        clock::begin(&*client).await?;
         drop(client);
         let readers = (place.connections / 4).clamp(1, MOST_READERS);
         let remembered = if options.is_cached {
@@ -105,9 +126,12 @@ impl Store {
             pool: connector.pool(place.connections.saturating_sub(readers).max(1))?,
             connector,
             timeout: options.timeout,
+            given,
+            keys,
             memory: Memory::new(remembered),
             locks: SetLocks::default(),
             own: Own::default(),
+            erased_before: AtomicI32::new(i32::MIN),
             runtime: Handle::current(),
             writable: AtomicBool::new(true),
             end: CancellationToken::new(),
@@ -120,15 +144,15 @@ impl Store {
         Ok(store)
     }
 
-    /// Looks at a database without serving it: how its sets stand, if this program and this key may serve it. `None`:
-    /// there is none yet.
-    pub async fn look(place: &PostgresOptions, key: KeyFingerprint) -> Result<Option<Sets>, StoreError> {
+    /// Looks at a database without serving it: how its sets stand, if this program may serve it with these keys.
+    /// `None`: there is none yet.
+    pub async fn look(place: &PostgresOptions, given: &PseudonymRing) -> Result<Option<Sets>, StoreError> {
         let connector = Connector::new(Target::parse(place)?, Handle::current());
         let client = connector.connect().await?;
         if !schema::check(&client).await? {
             return Ok(None);
         }
-        schema::check_key(&client, key).await?;
+        keys::look(&client, given).await?;
         sets::load(&client.query(sets::ALL, &[]).await?).map(Some)
     }
 
@@ -141,6 +165,19 @@ impl Store {
     /// How the sets stood when the publications were read last.
     pub fn sets(&self) -> Arc<Sets> {
         self.0.memory.sets()
+    }
+
+    /// The keys that the process was given.
+    pub fn given(&self) -> &PseudonymRing {
+        &self.0.given
+    }
+
+    /// What rows of a set are sealed with, or will be.
+    pub fn key_of(&self, set: SetId) -> Result<RowKey, StoreError> {
+        match self.sets().get(set) {
+            Some(state) => self.0.keys.get(state.key),
+            None => self.0.keys.any(),
+        }
     }
 
     /// The publications of late.

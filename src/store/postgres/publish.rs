@@ -36,16 +36,16 @@ pub(super) async fn publish(
         guard,
     } = lock;
     note_tags(&publication.writes, &mut changed);
-    rows::write(&transaction, sets::id(&state), version, &publication.writes).await?;
+    rows::write(&transaction, &state, version, &publication.writes).await?;
     // As rows have it, so that nothing else is said after a restart.
     let at = time_of(Utc::now().timestamp_millis())?;
     let next = next_state(&state, version, &publication, at);
     sets::write(&transaction, &next).await?;
     let delivery = file(&transaction, &state, &next, &publication, at).await?;
-    keep_calls(&transaction, sets::id(&state), version, &publication.calls).await?;
+    keep_calls(&transaction, &state, version, &publication.calls).await?;
     let receipt = receipts::get(&transaction, delivery).await?;
     transaction.note().await?;
-    number(&transaction, &next, delivery, at, &changed).await?;
+    number(&transaction, &next, Some(delivery), at, &changed).await?;
     transaction.commit().await?;
     store.0.own.remove(&delivery);
     count_published(set);
@@ -240,17 +240,18 @@ async fn count_call(
 /// Calls hold in a whole set too that is being received meanwhile.
 pub(super) async fn keep_calls(
     transaction: &Transaction,
-    set_id: i32,
+    set: &SetState,
     version: u64,
     calls: &[SetChange],
 ) -> Result<(), StoreError> {
+    let (set_id, key) = (sets::id(set), i16::from(set.key.0));
     if calls.is_empty() || !is_receiving_whole_set(transaction, set_id).await? {
         return Ok(());
     }
     let insert = "
-        INSERT INTO pending_calls (set_id, subject, number, change, version)
+        INSERT INTO pending_calls (set_id, subject, number, change, version, key)
         SELECT $1, w.subject, w.place + coalesce((SELECT max(number) FROM pending_calls p
-                   WHERE p.set_id = $1 AND p.subject = w.subject), 0), w.change, $4
+                   WHERE p.set_id = $1 AND p.subject = w.subject), 0), w.change, $4, $5
         FROM unnest($2::bytea[], $3::bytea[]) WITH ORDINALITY AS w (subject, change, place)";
     let subjects: Vec<&[u8]> = calls.iter().map(|call| call.customer().as_bytes()).collect();
     let changes = calls.iter().map(|call| {
@@ -260,7 +261,10 @@ pub(super) async fn keep_calls(
     });
     let changes: Vec<Vec<u8>> = changes.collect();
     transaction
-        .execute(insert, &[&set_id, &subjects, &changes, &version.cast_signed()])
+        .execute(
+            insert,
+            &[&set_id, &subjects, &changes, &version.cast_signed(), &key],
+        )
         .await?;
     Ok(())
 }
@@ -279,10 +283,10 @@ pub(super) async fn is_receiving_whole_set(
 const NUMBERS: &str = "SELECT pg_advisory_xact_lock(7510, 2)";
 
 /// Draws the number as the last act of the transaction, so that numbers come in commit order.
-async fn number(
+pub(super) async fn number(
     transaction: &Transaction,
     set: &SetState,
-    delivery: Uuid,
+    delivery: Option<Uuid>,
     at: DateTime<Utc>,
     changed: &Changed,
 ) -> Result<(), StoreError> {

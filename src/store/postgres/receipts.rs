@@ -8,9 +8,10 @@ use crate::domain::delivery::{Counts, DeliveryKind, Reject};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::SetId;
 use crate::store::format::{day_of, set_of, time_of};
+use crate::store::kept::first_id;
 use crate::store::receipt::{FromRows, KINDS, STATES};
 use crate::store::{KeyUse, Receipt, Standing, StoreError, Summary};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -23,6 +24,12 @@ const RECEIPTS: &str = "
            d.stored, d.ended, d.removed, d.rejected, d.customers, d.accounts, d.sha256, d.sequence, d.discarded, d.records
     FROM deliveries d JOIN sets s ON s.id = d.set_id
     WHERE d.set_id IN (SELECT id FROM sets WHERE bank = $1) AND d.id < $2 ORDER BY d.id DESC LIMIT $3";
+
+const PUBLISHED_SINCE: &str = "
+    SELECT d.id, s.bank, s.register, d.kind, d.state, d.received_at, d.published_at, d.reason, d.day, d.calls, d.read,
+           d.stored, d.ended, d.removed, d.rejected, d.customers, d.accounts, d.sha256, d.sequence, d.discarded, d.records
+    FROM deliveries d JOIN sets s ON s.id = d.set_id
+    WHERE d.id >= $1 AND d.published_at >= $2 AND d.state IN (1, 4, 5) AND d.kind <> 4 ORDER BY d.id";
 
 impl Store {
     /// Up to `limit` receipts of a bank, newest first, of deliveries before one.
@@ -110,6 +117,17 @@ impl Store {
             Ok((time_of(row.try_get(0)?)?, version, before))
         });
         found.transpose()
+    }
+
+    /// Receipts of deliveries that took effect since then, single KFR calls left out. Those that were begun more than a
+    /// day before are not looked for.
+    pub async fn published_since(&self, since: DateTime<Utc>) -> Result<Vec<Receipt>, StoreError> {
+        let since = since.timestamp_millis().max(0);
+        let begun = first_id(since.saturating_sub(TimeDelta::days(1).num_milliseconds()).max(0));
+        let rows = self
+            .read_apart(PUBLISHED_SINCE, &[&Uuid::from_bytes(begun), &since])
+            .await?;
+        rows.iter().map(receipt).collect()
     }
 
     /// The deliveries that changed a set after a version, oldest first.

@@ -1,10 +1,10 @@
 //! The rows of `relationships`.
 
-use super::sets::small;
+use super::sets::{self, small};
 use super::transaction::Transaction;
 use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
-use crate::store::{RowWrite, SealedRecord, StoreError};
+use crate::store::{RowWrite, SealedRecord, SetState, StoreError};
 use tokio_postgres::Row;
 
 /// What stood before the version does not stand from it on.
@@ -14,20 +14,21 @@ const END: &str = "
     WHERE r.subject = w.subject AND r.set_id = $4 AND r.agreement = w.agreement AND r.from_day = w.from_day
           AND r.since < $5 AND r.until IS NULL";
 const INSERT: &str = "
-    INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day)
-    SELECT w.subject, $6, w.agreement, w.from_day, $7, w.terms, w.to_day
+    INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day, key)
+    SELECT w.subject, $6, w.agreement, w.from_day, $7, w.terms, w.to_day, $8
     FROM unnest($1::bytea[], $2::bytea[], $3::integer[], $4::smallint[], $5::integer[])
          AS w (subject, agreement, from_day, terms, to_day)";
 
 /// Writes rows of a set as of a version.
 pub(super) async fn write(
     transaction: &Transaction,
-    set_id: i32,
+    set: &SetState,
     version: u64,
     writes: &[RowWrite],
 ) -> Result<(), StoreError> {
     let ended: Vec<&SealedRecord> = writes.iter().filter_map(ended).collect();
     let inserted: Vec<&SealedRecord> = writes.iter().filter_map(inserted).collect();
+    let (set_id, key) = (sets::id(set), i16::from(set.key.0));
     let version = version.cast_signed();
     if !ended.is_empty() {
         let (subjects, agreements, from_days) = identities(&ended);
@@ -50,6 +51,7 @@ pub(super) async fn write(
             &to_days,
             &set_id,
             &version,
+            &key,
         ];
         transaction.execute(INSERT, parameters).await?;
     }

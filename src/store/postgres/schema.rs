@@ -1,6 +1,5 @@
 //! Brings the schema of a database up to this program, and refuses what it does not know.
 
-use crate::pseudonym::KeyFingerprint;
 use crate::store::StoreError;
 use chrono::Utc;
 use deadpool_postgres::ClientWrapper;
@@ -24,8 +23,8 @@ struct Migration {
 /// Notes each migration with the oldest program that may go on beside it.
 const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (
     number integer PRIMARY KEY, oldest integer NOT NULL, at bigint NOT NULL)";
-/// One program migrates at a time, and claims the key. Held until the end of the transaction.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(7510, 1)";
+/// One program migrates at a time, or claims keys. Held until the end of the transaction.
+pub(super) const ALONE: &str = "SELECT pg_advisory_xact_lock(7510, 1)";
 
 /// Does what migrations are missing, all in one transaction.
 pub(super) async fn migrate(client: &mut ClientWrapper) -> Result<(), StoreError> {
@@ -77,24 +76,5 @@ fn refuse_newer(newest: i32, oldest: i32) -> Result<(), StoreError> {
             known: known.cast_unsigned(),
         }),
         false => Ok(()),
-    }
-}
-
-/// Notes the key in a new store; a store of another key is refused.
-pub(super) async fn claim_key(client: &mut ClientWrapper, key: KeyFingerprint) -> Result<(), StoreError> {
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(ALONE).await?;
-    let claim = "INSERT INTO keys (fingerprint) SELECT $1 WHERE NOT EXISTS (SELECT 1 FROM keys)";
-    transaction.execute(claim, &[&key.as_slice()]).await?;
-    transaction.commit().await?;
-    check_key(client, key).await
-}
-
-pub(super) async fn check_key(client: &ClientWrapper, key: KeyFingerprint) -> Result<(), StoreError> {
-    let fits = "SELECT NOT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM keys WHERE fingerprint = $1)";
-    let fits = client.query_one(fits, &[&key.as_slice()]).await?;
-    match fits.try_get(0)? {
-        true => Ok(()),
-        false => Err(StoreError::OtherKey),
     }
 }

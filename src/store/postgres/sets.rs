@@ -3,16 +3,16 @@
 use super::transaction::Transaction;
 use crate::domain::relationship::SetId;
 use crate::store::format::{register_number, set_of, time_of};
-use crate::store::{SetState, Sets, Standing, StoreError};
+use crate::store::{KeyId, SetState, Sets, Standing, StoreError};
 use tokio_postgres::Row;
 
 /// All rows, as [`load`] reads them.
-pub(super) const ALL: &str = "SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set FROM sets";
+pub(super) const ALL: &str = "SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set, key FROM sets";
 const LOCKED: &str = "
-    SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set FROM sets
+    SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set, key FROM sets
     WHERE bank = $1 AND register = $2 FOR UPDATE";
 const LOCKED_IF_FREE: &str = "
-    SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set FROM sets
+    SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set, key FROM sets
     WHERE bank = $1 AND register = $2 FOR UPDATE SKIP LOCKED";
 
 pub(super) fn load(rows: &[Row]) -> Result<Sets, StoreError> {
@@ -36,6 +36,7 @@ fn read(row: &Row) -> Result<(SetId, SetState), StoreError> {
             running: number(8)?,
             whole_set: row.try_get(10)?,
         },
+        key: KeyId(small(row.try_get(11)?)?),
         merging: false,
     };
     Ok((set, state))
@@ -47,7 +48,8 @@ pub(super) async fn lock(transaction: &Transaction, set: SetId) -> Result<SetSta
     if let Some(row) = transaction.query_opt(LOCKED, &[&bank, &register]).await? {
         return Ok(read(&row)?.1);
     }
-    let add = "INSERT INTO sets (bank, register) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let add = "INSERT INTO sets (bank, register, key)
+        SELECT $1, $2, id FROM keys ORDER BY state DESC LIMIT 1 ON CONFLICT DO NOTHING";
     transaction.execute(add, &[&bank, &register]).await?;
     let row = transaction.query_opt(LOCKED, &[&bank, &register]).await?;
     Ok(read(&row.ok_or(StoreError::Damaged("a set without a row"))?)?.1)
@@ -60,7 +62,7 @@ pub(super) async fn try_lock(transaction: &Transaction, set: SetId) -> Result<Op
     row.map(|row| Ok(read(&row)?.1)).transpose()
 }
 
-/// Writes all of a set's row.
+/// Writes a set's row, but for its key.
 pub(super) async fn write(transaction: &Transaction, state: &SetState) -> Result<(), StoreError> {
     let standing = &state.standing;
     let update =

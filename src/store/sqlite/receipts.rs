@@ -5,9 +5,10 @@ use crate::domain::delivery::{Counts, DeliveryKind, Reject};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::SetId;
 use crate::store::format::{day_of, set_of, time_of};
+use crate::store::kept::first_id;
 use crate::store::receipt::{FromRows, KINDS, STATES, number_of};
 use crate::store::{KeyUse, Receipt, Standing, StoreError, Summary};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -117,6 +118,25 @@ impl Store {
             let before = serde_json::from_str(&before);
             let before = before.map_err(|_| StoreError::Damaged("how a set stood"))?;
             Ok(Some((time_of(at)?, version, before)))
+        })
+    }
+
+    /// Receipts of deliveries that took effect since then, single KFR calls left out. Those that were begun more than a
+    /// day before are not looked for.
+    pub fn published_since(&self, since: DateTime<Utc>) -> Result<Vec<Receipt>, StoreError> {
+        let since = since.timestamp_millis().max(0);
+        let begun = first_id(since.saturating_sub(TimeDelta::days(1).num_milliseconds()).max(0));
+        self.0.readers.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM deliveries d JOIN sets s ON s.id = d.set_id
+                 WHERE d.id >= ?1 AND d.published_at >= ?2 AND d.state IN (1, 4, 5) AND d.kind <> 4 ORDER BY d.id"
+            ))?;
+            let mut rows = statement.query(params![begun, since])?;
+            let mut receipts = Vec::new();
+            while let Some(row) = rows.next()? {
+                receipts.push(receipt(row)?);
+            }
+            Ok(receipts)
         })
     }
 

@@ -2,10 +2,11 @@
 //! what a lookup reads by it.
 
 use super::connection::open_reader;
+use super::gate::Gate;
 use super::lookup::last_publication;
 use super::memory::Memory;
 use crate::domain::delivery::PublicationId;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreOptions};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ pub(super) struct Snapshots {
     cache_kib: usize,
     /// A cache stands in front, so what is read says which publication it was read at.
     is_cached: bool,
+    gate: Arc<Gate>,
     memory: Arc<Memory>,
     free: Mutex<Vec<Snapshot>>,
 }
@@ -42,11 +44,12 @@ struct Begun {
 }
 
 impl Snapshots {
-    pub(super) fn new(path: &Path, cache_kib: usize, is_cached: bool, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(path: &Path, options: &StoreOptions, gate: Arc<Gate>, memory: Arc<Memory>) -> Self {
         Self {
             path: path.to_owned(),
-            cache_kib,
-            is_cached,
+            cache_kib: options.cache_kib,
+            is_cached: options.is_cached,
+            gate,
             memory,
             free: Mutex::default(),
         }
@@ -61,6 +64,7 @@ impl Snapshots {
         &self,
         read: impl FnOnce(&Connection, Option<PublicationId>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let _passed = self.gate.pass();
         let commits = self.memory.commits();
         let free = self.free().pop();
         let mut snapshot = match free {

@@ -1,6 +1,7 @@
 //! The file of the store, looked at and changed as no call lets anybody.
 
 use super::Service;
+use chrono::NaiveDate;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,9 +40,40 @@ impl Service {
 
     /// The file itself and SQLite's own beside it.
     pub fn store_files(&self) -> [PathBuf; 3] {
-        let file = self.store();
-        let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", file.display()));
-        [beside(""), beside("-wal"), beside("-shm")]
+        files_of(&self.store())
+    }
+
+    /// The same of the record of use.
+    pub fn record_files(&self) -> [PathBuf; 3] {
+        files_of(&self.record())
+    }
+}
+
+fn files_of(file: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", file.display())))
+}
+
+/// Files that are out of the service's reach, by renaming them: root is not held by permissions.
+pub struct Away([PathBuf; 3]);
+
+impl Away {
+    pub fn take(files: [PathBuf; 3]) -> Self {
+        for file in &files {
+            std::fs::rename(file, Self::place(file)).unwrap();
+        }
+        Self(files)
+    }
+
+    /// Nothing was put in their place.
+    pub fn bring_back(self) {
+        for file in &self.0 {
+            assert!(!file.exists(), "another {} was begun", file.display());
+            std::fs::rename(Self::place(file), file).unwrap();
+        }
+    }
+
+    fn place(file: &Path) -> PathBuf {
+        PathBuf::from(format!("{}.away", file.display()))
     }
 }
 
@@ -68,6 +100,15 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(self.count(BROKEN_OFF), 0);
+    }
+}
+
+impl Service {
+    /// Waits until no record is left that ended before a day.
+    pub async fn wait_until_erased(&self, day: NaiveDate) {
+        let day = (day - NaiveDate::default()).num_days();
+        let ended = format!("SELECT count(*) FROM relationships WHERE to_day < {day}");
+        self.wait_until(|| self.count(&ended) == 0).await;
     }
 }
 

@@ -12,6 +12,7 @@ CREATE TABLE sets (
     running       bigint NOT NULL DEFAULT 0,    -- of them, on the day they were counted
     sequence      bigint NOT NULL DEFAULT 0,    -- the Delivery-Sequence that was published last
     whole_set     uuid,                         -- the delivery that stands, with what changed it since
+    key           smallint NOT NULL,            -- of its rows; rows of another key are seen by nobody
     UNIQUE (bank, register)
 ) WITH (fillfactor = 50);
 
@@ -24,6 +25,7 @@ CREATE TABLE relationships (
     from_day  integer NOT NULL,
     to_day    integer,
     terms     smallint NOT NULL,  -- format version, kind of agreement, role, creditable, holdsFunds
+    key       smallint NOT NULL,  -- that subject and agreement are sealed with
     subject   bytea NOT NULL,     -- the customer, sealed
     agreement bytea NOT NULL,     -- the account or reference, sealed; empty at customer level
     PRIMARY KEY (subject, set_id, agreement, from_day, since)
@@ -78,6 +80,7 @@ CREATE TABLE pending_calls (
     number  bigint NOT NULL,
     change  bytea NOT NULL,
     version bigint NOT NULL,      -- of the set, from which on the call is in force
+    key     smallint NOT NULL,
     PRIMARY KEY (set_id, subject, number)
 );
 
@@ -104,7 +107,17 @@ CREATE TABLE commits (
 );
 CREATE INDEX commits_by_time ON commits (at);
 
--- The pseudonym key that the rows were made with.
+-- The pseudonym keys of rows.
 CREATE TABLE keys (
-    fingerprint bytea PRIMARY KEY
+    id          smallint PRIMARY KEY,
+    fingerprint bytea NOT NULL UNIQUE,
+    state       smallint NOT NULL       -- 0: instances have it, and nothing is made with it; 1: current; 2: sets are brought under it
+);
+
+-- When the clock of an instance's machine was last found to be right. One row.
+CREATE TABLE clock (
+    id      smallint PRIMARY KEY CHECK (id = 0),
+    seen_at bigint NOT NULL,
+    boot    text NOT NULL,        -- names the boot of the machine
+    uptime  bigint NOT NULL       -- milliseconds since then
 );
