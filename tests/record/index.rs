@@ -44,7 +44,7 @@ fn wait_until_indexed(path: &Path, batches: u64) {
 
 fn queries() -> Vec<(Query, usize)> {
     let all = Query::default();
-    let today = kundeforhold::domain::calendar::oslo_day(&clock_now());
+    let today = kundeforhold::domain::calendar::oslo_day(chrono::Utc::now());
     let day = |days| today - chrono::TimeDelta::days(days);
     let of_case = |number: usize| Query {
         case: Some(Uuid::from_u128(number as u128)),
@@ -157,7 +157,7 @@ async fn an_index_that_was_changed_is_found_and_reading_does_without_it() {
 async fn what_is_pruned_goes_from_the_index_a_whole_batch_at_a_time() {
     let (_folder, path) = indexed().await;
     let keys = ring(1, &[]);
-    let today = kundeforhold::domain::calendar::oslo_day(&clock_now());
+    let today = kundeforhold::domain::calendar::oslo_day(chrono::Utc::now());
     let count = |sql: &str| -> i64 { tamper(&path).query_row(sql, [], |row| row.get(0)).unwrap() };
     let of_first_batch = "SELECT count(*) FROM found_by WHERE batch & 1 = 0";
     for (days, pruned) in [(1, 12_000), (0, 24_000)] {
