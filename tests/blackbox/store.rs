@@ -1,9 +1,10 @@
-//! The file that the register is in: its disk, who serves it, what it is restored from.
+//! What the register is in: a file, its disk, who serves it, what it is restored from; a database that several serve.
 
 mod clock;
 mod disk;
 mod erasure;
 mod many_accounts;
+mod postgres;
 mod rekey;
 mod restored;
 mod room;

@@ -2,7 +2,7 @@
 
 use crate::deliveries::{clock_at, held_by, held_with, kfr, now, standing_records, today};
 use crate::model::{self, Call, Change, Identity, Outcome, Records, Terms};
-use crate::place::{Place, on_each_engine};
+use crate::place::{Engine, Place, on};
 use crate::register::{Bank, rekey, sealed};
 use crate::steps::{Meanwhile, Step, Upload, step};
 use chrono::TimeDelta;
@@ -225,8 +225,8 @@ impl History {
     }
 }
 
-fn run(steps: Vec<Step>) {
-    on_each_engine(async |place| {
+fn run(engine: Engine, steps: &[Step]) {
+    on(engine, async |place| {
         let bank = Bank::open(&place, 1);
         let expected = Expected::default();
         let mut history = History {
@@ -236,7 +236,7 @@ fn run(steps: Vec<Step>) {
             key: 1,
             is_rekeyed: false,
         };
-        for step in steps.clone() {
+        for step in steps.iter().cloned() {
             history.take(step).await;
             history.check().await;
         }
@@ -248,12 +248,22 @@ proptest! {
 
     #[test]
     fn a_bank_has_what_it_delivered(steps in vec(step(), 1..12)) {
-        run(steps);
+        run(Engine::Sqlite, &steps);
     }
 
     #[test]
     fn a_bank_has_what_it_delivered_in_short_histories(steps in vec(step(), 1..6)) {
-        run(steps);
+        run(Engine::Sqlite, &steps);
+    }
+}
+
+proptest! {
+    // A kill copies a database.
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_bank_has_what_it_delivered_to_a_database(steps in vec(step(), 1..10)) {
+        run(Engine::Postgres, &steps);
     }
 }
 
@@ -290,7 +300,7 @@ fn large_batches_and_changes_hold_in_the_whole_set_that_is_received_and_can_be_r
         let changes = customers.map(|customer| Change::Remove(level(customer).0));
         Step::Changes(changes.collect())
     };
-    run(vec![
+    let steps = [
         Step::WholeSet(set(0..1_200)),
         Step::Apart(batch(100..2_300, today() - TimeDelta::days(20))),
         Step::WholeSet(upload.clone()),
@@ -305,5 +315,8 @@ fn large_batches_and_changes_hold_in_the_whole_set_that_is_received_and_can_be_r
         Step::Kill,
         Step::RollBack,
         Step::RollBack,
-    ]);
+    ];
+    for engine in Engine::ALL {
+        run(engine, &steps);
+    }
 }

@@ -30,7 +30,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
 }
 
 /// Where a register is kept; gone with what it holds when it is dropped.
@@ -172,7 +172,8 @@ const GIVEN_UP: &str = "
         UPDATE deliveries SET state = 3, reason = 'given up' WHERE state = 0;
     END IF; END $$";
 
-fn on(engine: Engine, test: impl AsyncFn(Place)) {
+/// Runs a test on a new place of one engine.
+pub fn on(engine: Engine, test: impl AsyncFn(Place)) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { test(Place::new(engine)).await });

@@ -59,13 +59,25 @@ impl Database {
 
     /// What it holds now, as another database. All connections to it are broken: what was under way has never been.
     pub async fn copy(&self) -> Self {
-        let of_server = connect("postgres").await;
-        let allow = |allow: bool| format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", self.name);
-        of_server.batch_execute(&allow(false)).await.unwrap();
-        self.break_connections().await;
+        self.shut().await;
         let copy = Self::create_of(&self.name).await;
-        of_server.batch_execute(&allow(true)).await.unwrap();
+        self.open().await;
         copy
+    }
+
+    /// Takes no connections from now on, and ends those that there are.
+    pub async fn shut(&self) {
+        let of_server = connect("postgres").await;
+        let shut = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name);
+        of_server.batch_execute(&shut).await.unwrap();
+        self.break_connections().await;
+    }
+
+    /// Takes connections again.
+    pub async fn open(&self) {
+        let of_server = connect("postgres").await;
+        let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", self.name);
+        of_server.batch_execute(&open).await.unwrap();
     }
 
     /// Ends the server's side of every connection to it.
@@ -84,9 +96,7 @@ impl Database {
         let of_server = connect("postgres").await;
         let (name, gone) = (&self.name, format!("{}_gone", self.name));
         let rename = |from: &str, to: &str| format!("ALTER DATABASE {from} RENAME TO {to}");
-        let allow = |allow: bool| format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allow}");
-        of_server.batch_execute(&allow(false)).await.unwrap();
-        self.break_connections().await;
+        self.shut().await;
         of_server.batch_execute(&rename(name, &gone)).await.unwrap();
         of_server.batch_execute(&rename(&copy.name, name)).await.unwrap();
     }

@@ -17,7 +17,7 @@ const BEAT_EVERY: Duration = Duration::from_secs(1);
 /// A delivery whose beat is seen unchanged for so long, without a look that failed, is received by nobody.
 const SILENT_FOR: Duration = Duration::from_secs(10);
 /// What the receipt of such a delivery says.
-const CUT_OFF: &str = "the instance that received it has ended; deliver it again";
+const CUT_OFF: &str = "the instance that received it was restarted or has ended; deliver it again";
 
 /// Deliveries that this process receives.
 #[derive(Default)]

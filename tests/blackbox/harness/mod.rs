@@ -69,6 +69,22 @@ impl Service {
         service
     }
 
+    /// A ready service whose register is in a file, whatever that of others is in.
+    pub async fn start_on_file(caching: Caching, configuration: &str) -> Self {
+        Self::start_on_engine(Engine::Sqlite, caching, configuration).await
+    }
+
+    /// Likewise in a PostgreSQL database.
+    pub async fn start_on_postgres(caching: Caching, configuration: &str) -> Self {
+        Self::start_on_engine(Engine::Postgres, caching, configuration).await
+    }
+
+    async fn start_on_engine(engine: Engine, caching: Caching, configuration: &str) -> Self {
+        let service = Self::launch_on_engine(engine, caching, configuration).await;
+        service.wait_until_ready().await;
+        service
+    }
+
     /// A ready service with a cache that is started elsewhere.
     pub async fn start_on(cache: &str, configuration: &str) -> Self {
         let service = Self::launch_on(cache, configuration).await;
@@ -78,28 +94,28 @@ impl Service {
 
     /// The same, started, and perhaps not ready yet.
     pub async fn launch_on(cache: &str, configuration: &str) -> Self {
-        Self::launch_in(tempfile::tempdir().unwrap(), cache, None, configuration).await
+        Self::launch_in(Engine::of_tests(), cache, None, configuration).await
     }
 
     /// Started, and perhaps not ready yet.
     pub async fn launch(caching: Caching, configuration: &str) -> Self {
-        let redis = (caching == Caching::With).then(RedisServer::start);
-        let cache = redis.as_ref().map(RedisServer::url).unwrap_or_default();
-        Self::launch_in(tempfile::tempdir().unwrap(), &cache, redis, configuration).await
+        Self::launch_on_engine(Engine::of_tests(), caching, configuration).await
     }
 
-    async fn launch_in(
-        directory: TempDir,
-        cache: &str,
-        redis: Option<RedisServer>,
-        configuration: &str,
-    ) -> Self {
+    async fn launch_on_engine(engine: Engine, caching: Caching, configuration: &str) -> Self {
+        let redis = (caching == Caching::With).then(RedisServer::start);
+        let cache = redis.as_ref().map(RedisServer::url).unwrap_or_default();
+        Self::launch_in(engine, &cache, redis, configuration).await
+    }
+
+    async fn launch_in(engine: Engine, cache: &str, redis: Option<RedisServer>, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let issuer = TestIssuer::start().await;
         make_key(&directory.path().join("pseudonym.key"));
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
         std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
-        let database = match Engine::of_tests() {
+        let database = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().await),
         };
@@ -263,6 +279,40 @@ impl Service {
         self.kill();
         self.start_again();
         self.wait_until_ready().await;
+        if self.database.is_some() {
+            // What it received is given up by whoever looks for ten seconds.
+            self.wait_until_nothing_is_received().await;
+        }
+    }
+
+    /// Another instance on the same database, with the same keys and issuer, and the same cache.
+    pub async fn second_instance(&self) -> Instance {
+        let directory = tempfile::tempdir().unwrap();
+        let (address, management) = (free_address(), free_address());
+        let mut configuration: toml::Table = std::fs::read_to_string(self.configuration())
+            .unwrap()
+            .parse()
+            .unwrap();
+        let record = format!("sqlite:{}", directory.path().join(RECORD).display());
+        for (section, key, value) in [
+            ("server", "listen", &address),
+            ("server", "management_listen", &management),
+            ("record", "url", &record),
+        ] {
+            let section = configuration[section].as_table_mut().unwrap();
+            section.insert(key.to_owned(), toml::Value::from(value.as_str()));
+        }
+        let text = configuration.to_string();
+        std::fs::write(directory.path().join("kundeforhold.toml"), text).unwrap();
+        let child = spawn(directory.path());
+        let instance = Instance {
+            address,
+            management,
+            directory,
+            child,
+        };
+        instance.wait_until_ready(&self.http).await;
+        instance
     }
 
     /// Delivers all sets of the fixtures, side by side.
@@ -309,6 +359,43 @@ impl Service {
             .header("CorrelationID", uuid::Uuid::new_v4().to_string())
             .header("AccountInfoRequestID", uuid::Uuid::new_v4().to_string())
             .header("Legal-Mandate", "Test%20%C2%A7%201")
+    }
+}
+
+/// One more process of the program, gone when it is dropped.
+pub struct Instance {
+    pub address: String,
+    management: String,
+    directory: TempDir,
+    child: Child,
+}
+
+impl Instance {
+    async fn wait_until_ready(&self, http: &reqwest::Client) {
+        let started = Instant::now();
+        let ready = format!("http://{}/isready", self.management);
+        loop {
+            let response = http.get(&ready).send().await;
+            if response.is_ok_and(|response| response.status().is_success()) {
+                return;
+            }
+            let log = || std::fs::read_to_string(self.directory.path().join("log.jsonl"));
+            assert!(started.elapsed() < Duration::from_secs(30), "{:?}", log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
