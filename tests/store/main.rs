@@ -5,6 +5,7 @@ mod cache_list;
 mod calls;
 mod commit_proxy;
 mod conflicts;
+mod databases;
 mod deliveries;
 mod erase;
 mod history;

@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_postgres::{Client, NoTls};
 
-static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+pub static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-struct Server {
+pub struct Server {
     /// Its stdin ends with this process.
     _script: Child,
-    url: String,
+    /// Of a database that is called `DATABASE`.
+    pub url: String,
 }
 
 impl Server {
@@ -49,20 +50,12 @@ impl Database {
         Self::create_of("template0").await
     }
 
-    async fn create_of(template: &str) -> Self {
+    pub async fn create_of(template: &str) -> Self {
         let name = format!("register_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let of_server = connect("postgres").await;
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         of_server.batch_execute(&create).await.unwrap();
         Self { name }
-    }
-
-    /// What it holds now, as another database. All connections to it are broken: what was under way has never been.
-    pub async fn copy(&self) -> Self {
-        self.shut().await;
-        let copy = Self::create_of(&self.name).await;
-        self.open().await;
-        copy
     }
 
     /// Takes no connections from now on, and ends those that there are.
@@ -91,40 +84,6 @@ impl Database {
         }
     }
 
-    /// Puts the state of a copy in the place of this one. All connections are broken.
-    pub async fn put_back(&self, copy: &Self) {
-        let of_server = connect("postgres").await;
-        let (name, gone) = (&self.name, format!("{}_gone", self.name));
-        let rename = |from: &str, to: &str| format!("ALTER DATABASE {from} RENAME TO {to}");
-        self.shut().await;
-        of_server.batch_execute(&rename(name, &gone)).await.unwrap();
-        of_server.batch_execute(&rename(&copy.name, name)).await.unwrap();
-    }
-
-    /// Runs a file of SQL by `psql`, as a superuser.
-    pub async fn create_by(file: &str) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let url = SERVER.url.replace("DATABASE", "postgres");
-        let run = Command::new("psql")
-            .args(["-q", "-v", "ON_ERROR_STOP=1", "-f"])
-            .arg(path)
-            .arg(url)
-            .status();
-        assert!(run.unwrap().success());
-    }
-
-    pub fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-        }
-    }
-
-    /// `HOST:PORT` of the server.
-    pub fn address(&self) -> String {
-        let (_, address) = SERVER.url.split_once('@').unwrap();
-        address.split_once('/').unwrap().0.to_owned()
-    }
-
     pub fn url(&self) -> String {
         SERVER.url.replace("DATABASE", &self.name)
     }
@@ -144,12 +103,9 @@ impl Database {
     pub async fn number(&self, sql: &str) -> i64 {
         self.connect().await.query_one(sql, &[]).await.unwrap().get(0)
     }
-
-    pub async fn run(&self, sql: &str) {
-        self.connect().await.batch_execute(sql).await.unwrap();
-    }
 }
 
-async fn connect(database: &str) -> Client {
+/// A connection to a database of that name.
+pub async fn connect(database: &str) -> Client {
     Database::connect_to(&SERVER.url.replace("DATABASE", database)).await
 }
