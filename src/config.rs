@@ -130,6 +130,13 @@ pub struct ScopeSettings {
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     pub url: SecretString,
+    pub password: Option<SecretString>,
+    pub password_file: Option<PathBuf>,
+    pub tls_ca_file: Option<PathBuf>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub pool_connections: usize,
+    pub migrate: bool,
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
     pub scratch_directory: Option<PathBuf>,

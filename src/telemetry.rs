@@ -302,6 +302,10 @@ fn describe_store() {
         "kundeforhold_merge_steps_total",
         "Steps in which whole sets were written into the store"
     );
+    metrics::describe_counter!(
+        "kundeforhold_store_unknown_commits_total",
+        "Commits of PostgreSQL whose answer was lost, and had to be settled"
+    );
     metrics::describe_gauge!(
         "kundeforhold_store_writable",
         "1 while the store takes deliveries, 0 while it cannot be written"
@@ -309,7 +313,7 @@ fn describe_store() {
     metrics::describe_gauge!(
         "kundeforhold_store_bytes",
         metrics::Unit::Bytes,
-        "Size of the store's file, without its write-ahead log"
+        "Size of the store: its file without the write-ahead log, or the PostgreSQL database"
     );
     metrics::describe_gauge!(
         "kundeforhold_clock_jumped",

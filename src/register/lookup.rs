@@ -27,7 +27,7 @@ use crate::domain::overview::{
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
 use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
-use crate::store::{Sets, Store, StoreError};
+use crate::store::{Found, Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -142,6 +142,8 @@ impl From<StoreError> for Refusal {
             | StoreError::ClockJumped(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
+            | StoreError::Older { .. }
+            | StoreError::Settings(_)
             | StoreError::Absent(_)
             | StoreError::HalfRestored(_)
             | StoreError::Closed => Self::Unavailable,
@@ -274,7 +276,7 @@ impl Lookup {
         self.admit(call, arrival, Some(customer.present().tag()))?;
         let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
-        let held = self.held_by_customer(&customer).await?;
+        let Found { held, sets, .. } = self.held_by_customer(&customer).await?;
         let participants = self.participants.load();
         let found = overview(
             &held,
@@ -288,7 +290,9 @@ impl Lookup {
             name: bank.institution.name.clone(),
             standing: bank.standing,
         });
-        let mut coverage = self.coverage(&participants, arrival, Some(question.period.from()));
+        let mut coverage =
+            self.freshness
+                .coverage(&participants, &sets, arrival, Some(question.period.from()));
         coverage.unknown_ownership = found.unknown_ownership;
         coverage.before_retention = found.before_retention;
         Ok(RelationshipsAnswer {
@@ -321,11 +325,11 @@ impl Lookup {
     ) -> Result<AccountAnswer, Refusal> {
         self.admit(call, arrival, None)?;
         self.judge(call, caller, Wanted::Account, arrival)?;
-        let held = self
+        let Found { held, sets, .. } = self
             .holding_account(&self.store.given().account(&question.account))
             .await?;
         let participants = self.participants.load();
-        let coverage = self.coverage(&participants, arrival, None);
+        let coverage = self.freshness.coverage(&participants, &sets, arrival, None);
         let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
         let provider = provider.ok_or(match question.as_published {
             true => Refusal::UnknownAccountAsPublished,
@@ -375,16 +379,6 @@ impl Lookup {
             today,
             retained_from: years_before(today, self.closed_years),
         }
-    }
-
-    fn coverage(
-        &self,
-        participants: &Arc<Participants>,
-        arrival: &Arrival,
-        period_from: Option<NaiveDate>,
-    ) -> Coverage {
-        self.freshness
-            .coverage(participants, &self.store.sets(), arrival, period_from)
     }
 }
 

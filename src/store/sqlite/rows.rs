@@ -2,27 +2,8 @@
 
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
-use crate::store::{KeyId, SealedRecord, StoreError};
+use crate::store::{KeyId, RowWrite, SealedRecord, StoreError};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
-
-/// What is done to one record of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RowWrite {
-    /// It stands where none of its identity stood.
-    Insert(SealedRecord),
-    /// It stands in place of the one of its identity.
-    Replace(SealedRecord),
-    /// It stands no longer.
-    End(SealedRecord),
-}
-
-impl RowWrite {
-    pub fn record(&self) -> &SealedRecord {
-        match self {
-            Self::Insert(record) | Self::Replace(record) | Self::End(record) => record,
-        }
-    }
-}
 
 /// Writes rows of one set as of a version. Its statements are found once, not for each row.
 pub(super) struct RowWriter<'c> {
