@@ -60,7 +60,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
         ],
     ),
     ("sandbox", &["register", "access", "domain"]),
-    ("store", &["spill", "clock", "pseudonym", "domain"]),
+    ("store", &["spill", "workers", "clock", "pseudonym", "domain"]),
     ("cache", &["pseudonym", "domain"]),
     ("record", &["store", "clock", "pseudonym", "domain"]),
     ("access", &["domain"]),
