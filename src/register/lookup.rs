@@ -143,6 +143,7 @@ impl From<StoreError> for Refusal {
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
             | StoreError::Absent(_)
+            | StoreError::HalfRestored(_)
             | StoreError::Closed => Self::Unavailable,
         }
     }

@@ -36,6 +36,8 @@ pub enum StoreError {
     Newer { found: u32, known: u32 },
     #[error("there is no store at {0}; `kundeforhold serve` makes one")]
     Absent(PathBuf),
+    #[error("{0} is half restored; run `kundeforhold restore` again")]
+    HalfRestored(PathBuf),
     #[error(transparent)]
     ClockJumped(#[from] ClockJumped),
     #[error("the store is closed")]

@@ -1,5 +1,6 @@
 //! The file that the register is in: its disk, who serves it, what it is restored from.
 
+mod backup;
 mod clock;
 mod disk;
 mod erasure;
@@ -9,6 +10,7 @@ mod restored;
 mod room;
 mod served_once;
 mod uploads;
+mod verify;
 
 use crate::harness::Service;
 use crate::harness::identifiers::people;

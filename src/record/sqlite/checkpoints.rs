@@ -1,6 +1,7 @@
 //! Brings the log into the file, beside the one who writes.
 
 use super::CACHE_KIB;
+use crate::copying::is_being_copied;
 use crate::record::fault::TableError;
 use crate::store::sqlite_file;
 use rusqlite::Connection;
@@ -47,7 +48,8 @@ impl Checkpoints {
         };
         let log = checkpoint(connection, "NOOP")?;
         metrics::gauge!("kundeforhold_record_wal_bytes").set(log.ahead as f64);
-        let begins_anew = log.bytes >= RESTART_BYTES && log.ahead > 0;
+        // While the file is copied the log cannot begin anew, and the writer would wait for it in vain.
+        let begins_anew = log.bytes >= RESTART_BYTES && log.ahead > 0 && !is_being_copied(&self.path);
         if begins_anew || log.ahead >= CHECKPOINT_BYTES {
             checkpoint(connection, "PASSIVE")?;
         }

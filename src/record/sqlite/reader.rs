@@ -42,6 +42,11 @@ impl Reader {
         Ok(Self(connection))
     }
 
+    /// The number of the last migration.
+    pub(in crate::record) fn schema(&self) -> Result<u32, TableError> {
+        Ok(sqlite_schema::newest(&self.0)?)
+    }
+
     /// The list of heads, in order.
     pub(in crate::record) fn heads(&self) -> Result<Vec<Listed>, TableError> {
         let mut statement = self.0.prepare_cached(

@@ -6,6 +6,7 @@ pub(crate) mod connection;
 mod deliveries;
 mod erase;
 mod gate;
+mod held;
 mod keys;
 mod lock;
 mod lookup;
@@ -22,9 +23,11 @@ mod snapshot;
 mod steps;
 mod sweep;
 mod upkeep;
+mod verify;
 mod writer;
 
 pub use deliveries::DeliveryEnd;
+pub use held::Held;
 pub use lock::SetLock;
 pub use lookup::Found;
 pub use merge::{KeptCalls, Merge, Written};
@@ -33,6 +36,7 @@ pub use rekey::Rekeyed;
 pub use rows::RowWrite;
 pub use scan::SortedRecords;
 pub use upkeep::Kept;
+pub use verify::{Facts, Fault, Finding, SetCounts, Verification, facts, repair_counts, verify};
 
 use self::checkpoints::Checkpoints;
 use self::connection::Readers;
@@ -139,6 +143,7 @@ impl Store {
     /// Looks at a file without serving it: how its sets stand, if this program may serve it with these keys. `None`:
     /// there is none yet.
     pub fn look(path: &Path, given: &PseudonymRing) -> Result<Option<Sets>, StoreError> {
+        connection::check_restored(path)?;
         if !path.exists() {
             return Ok(None);
         }

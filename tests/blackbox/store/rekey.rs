@@ -160,9 +160,9 @@ async fn what_is_missing_is_said() {
     let next = service.directory.path().join("other.key");
     make_key(&next);
     service.configure(|table| {
-        section(table, "audit").remove("key_files");
+        section(table, "record").remove("key_files");
         section(table, "pseudonym").insert("next_key_file".to_owned(), next.display().to_string().into());
     });
     let lost = service.rekey().await;
-    assert!(said(&lost).contains("needs audit.key_files"), "{lost:?}");
+    assert!(said(&lost).contains("needs record.key_files"), "{lost:?}");
 }
