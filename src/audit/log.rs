@@ -1,6 +1,8 @@
 //! A record of use as it is read back: proved entry by entry, and understood.
 
-use super::entry::{Endpoint, StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject};
+use super::entry::{
+    Endpoint, StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject, StoredTurnedAway,
+};
 use super::hex;
 use super::keys::KeyRing;
 use crate::chain::{self, Corrupt, Entries, Entry, Fault, Flaw, ReadError};
@@ -8,6 +10,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use std::path::Path;
 use uuid::Uuid;
+
+/// What each call that was turned away was answered with.
+const STATUS_OF_TURNED_AWAY: u16 = 429;
 
 /// Where a log cannot be proved or understood.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +116,7 @@ pub struct Record {
     #[serde(rename = "accountInfoRequestID")]
     pub case: Option<Uuid>,
     #[serde(rename = "correlationID")]
-    pub correlation: Uuid,
+    pub correlation: Option<Uuid>,
     /// The pseudonym under `key`.
     #[serde(rename = "customerPseudonym")]
     pub customer: Option<String>,
@@ -122,6 +127,9 @@ pub struct Record {
     pub to_date: Option<NaiveDate>,
     pub only_primary_owner: Option<bool>,
     pub status: u16,
+    /// How many calls were turned away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
     pub banks: Vec<String>,
 }
 
@@ -131,6 +139,7 @@ impl Record {
         match &entry.event {
             StoredEvent::Call(call) => Some(Self::of_call(sequence, entry, call)),
             StoredEvent::Act(act) => Some(Self::of_act(sequence, entry, act)),
+            StoredEvent::TurnedAway(calls) => Some(Self::of_turned_away(sequence, entry, calls)),
             StoredEvent::Probe => None,
         }
     }
@@ -158,42 +167,63 @@ impl Record {
             outside_terms: text(call.outside_terms),
             legal_mandate: text(call.legal_mandate),
             case: call.case,
-            correlation: call.correlation,
+            correlation: Some(call.correlation),
             customer,
             account,
             from_date: day(|period| period.0),
             to_date: day(|period| period.1),
             only_primary_owner: call.only_primary_owner,
             status: call.status,
+            calls: None,
             banks: call.banks.iter().copied().map(organization).collect(),
         }
     }
 
     fn of_act(sequence: u64, entry: &StoredEntry, act: &StoredAct) -> Self {
         Self {
+            operator: Some(act.operator.to_owned()),
+            delivery: act.delivery,
+            case: act.sought_case,
+            correlation: Some(act.correlation),
+            banks: act.bank.into_iter().map(organization).collect(),
+            ..Self::of_no_call(sequence, entry, act.endpoint, act.status)
+        }
+    }
+
+    fn of_turned_away(sequence: u64, entry: &StoredEntry, turned_away: &StoredTurnedAway) -> Self {
+        Self {
+            consumer: Some(organization(turned_away.consumer)),
+            calls: Some(turned_away.calls),
+            ..Self::of_no_call(sequence, entry, Endpoint::TurnedAway, STATUS_OF_TURNED_AWAY)
+        }
+    }
+
+    fn of_no_call(sequence: u64, entry: &StoredEntry, endpoint: Endpoint, status: u16) -> Self {
+        Self {
             time: DateTime::from_timestamp_micros(entry.at).unwrap_or_default(),
             instance: entry.instance.to_owned(),
             sequence,
             key: hex::encode(&entry.key),
             consumer: None,
-            operator: Some(act.operator.to_owned()),
-            delivery: act.delivery,
+            operator: None,
+            delivery: None,
             supplier: None,
             jti: None,
             client_amr: None,
-            endpoint: act.endpoint,
+            endpoint,
             service: None,
             outside_terms: None,
             legal_mandate: None,
-            case: act.sought_case,
-            correlation: act.correlation,
+            case: None,
+            correlation: None,
             customer: None,
             account: None,
             from_date: None,
             to_date: None,
             only_primary_owner: None,
-            status: act.status,
-            banks: act.bank.into_iter().map(organization).collect(),
+            status,
+            calls: None,
+            banks: Vec::new(),
         }
     }
 }

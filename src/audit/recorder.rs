@@ -7,6 +7,7 @@ use super::keys::KeyRing;
 use super::log::LogFault;
 use crate::chain::{AppendError, Chain, Head, OpenError, Options};
 use crate::domain::identifiers::OrganizationNumber;
+use chrono::{DateTime, Utc};
 use metrics::Histogram;
 use std::path::Path;
 use std::sync::Arc;
@@ -144,6 +145,18 @@ impl Recorder {
     pub async fn record_act<T>(&self, act: &OperatorAct, shown: T) -> Result<Recorded<T>, Unrecorded> {
         let entry = entry::encode_act(act, &self.0.instance, self.0.ring.in_use());
         self.append(entry).await.map(|()| Recorded(shown))
+    }
+
+    /// Records how many calls of a consumer were turned away in a minute.
+    pub async fn record_turned_away(
+        &self,
+        consumer: OrganizationNumber,
+        minute: DateTime<Utc>,
+        calls: u64,
+    ) -> Result<(), Unrecorded> {
+        let (instance, key) = (&self.0.instance, self.0.ring.in_use());
+        self.append(entry::encode_turned_away(consumer, minute, calls, instance, key))
+            .await
     }
 
     async fn append(&self, entry: Vec<u8>) -> Result<(), Unrecorded> {

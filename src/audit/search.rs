@@ -1,6 +1,8 @@
 //! Finds recorded calls in one log or several.
 
-use super::entry::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject, Subject};
+use super::entry::{
+    StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject, StoredTurnedAway, Subject,
+};
 use super::keys::KeyRing;
 use super::log::{LogFault, Record, entries, understand};
 use crate::domain::calendar::oslo_day;
@@ -91,6 +93,7 @@ impl<'a> Wanted<'a> {
         let is_it = match &entry.event {
             StoredEvent::Call(call) => self.is_call(call),
             StoredEvent::Act(act) => self.is_act(act),
+            StoredEvent::TurnedAway(calls) => self.is_turned_away(calls),
             StoredEvent::Probe => false,
         };
         is_it && self.query.day.is_none_or(|day| day_of(entry) == day)
@@ -109,6 +112,17 @@ impl<'a> Wanted<'a> {
             && correlation.is_none_or(|id| act.correlation == id || act.sought_correlation == Some(id))
             && consumer.is_none()
             && subject.is_none()
+    }
+
+    /// What each of them was about is not known.
+    fn is_turned_away(&self, calls: &StoredTurnedAway) -> bool {
+        let query = self.query;
+        query
+            .consumer
+            .is_none_or(|consumer| calls.consumer == consumer.as_u32())
+            && query.case.is_none()
+            && query.correlation.is_none()
+            && query.subject.is_none()
     }
 
     fn is_call(&self, call: &StoredCall) -> bool {

@@ -6,6 +6,7 @@ use kundeforhold::audit::{
     RecorderOptions, Subject, Verification,
 };
 use kundeforhold::domain::identifiers::{CustomerId, IdentifierRules, OrganizationNumber};
+use kundeforhold::domain::noted::NotedText;
 use kundeforhold::pseudonym::MasterKey;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -64,11 +65,11 @@ fn call(number: usize, at: DateTime<Utc>) -> Call {
         endpoint: Endpoint::CustomerRelationships,
         consumer: organization(),
         supplier: None,
-        token_id: Some(Uuid::from_u128(number as u128).to_string()),
-        client_amr: Some("virksomhetssertifikat".to_owned()),
+        token_id: Some(NotedText::of_uuid(Uuid::from_u128(number as u128))),
+        client_amr: Some(NotedText::of("virksomhetssertifikat")),
         correlation: Uuid::from_u128(number as u128),
         case: Some(Uuid::from_u128(number as u128 / 10)),
-        legal_mandate: Some("Skatteforvaltningsloven § 10-2 første ledd".to_owned()),
+        legal_mandate: Some(NotedText::of("Skatteforvaltningsloven § 10-2 første ledd")),
         subject: Some(customer(CUSTOMERS[number % 3])),
         period: None,
         only_primary_owner: number.is_multiple_of(2).then_some(true),

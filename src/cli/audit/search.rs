@@ -4,8 +4,9 @@ use super::{Failure, Logs};
 use crate::audit::{self, Query, Record, Subject};
 use crate::config::Settings;
 use crate::domain::identifiers::{AccountNumber, Check, CustomerId, IdentifierRules, OrganizationNumber};
+use crate::text;
 use chrono::NaiveDate;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use uuid::Uuid;
 
 /// Finds recorded calls; everything that is given must hold
@@ -101,9 +102,9 @@ fn read_line(given: &str) -> Result<String, Failure> {
             "customers and accounts are read from standard input: give `-` instead of the number".to_owned(),
         ));
     }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
+    let mut line = Vec::new();
+    std::io::stdin().lock().read_until(b'\n', &mut line)?;
+    Ok(text::decode(line)?.trim().to_owned())
 }
 
 const HEADING: [&str; 9] = [
@@ -130,6 +131,7 @@ fn row(cells: [&str; 9]) -> String {
 
 fn line(record: &Record) -> String {
     let endpoint = serde_json::to_value(record.endpoint).unwrap_or_default();
+    let id = |id: Option<Uuid>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     row([
         &record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         // A name is no number, so it is not taken for one.
@@ -140,10 +142,8 @@ fn line(record: &Record) -> String {
             .unwrap_or("-"),
         endpoint.as_str().unwrap_or_default(),
         &record.status.to_string(),
-        &record
-            .case
-            .map_or_else(|| "-".to_owned(), |case| case.to_string()),
-        &record.correlation.to_string(),
+        &id(record.case),
+        &id(record.correlation),
         &record.banks.join(","),
         &format!("{}/{}", record.instance, record.sequence),
         record.legal_mandate.as_deref().unwrap_or("-"),

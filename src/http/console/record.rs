@@ -270,14 +270,17 @@ impl Row {
                 .clone()
                 .or_else(|| record.operator.clone())
                 .unwrap_or_default(),
-            what: endpoint.as_str().unwrap_or_default().to_owned(),
+            what: match record.calls {
+                Some(calls) => format!("{calls} calls turned away"),
+                None => endpoint.as_str().unwrap_or_default().to_owned(),
+            },
             service: match &record.outside_terms {
                 Some(term) => format!("{service} outside {term}").trim().to_owned(),
                 None => service,
             },
             status: record.status,
             case: id(record.case),
-            correlation: record.correlation.to_string(),
+            correlation: id(record.correlation),
             banks: record.banks.clone(),
             place: number(record.sequence),
         }
