@@ -3,6 +3,7 @@
 use super::deliveries::history::{DeliveriesBody, OwnRecordsBody};
 use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, Problem};
+use crate::access::caller::Scope;
 use crate::audit::{Conclusion, ListedBanks};
 use crate::domain::delivery::Reject;
 use crate::register::delivery::{Busy, Conflict, DeliveryError, KfrEffect};
@@ -12,7 +13,8 @@ use crate::store::Receipt;
 /// Why a bank's call is not done.
 #[derive(Debug)]
 pub enum BankRefusal {
-    MissingScope,
+    /// Any one of these scopes would do.
+    MissingScope(Vec<Scope>),
     /// Neither the institution in the path nor its successor.
     OtherBank,
     /// Not registered, paused, or not in the register that the call works on.
@@ -28,8 +30,8 @@ pub enum BankRefusal {
     Conflict(Conflict),
     /// Too much is being taken now.
     Busy(Busy),
-    TooLarge,
-    TooSlow,
+    TooLarge(Vec<Detail>),
+    TooSlow(Vec<Detail>),
     /// Some lines are no records; the receipt says which.
     Rejected(Box<RejectedBody>),
     Failed(DeliveryError),
