@@ -60,7 +60,7 @@ start issuer "$program" issuer --listen "$issuer" --bank "$bank"
 wait_for issuer "$program" token --issuer "http://$issuer/" --client sandbox
 
 [ -f pseudonym.key ] || "$program" key new pseudonym.key >/dev/null
-[ -f audit.key ] || "$program" key new audit.key >/dev/null
+[ -f record.key ] || "$program" key new record.key >/dev/null
 cat >participants.toml <<END
 [[participant]]
 organizationID = "$bank"
@@ -96,9 +96,8 @@ url = "sqlite:./register.sqlite"
 url = "redis://127.0.0.1:$redis_port/0"
 [pseudonym]
 key_file = "pseudonym.key"
-[audit]
-directory = "audit"
-key_files = ["audit.key"]
+[record]
+key_files = ["record.key"]
 [identifiers]
 synthetic = ["tenor", "helsenett", "dolly"]
 END

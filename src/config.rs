@@ -50,7 +50,7 @@ pub struct Settings {
     pub pseudonym: PseudonymSettings,
     pub retention: RetentionSettings,
     pub delivery: DeliverySettings,
-    pub audit: AuditSettings,
+    pub record: RecordSettings,
     pub identifiers: IdentifierSettings,
     pub console: ConsoleSettings,
     pub log: LogSettings,
@@ -138,6 +138,7 @@ pub struct StoreSettings {
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
     pub scratch_directory: Option<PathBuf>,
+    pub copy_megabytes_per_second: u64,
     pub upkeep_seconds: u64,
 }
 
@@ -161,6 +162,8 @@ pub struct CacheSettings {
 pub struct PseudonymSettings {
     pub key: Option<SecretString>,
     pub key_file: Option<PathBuf>,
+    pub next_key: Option<SecretString>,
+    pub next_key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -195,15 +198,13 @@ pub struct DeliverySettings {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AuditSettings {
-    pub directory: PathBuf,
+pub struct RecordSettings {
+    pub url: SecretString,
     pub timeout_milliseconds: u64,
-    pub instance: Option<String>,
     pub key_files: Vec<PathBuf>,
     pub keys: Vec<SecretString>,
     pub head_every_seconds: u64,
     pub retention_years: u32,
-    pub segment_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -338,7 +339,7 @@ impl DeliverySettings {
     }
 }
 
-impl AuditSettings {
+impl RecordSettings {
     /// Whether the record of use has keys of its own, which a change of the pseudonym key leaves alone.
     pub fn has_own_keys(&self) -> bool {
         !self.keys.is_empty() || !self.key_files.is_empty()
@@ -423,8 +424,8 @@ fn environment() -> Environment {
         "access.scopes.customer_relationships",
         "access.scopes.account_servicing_provider",
         "access.scopes.write",
-        "audit.key_files",
-        "audit.keys",
+        "record.key_files",
+        "record.keys",
         "identifiers.synthetic",
     ];
     let environment = Environment::with_prefix("KUNDEFORHOLD")

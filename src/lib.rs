@@ -1,14 +1,16 @@
 //! The DSOP Customer Relations Overview.
 
 pub mod access;
-pub mod audit;
+pub mod backup;
 pub mod cache;
-pub mod chain;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod copying;
 pub mod domain;
 pub mod http;
 pub mod pseudonym;
+pub mod record;
 pub mod register;
 pub mod sandbox;
 pub mod server;

@@ -5,6 +5,10 @@
 //! digits of different kinds do not look alike. The synthetic IV of a sealed value is itself a keyed
 //! pseudorandom function of it, so its first bytes serve as a short one-way key.
 
+mod ring;
+
+pub use ring::{PseudonymRing, UnderEachKey};
+
 use crate::domain::identifiers::{AccountNumber, CustomerId};
 use crate::domain::relationship::{Agreement, AgreementId};
 use aes_siv::KeyInit;
@@ -124,6 +128,16 @@ impl KindKey {
             .expect("without associated data AES-SIV has nothing to refuse")
     }
 
+    /// What was sealed; `None`: not with this key.
+    fn open(&self, sealed: &Sealed) -> Option<Zeroizing<Vec<u8>>> {
+        let opened = self.with_cipher(|cipher| cipher.decrypt::<[&[u8]; 0], _>([], sealed.as_bytes()));
+        opened.ok().map(Zeroizing::new)
+    }
+
+    fn reseal(&self, sealed: &Sealed, to: &Self) -> Option<Sealed> {
+        self.open(sealed).map(|plain| to.seal(&plain))
+    }
+
     /// Nobody waits for a cipher: where others are just taking one, another is made.
     fn with_cipher<T>(&self, work: impl FnOnce(&mut Aes256Siv) -> T) -> T {
         let kept = self.ready.try_lock().ok().and_then(|mut ready| ready.pop());
@@ -207,6 +221,11 @@ impl Sealed {
         Tag(self.prefix())
     }
 
+    /// The bytes of its tag.
+    pub fn tag_bytes(&self) -> &[u8] {
+        &self.0[..size_of::<Tag>()]
+    }
+
     /// The synthetic IV: names the value, and cannot be reversed.
     pub fn one_way(&self) -> [u8; IV_BYTES] {
         self.prefix()
@@ -228,8 +247,8 @@ impl Pseudonyms {
     }
 
     /// Those of the record of use, which do not match the ones of the store.
-    pub fn for_audit(key: &MasterKey) -> Self {
-        Self::for_use(key, "audit")
+    pub fn for_record(key: &MasterKey) -> Self {
+        Self::for_use(key, "record")
     }
 
     fn for_use(key: &MasterKey, place: &str) -> Self {
@@ -262,6 +281,24 @@ impl Pseudonyms {
                 SealedAgreement::Reference(self.agreements.seal(id.to_secret_bytes()))
             }
         }
+    }
+
+    /// A customer that was sealed with this key, sealed with another; `None`: it was not sealed with this one.
+    pub fn reseal_customer(&self, sealed: &Sealed, to: &Self) -> Option<Sealed> {
+        self.customers.reseal(sealed, &to.customers)
+    }
+
+    /// Likewise an agreement.
+    pub fn reseal_agreement(&self, agreement: &SealedAgreement, to: &Self) -> Option<SealedAgreement> {
+        Some(match agreement {
+            SealedAgreement::CustomerLevel => SealedAgreement::CustomerLevel,
+            SealedAgreement::Account(sealed) => {
+                SealedAgreement::Account(self.accounts.reseal(sealed, &to.accounts)?)
+            }
+            SealedAgreement::Reference(sealed) => {
+                SealedAgreement::Reference(self.agreements.reseal(sealed, &to.agreements)?)
+            }
+        })
     }
 }
 
@@ -309,6 +346,25 @@ mod tests {
             p.customer(&customer("17912099997")).one_way()[..],
             sealed_account.as_bytes()[..16]
         );
+    }
+
+    #[test]
+    fn what_is_sealed_anew_is_as_the_other_key_seals_it() {
+        let (one, other) = (pseudonyms(), Pseudonyms::new(&MasterKey::generate().unwrap()));
+        let id = customer("17912099997");
+        let resealed = one.reseal_customer(&one.customer(&id), &other);
+        assert_eq!(resealed, Some(other.customer(&id)));
+        assert_eq!(other.reseal_customer(&one.customer(&id), &one), None);
+        let account = AccountNumber::parse_lookup_key("17912099997").unwrap();
+        let reference = AgreementId::parse("a reference").unwrap();
+        for agreement in [
+            Agreement::CustomerLevel,
+            Agreement::Account(account),
+            Agreement::Reference(reference),
+        ] {
+            let resealed = one.reseal_agreement(&one.agreement(&agreement), &other);
+            assert_eq!(resealed, Some(other.agreement(&agreement)));
+        }
     }
 
     #[test]

@@ -11,13 +11,13 @@ mod upkeep;
 mod wiring;
 
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
-pub use wiring::{Parts, audit_ring, find_cache, open_store, required_scopes};
+pub use wiring::{Parts, find_cache, open_store, record_ring, rekeying, required_scopes};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
-use crate::audit::RecorderError;
 use crate::cache::CacheError;
 use crate::config::{ConfigError, Settings};
+use crate::record::RecorderError;
 use crate::register::participants::ParticipantsFileError;
 use crate::store::StoreError;
 use actix_web::dev::Server as ActixServer;
@@ -52,7 +52,7 @@ pub enum StartError {
     #[error("the directory for sorting deliveries cannot be made: {0}")]
     Scratch(std::io::Error),
     #[error("the record of use: {0}")]
-    Audit(#[from] RecorderError),
+    Record(#[from] RecorderError),
     #[error("the issuer's keys cannot be fetched from here: {0}")]
     Keys(#[from] OutboundError),
     #[error("{address} cannot be listened on: {cause}")]
@@ -106,10 +106,10 @@ impl Server {
         Ok(Self {
             background: Background {
                 files: seen.watched(&parts).chain(of_tls).collect(),
-                head_every: Duration::from_secs(settings.audit.head_every_seconds.max(1)),
-                audit_directory: settings.audit.directory.clone(),
+                head_every: Duration::from_secs(settings.record.head_every_seconds.max(1)),
                 upkeep_every: Duration::from_secs(settings.store.upkeep_seconds.max(1)),
                 kept: wiring::kept(&settings.delivery),
+                closed_years: settings.retention.closed_years,
                 prometheus,
             },
             parts,

@@ -138,16 +138,16 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Connections closed since their clients did not take what they were answered"
     );
     metrics::describe_histogram!(
-        "kundeforhold_audit_append_seconds",
+        "kundeforhold_record_append_seconds",
         metrics::Unit::Seconds,
         "Time until a record is durable"
     );
     metrics::describe_counter!(
-        "kundeforhold_audit_failures_total",
+        "kundeforhold_record_failures_total",
         "Calls refused because they could not be recorded"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_head",
+        "kundeforhold_record_head",
         "Number of the last durable record of use"
     );
     metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
@@ -156,17 +156,32 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "Account lookups that found two banks at once"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_lag_entries",
+        "kundeforhold_record_lag_entries",
         "Records of use that wait to be made durable"
     );
     metrics::describe_gauge!(
-        "kundeforhold_audit_free_bytes",
+        "kundeforhold_record_free_bytes",
         metrics::Unit::Bytes,
         "Room that is left on the disk of the record of use"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_bytes",
+        metrics::Unit::Bytes,
+        "Size of the record of use"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_wal_bytes",
+        metrics::Unit::Bytes,
+        "Log of the record of use, which is not in its file yet"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_unindexed_entries",
+        "Records of use that every search has to read"
     );
     describe_deliveries();
     describe_store();
     describe_operation();
+    describe_deeds();
     begin_at_zero();
     metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
@@ -189,7 +204,7 @@ fn begin_at_zero() {
     for file in ["participants", "terms", "tls", "management_tls"] {
         metrics::gauge!("kundeforhold_file_refused", "file" => file).set(0.0);
     }
-    metrics::counter!("kundeforhold_audit_failures_total").absolute(0);
+    metrics::counter!("kundeforhold_record_failures_total").absolute(0);
     metrics::counter!("kundeforhold_shed_total").absolute(0);
     metrics::counter!("kundeforhold_connections_closed_total", "reason" => "not_read").absolute(0);
     metrics::counter!("kundeforhold_merge_steps_total").absolute(0);
@@ -205,6 +220,41 @@ fn describe_operation() {
     metrics::describe_counter!(
         "kundeforhold_unusual_days_total",
         "Days of a consumer that left its usual range, by dimension"
+    );
+}
+
+/// What commands do beside the service.
+fn describe_deeds() {
+    let times = [
+        (
+            "kundeforhold_backup_timestamp_seconds",
+            "When the last backup was begun; 0: never",
+        ),
+        (
+            "kundeforhold_store_verified_timestamp_seconds",
+            "When `store verify` was run last; 0: never",
+        ),
+        (
+            "kundeforhold_record_verified_timestamp_seconds",
+            "When `audit verify` was run last; 0: never",
+        ),
+        ("kundeforhold_backup_seconds", "How long the last backup took"),
+    ];
+    for (name, told) in times {
+        metrics::describe_gauge!(name, metrics::Unit::Seconds, told);
+    }
+    metrics::describe_gauge!(
+        "kundeforhold_backup_bytes",
+        metrics::Unit::Bytes,
+        "Size of the last backup"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_faults",
+        "Rows that the last `store verify` found to be wrong"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_faults",
+        "1 if the last `audit verify` found the record of use to be wrong"
     );
 }
 
@@ -268,6 +318,14 @@ fn describe_store() {
         "kundeforhold_store_bytes",
         metrics::Unit::Bytes,
         "Size of the store's file, without its write-ahead log"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_clock_jumped",
+        "Whether the machine's clock is further off than its uptime explains, so that nothing is removed by it"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_rekey_sets_left",
+        "Sets that a rekey has still to bring under the next pseudonym key"
     );
     metrics::describe_gauge!(
         "kundeforhold_store_wal_bytes",

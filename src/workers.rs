@@ -6,6 +6,11 @@ use tokio::runtime::{Builder, Runtime};
 /// Added to the niceness of the threads: lookups go first.
 const NICENESS: i32 = 10;
 
+/// Lets lookups go before what this thread does from now on. Refused by the system, it works at the usual priority.
+pub fn let_lookups_go_first() {
+    let _ = rustix::process::nice(NICENESS);
+}
+
 /// The work ended in a defect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("heavy work ended in a defect")]
@@ -19,17 +24,14 @@ struct Pool(Option<Runtime>);
 
 impl Workers {
     /// `threads`: pieces of work that are done at once; more wait for them. Deliveries have one for each
-    /// turn and one for the upkeep, so that nobody waits for a bank that sends slowly. It may have to wait for whole
-    /// sets, each of which takes a second one to count its accounts.
+    /// turn, and the upkeep and a rekey one each, so that nobody waits for a bank that sends slowly. They may have to
+    /// wait for whole sets, each of which takes a second one to count its accounts.
     pub fn start(name: &'static str, threads: usize) -> std::io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(threads)
             .thread_name(name)
-            .on_thread_start(|| {
-                // Refused by the system, they work at the usual priority.
-                let _ = rustix::process::nice(NICENESS);
-            })
+            .on_thread_start(let_lookups_go_first)
             .build()?;
         Ok(Self(Arc::new(Pool(Some(runtime)))))
     }

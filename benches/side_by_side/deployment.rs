@@ -175,13 +175,13 @@ impl Deployment {
         format!(
             "participants_file = {:?}\n\
              [server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
-             [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[audit]\ndirectory = {:?}\n\
+             [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[record]\nurl = \"sqlite:{}\"\n\
              [access]\nrate_per_second = 100000000\nrate_burst = 100000000\ndaily_customers = 1000000000\n\
              [identifiers]\nsynthetic = [\"tenor\"]\n",
             path("participants.toml"),
             issuer.name(),
             issuer.jwks_uri(),
-            path("audit"),
+            path("record.sqlite"),
         )
     }
 }

@@ -4,14 +4,15 @@ mod search;
 mod verify;
 
 use super::Failure;
-use crate::audit::{self, KeyRing};
 use crate::config::Settings;
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::pseudonym::MasterKey;
-use crate::server::audit_ring;
-use chrono::{NaiveDate, Utc};
+use crate::record::{self, KeyRing};
+use crate::server::record_ring;
+use crate::store::Store;
+use chrono::NaiveDate;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The record of use: prove it, search it, prune it
 #[derive(clap::Subcommand)]
@@ -21,51 +22,54 @@ pub enum AuditCommand {
     Prune(Prune),
 }
 
-/// Which logs, and the keys to read them by.
+/// Which record, and the keys to read it by.
 #[derive(clap::Args)]
-struct Logs {
+struct Source {
     /// Configuration in TOML
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A folder with a log; may be given several times. Default: audit.directory
-    #[arg(long = "directory", value_name = "DIR")]
-    directories: Vec<PathBuf>,
-    /// A key file of the logs, the one in use first; may be given several times. Default: audit.key_files
+    /// The SQLite file of a record, such as a copy. Default: the one that the configuration names (record.url)
+    #[arg(long = "record", value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// A key file of the record, the one in use first; may be given several times. Default: record.key_files
     #[arg(long = "key-file", value_name = "FILE")]
     key_files: Vec<PathBuf>,
 }
 
-impl Logs {
-    fn open(self) -> Result<(Settings, Vec<PathBuf>, KeyRing), Failure> {
+impl Source {
+    fn open(self) -> Result<(Settings, PathBuf, KeyRing), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
         let ring = match self.key_files.split_first() {
-            None => audit_ring(&settings)?,
+            None => record_ring(&settings)?,
             Some((in_use, former)) => {
                 let former = former.iter().map(|path| MasterKey::read(path));
                 KeyRing::new(&MasterKey::read(in_use)?, &former.collect::<Result<Vec<_>, _>>()?)
             }
         };
-        let directories = match self.directories.is_empty() {
-            true => vec![settings.audit.directory.clone()],
-            false => self.directories,
-        };
-        Ok((settings, directories, ring))
+        let path = self.record.map_or_else(|| settings.record_path(), Ok)?;
+        Ok((settings, path, ring))
     }
 }
 
-/// Removes whole segments that are older than the record is kept, and leaves the proof of it
+/// What is wrong, of which record.
+fn refused(path: &Path, cause: impl std::fmt::Display) -> Failure {
+    Failure::Refused(format!("{}: {cause}", path.display()))
+}
+
+/// Removes what is older than the record is kept, and leaves the proof of it
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  kundeforhold audit prune --config kundeforhold.toml\n\n\
-                        The service may run meanwhile. The segment being written always stays."
+                        The service may run meanwhile. Nothing is removed by a clock that has jumped (kundeforhold clock). \
+                        The file keeps its size; the room is used again."
 )]
 pub struct Prune {
     #[command(flatten)]
-    logs: Logs,
-    /// Removes what was recorded before this day, YYYY-MM-DD. Default: audit.retention_years ago, and never later
+    source: Source,
+    /// Removes what was recorded before this day, YYYY-MM-DD. Default: record.retention_years ago, and never later
     #[arg(long, value_name = "DATE")]
     before: Option<NaiveDate>,
-    /// Prints the outcome as one line of JSON a folder
+    /// Prints the outcome as one line of JSON
     #[arg(long)]
     json: bool,
 }
@@ -82,31 +86,34 @@ impl AuditCommand {
 
 impl Prune {
     fn run(self) -> Result<(), Failure> {
-        let (settings, directories, ring) = self.logs.open()?;
-        let (now, years) = (Utc::now(), settings.audit.retention_years);
-        let latest = years_before(oslo_day(now), years);
+        let (settings, path, ring) = self.source.open()?;
+        let (clock, years) = (
+            Store::look_at_clock(&settings.store.path()?)?,
+            settings.record.retention_years,
+        );
+        let latest = years_before(oslo_day(clock.now()), years);
         let before = self.before.unwrap_or(latest);
         if before > latest {
             return Err(Failure::Refused(format!(
-                "{before} is inside the {years} years for which the record is kept (audit.retention_years)"
+                "{before} is inside the {years} years for which the record is kept (record.retention_years)"
             )));
         }
-        for directory in directories {
-            let removal = audit::prune(&directory, &ring, before, now)
-                .map_err(|cause| Failure::Refused(format!("{}: {cause}", directory.display())))?;
-            match removal {
-                _ if self.json => println!(
-                    "{}",
-                    json!({"directory": directory, "removed": removal.as_ref().map(verify::removal_json)})
-                ),
-                None => println!("{}: nothing to remove before {before}", directory.display()),
-                Some(removal) => println!(
-                    "{}: entries {} to {} removed",
-                    directory.display(),
-                    removal.first,
-                    removal.last
-                ),
-            }
+        let removed = record::prune(&path, &ring, before, &clock).map_err(|cause| refused(&path, cause))?;
+        if self.json {
+            let removed = removed.iter().map(
+                |(instance, removal)| json!({"instance": instance, "removed": verify::removal_json(removal)}),
+            );
+            println!("{}", json!(removed.collect::<Vec<_>>()));
+            return Ok(());
+        }
+        for (instance, removal) in &removed {
+            println!(
+                "{instance}: entries {} to {} removed",
+                removal.first, removal.last
+            );
+        }
+        if removed.is_empty() {
+            println!("nothing to remove before {before}");
         }
         Ok(())
     }

@@ -2,13 +2,13 @@
 
 use super::Failure;
 use crate::access::terms::Terms;
-use crate::audit;
 use crate::config::Settings;
 use crate::domain::participants::Participants;
-use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::pseudonym::{MasterKey, PseudonymRing};
+use crate::record;
 use crate::register::participants;
-use crate::server::{Port, audit_ring, check_tls, find_cache, required_scopes};
-use crate::store::Store;
+use crate::server::{Port, check_tls, find_cache, record_ring, required_scopes};
+use crate::store::{Rekey, Store};
 use std::path::{Path, PathBuf};
 
 /// Validates configuration, terms, participants, store, cache and record of use without serving
@@ -41,28 +41,59 @@ impl Check {
         println!("participants: {}", list.iter().count());
         let terms = Terms::read(settings.access.services_file())?;
         println!("{}", told(&terms));
-        check_writable(&settings.audit.directory)?;
-        audit::check(&settings.audit.directory, &audit_ring(&settings)?)?;
+        check_record(&settings)?;
         println!("record of use: writable, and readable with its keys");
         let key = settings.master_key()?;
-        check_store(&settings, &key, &list)?;
+        check_store(&settings, &list)?;
         check_cache(&settings, &key).await
     }
 }
 
-/// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
-fn check_store(settings: &Settings, key: &MasterKey, list: &Participants) -> Result<(), Failure> {
-    let path = settings.store.path()?;
-    let directory = path
+fn check_record(settings: &Settings) -> Result<(), Failure> {
+    let path = settings.record_path()?;
+    check_writable(directory_of(&path))
+        .map_err(|cause| Failure::Refused(format!("record.url: {}: {cause}", path.display())))?;
+    let readable = record::check(&path, &record_ring(settings)?);
+    readable.map_err(|cause| Failure::Refused(format!("{}: {cause}", path.display())))
+}
+
+fn directory_of(file: &Path) -> &Path {
+    let directory = file
         .parent()
         .filter(|directory| !directory.as_os_str().is_empty());
-    check_writable(directory.unwrap_or(Path::new(".")))
+    directory.unwrap_or(Path::new("."))
+}
+
+/// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
+fn check_store(settings: &Settings, list: &Participants) -> Result<(), Failure> {
+    let path = settings.store.path()?;
+    check_writable(directory_of(&path))
         .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
-    match Store::look(&path, Pseudonyms::new(key).fingerprint())? {
+    let pseudonyms = settings.pseudonyms()?;
+    match Store::look(&path, &pseudonyms)? {
         None => println!("store: none yet; serve makes it"),
         Some(sets) => {
             participants::check_none_dropped(list, &sets)?;
             println!("store: {} sets", sets.iter().count());
+            tell_rekey(&path, &pseudonyms)?;
+        }
+    }
+    Ok(())
+}
+
+/// What there is to do about the next pseudonym key, if there is one.
+fn tell_rekey(path: &Path, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
+    if pseudonyms.next().is_none() {
+        return Ok(());
+    }
+    match Store::look_at_rekey(path, pseudonyms)? {
+        Rekey::NotOffered => println!("next pseudonym key: not known to the store; serve makes it known"),
+        Rekey::Offered => println!("next pseudonym key: ready for `kundeforhold rekey`"),
+        Rekey::UnderWay { sets, left } => println!("next pseudonym key: {left} of {sets} sets are left"),
+        Rekey::Done => {
+            println!(
+                "next pseudonym key: all is under it; name it in pseudonym.key_file, and unset next_key_file"
+            );
         }
     }
     Ok(())

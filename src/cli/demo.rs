@@ -117,9 +117,9 @@ impl Demo {
         settings.maskinporten.jwks_uri = Some(issuer.jwks_uri());
         settings.store.url = self.store.clone().unwrap_or(file).into();
         settings.cache.url = self.cache.clone().unwrap_or_default().into();
-        settings.audit.key_files = vec![key_file.clone()];
+        settings.record.key_files = vec![key_file.clone()];
         settings.pseudonym.key_file = Some(key_file);
-        settings.audit.directory = directory.join("audit");
+        settings.record.url = format!("sqlite:{}", directory.join("record.sqlite").display()).into();
         Ok(settings)
     }
 

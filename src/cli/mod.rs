@@ -4,10 +4,12 @@
 
 mod ask;
 mod audit;
+mod backup;
 mod cache;
 mod call;
 mod check;
 mod client;
+mod clock;
 mod completions;
 mod deliveries;
 mod demo;
@@ -23,8 +25,11 @@ mod openapi;
 mod progress;
 mod push;
 mod receipt;
+mod rekey;
+mod restore;
 mod serve;
 mod signals;
+mod store;
 mod terms;
 
 use clap::{Parser, Subcommand};
@@ -62,7 +67,14 @@ enum Command {
     Cache(cache::CacheCommand),
     Migrate(migrate::Migrate),
     #[command(subcommand)]
+    Store(store::StoreCommand),
+    Backup(backup::MakeBackup),
+    Restore(restore::RestoreBackup),
+    #[command(subcommand)]
     Key(key::KeyCommand),
+    Rekey(rekey::RekeyCommand),
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -143,7 +155,12 @@ pub fn run() -> ExitCode {
             Command::Audit(command) => command.run(),
             Command::Cache(command) => command.run().await,
             Command::Migrate(command) => command.run(),
+            Command::Store(command) => command.run(),
+            Command::Backup(command) => command.run(),
+            Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
+            Command::Rekey(command) => command.run().await,
+            Command::Clock(command) => command.run(),
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),

@@ -1,7 +1,7 @@
 //! The secrets, from their files or from the environment.
 
 use super::{ConfigError, ConsoleSettings, Settings};
-use crate::pseudonym::MasterKey;
+use crate::pseudonym::{MasterKey, PseudonymRing};
 use secrecy::{ExposeSecret, SecretString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,11 +12,30 @@ const LEAST_TOKEN_CHARACTERS: usize = 32;
 impl Settings {
     /// The secret behind the pseudonyms, from its file or from the environment.
     pub fn master_key(&self) -> Result<MasterKey, ConfigError> {
-        match (&self.pseudonym.key, &self.pseudonym.key_file) {
-            (Some(key), _) => Ok(MasterKey::parse(key.expose_secret())?),
-            (None, Some(path)) => Ok(MasterKey::read(path)?),
-            (None, None) => Err(ConfigError::Missing(
-                "pseudonym.key_file (`kundeforhold key new FILE` makes one)",
+        let key = read_key(self.pseudonym.key.as_ref(), self.pseudonym.key_file.as_deref())?;
+        key.ok_or(ConfigError::Missing(
+            "pseudonym.key_file (`kundeforhold key new FILE` makes one)",
+        ))
+    }
+
+    /// The pseudonyms of the store: of the key in use, and of the one that a rekey brings it under.
+    pub fn pseudonyms(&self) -> Result<PseudonymRing, ConfigError> {
+        let (next, next_file) = (&self.pseudonym.next_key, &self.pseudonym.next_key_file);
+        let next = read_key(next.as_ref(), next_file.as_deref())?;
+        let ring = PseudonymRing::new(&self.master_key()?, next.as_ref());
+        let refused = |reason: &str| ConfigError::Value {
+            key: "pseudonym.next_key_file",
+            reason: reason.to_owned(),
+        };
+        let Some(next) = ring.next() else { return Ok(ring) };
+        if next.fingerprint() == ring.present().fingerprint() {
+            return Err(refused("is the same key as pseudonym.key_file"));
+        }
+        match self.record.has_own_keys() {
+            true => Ok(ring),
+            false => Err(refused(
+                "needs record.key_files: the record of use is made with the pseudonym key, which it has to keep; \
+                 name the file of that key there",
             )),
         }
     }
@@ -34,15 +53,26 @@ impl Settings {
 
     /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
     /// one behind the pseudonyms.
-    pub fn audit_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
-        let audit = &self.audit;
-        let given = audit.keys.iter().map(|key| MasterKey::parse(key.expose_secret()));
-        let files = audit.key_files.iter().map(|path| MasterKey::read(path));
+    pub fn record_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
+        let record = &self.record;
+        let given = record
+            .keys
+            .iter()
+            .map(|key| MasterKey::parse(key.expose_secret()));
+        let files = record.key_files.iter().map(|path| MasterKey::read(path));
         let mut keys = given.chain(files);
         let in_use = keys.next().transpose()?;
         let in_use = in_use.map_or_else(|| self.master_key(), Ok)?;
         Ok((in_use, keys.collect::<Result<_, _>>()?))
     }
+}
+
+fn read_key(key: Option<&SecretString>, file: Option<&Path>) -> Result<Option<MasterKey>, ConfigError> {
+    Ok(match (key, file) {
+        (Some(key), _) => Some(MasterKey::parse(key.expose_secret())?),
+        (None, Some(path)) => Some(MasterKey::read(path)?),
+        (None, None) => None,
+    })
 }
 
 impl ConsoleSettings {

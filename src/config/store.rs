@@ -1,21 +1,16 @@
-//! What the settings say of the store and of the cache in front of it.
+//! What the settings say of the store, of the cache in front of it, and of the record of use beside it.
 
-use super::{CacheSettings, ConfigError, StoreSettings, read_setting};
+use super::{CacheSettings, ConfigError, Settings, StoreSettings, read_setting};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
+
+/// The record of use, beside the register.
+const RECORD: &str = "record.sqlite";
 
 impl StoreSettings {
     /// Where the SQLite file is.
     pub fn path(&self) -> Result<PathBuf, ConfigError> {
-        let value = |reason: &str| ConfigError::Value {
-            key: "store.url",
-            reason: reason.to_owned(),
-        };
-        match self.url.expose_secret().split_once(':') {
-            Some(("sqlite", "")) => Err(value("names no path after sqlite:")),
-            Some(("sqlite", path)) => Ok(PathBuf::from(path)),
-            _ => Err(value("must be sqlite:PATH")),
-        }
+        sqlite_path("store.url", &self.url)
     }
 
     /// Where lines are sorted that do not fit into memory: beside the file, unless another place is named.
@@ -28,6 +23,36 @@ impl StoreSettings {
             .parent()
             .filter(|directory| !directory.as_os_str().is_empty());
         Ok(beside.map_or_else(|| PathBuf::from("."), PathBuf::from))
+    }
+}
+
+impl Settings {
+    /// Where the SQLite file of the record of use is: beside the register, unless another place is named.
+    pub fn record_path(&self) -> Result<PathBuf, ConfigError> {
+        let register = self.store.path()?;
+        let path = match self.record.url.expose_secret() {
+            "" => register.with_file_name(RECORD),
+            _ => sqlite_path("record.url", &self.record.url)?,
+        };
+        match path == register {
+            false => Ok(path),
+            true => Err(ConfigError::Value {
+                key: "record.url",
+                reason: "must name another file than store.url".to_owned(),
+            }),
+        }
+    }
+}
+
+fn sqlite_path(key: &'static str, url: &SecretString) -> Result<PathBuf, ConfigError> {
+    let value = |reason: &str| ConfigError::Value {
+        key,
+        reason: reason.to_owned(),
+    };
+    match url.expose_secret().split_once(':') {
+        Some(("sqlite", "")) => Err(value("names no path after sqlite:")),
+        Some(("sqlite", path)) => Ok(PathBuf::from(path)),
+        _ => Err(value("must be sqlite:PATH")),
     }
 }
 

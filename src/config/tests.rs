@@ -7,8 +7,8 @@ fn the_defaults_are_those_of_the_specification() {
     assert_eq!(settings.server.management_listen.to_string(), "127.0.0.1:9090");
     assert_eq!(settings.server.drain_seconds, 5);
     assert_eq!(settings.retention.closed_years, 10);
-    assert_eq!(settings.audit.retention_years, 13);
-    assert!(!settings.audit.has_own_keys());
+    assert_eq!(settings.record.retention_years, 13);
+    assert!(!settings.record.has_own_keys());
     assert!(settings.access.services_file().is_none());
     assert!(settings.access.enforcement == Enforcement::Enforce);
     assert_eq!(settings.access.today_grace_days, 1);
@@ -19,6 +19,10 @@ fn the_defaults_are_those_of_the_specification() {
     assert_eq!(
         settings.store.scratch_directory().unwrap(),
         PathBuf::from("./data")
+    );
+    assert_eq!(
+        settings.record_path().unwrap(),
+        PathBuf::from("./data/record.sqlite")
     );
     assert!(settings.cache.url().is_none());
     assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
@@ -92,6 +96,27 @@ fn a_store_is_a_sqlite_file() {
     for text in ["sqlite:", "x", "", "redis://127.0.0.1:6379/0"] {
         assert!(
             matches!(path(text), Err(ConfigError::Value { key: "store.url", .. })),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_record_of_use_is_a_file_beside_the_register_or_where_it_is_named() {
+    let path = |text: &str| Settings::from_toml(text).unwrap().record_path();
+    let beside = path("[store]\nurl = \"sqlite:/a/b.sqlite\"").unwrap();
+    assert_eq!(beside, Path::new("/a/record.sqlite"));
+    let named = path("[record]\nurl = \"sqlite:/c/d\"").unwrap();
+    assert_eq!(named, Path::new("/c/d"));
+    for text in ["sqlite:", "x", "sqlite:./data/register.sqlite"] {
+        assert!(
+            matches!(
+                path(&format!("[record]\nurl = \"{text}\"")),
+                Err(ConfigError::Value {
+                    key: "record.url",
+                    ..
+                })
+            ),
             "{text}"
         );
     }

@@ -4,7 +4,7 @@ use super::answer::{Answer, tell_coverage};
 use super::caller::{AccountServicingProvider, LookupCaller};
 use super::docs::{AccountErrors, LookupErrors};
 use super::request::{Mount, Reader, arrival_of};
-use crate::audit::Subject;
+use crate::record::Subject;
 use crate::register::lookup::{AccountAnswer, AccountQuestion, Asked, Lookup};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};

@@ -2,8 +2,8 @@
 
 use super::error::Problem;
 use super::request::{Mount, arrival_of};
-use crate::audit::{Recorded, Unrecorded};
 use crate::domain::participants::Coverage;
+use crate::record::{Recorded, Unrecorded};
 use crate::register::lookup::Refusal;
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;

@@ -4,11 +4,12 @@ use super::deliveries::history::{DeliveriesBody, OwnRecordsBody};
 use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, Problem};
 use crate::access::caller::Scope;
-use crate::audit::{Conclusion, ListedBanks};
 use crate::domain::delivery::Reject;
+use crate::record::{Conclusion, DeliveryMark, ListedBanks};
 use crate::register::delivery::{Busy, Conflict, DeliveryError, KfrEffect};
 use crate::register::lookup::{ListedBank, Refusal};
 use crate::store::Receipt;
+use std::convert::Infallible;
 
 /// Why a bank's call is not done.
 #[derive(Debug)]
@@ -68,16 +69,49 @@ impl<T> BankOutcome<T> {
             Err(refusal) => Problem::from(refusal).status.as_u16(),
         }
     }
+
+    fn delivery_or(&self, done: impl FnOnce(&T) -> DeliveryMark) -> Option<DeliveryMark> {
+        match &self.0 {
+            Ok(answer) => Some(done(answer)),
+            Err(BankRefusal::Rejected(rejected)) => Some(rejected.delivery),
+            Err(_) => None,
+        }
+    }
 }
 
-/// Nothing is told about banks but to the bank itself.
-impl Conclusion for BankOutcome<()> {
+/// What the record keeps of a receipt.
+pub fn mark_of(receipt: &Receipt) -> DeliveryMark {
+    DeliveryMark {
+        id: receipt.delivery_id,
+        sha256: receipt.summary.sha256,
+    }
+}
+
+/// A call that was refused at once. Nothing is told about banks but to the bank itself.
+impl Conclusion for BankOutcome<Infallible> {
     fn status(&self) -> u16 {
-        self.status_or(|()| 201)
+        self.status_or(|never| match *never {})
     }
 
     fn banks(&self) -> ListedBanks {
         Vec::new()
+    }
+}
+
+/// A batch that was added. Its answer tells nothing of it.
+pub struct BatchAdded(pub Receipt);
+
+impl Conclusion for BankOutcome<BatchAdded> {
+    fn status(&self) -> u16 {
+        self.status_or(|_| 201)
+    }
+
+    fn banks(&self) -> ListedBanks {
+        Vec::new()
+    }
+
+    fn delivery(&self) -> Option<DeliveryMark> {
+        self.delivery_or(|batch| mark_of(&batch.0))
     }
 }
 
@@ -104,6 +138,10 @@ impl Conclusion for BankOutcome<Receipt> {
 
     fn banks(&self) -> ListedBanks {
         Vec::new()
+    }
+
+    fn delivery(&self) -> Option<DeliveryMark> {
+        self.delivery_or(mark_of)
     }
 }
 

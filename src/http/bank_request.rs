@@ -7,12 +7,13 @@ use super::error::Problem;
 use super::request::arrival_of;
 use crate::access::caller::{Caller, RequiredScopes};
 use crate::access::limits::{Limits, OverLimit};
-use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::domain::identifiers::OrganizationNumber;
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::register::delivery::{BankCaller, Delivery, NotAdmitted};
 use crate::register::lookup::{Arrival, Lookup, Refusal};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use std::convert::Infallible;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -244,7 +245,7 @@ async fn refuse<O: BankOperation>(
     caller: &Caller,
     arrival: &Arrival,
     refusal: BankRefusal,
-) -> Result<Recorded<BankOutcome<()>>, Unrecorded> {
+) -> Result<Recorded<BankOutcome<Infallible>>, Unrecorded> {
     recorder
         .record(call::<O>(caller, arrival, None), BankOutcome(Err(refusal)))
         .await
@@ -268,9 +269,9 @@ fn too_many<O: BankOperation>(over: OverLimit) -> Problem {
     }
 }
 
-fn problem_of<O: BankOperation>(outcome: BankOutcome<()>) -> Problem {
+fn problem_of<O: BankOperation>(outcome: BankOutcome<Infallible>) -> Problem {
     match outcome.0 {
-        Ok(()) => Problem::DEFECT,
+        Ok(never) => match never {},
         Err(BankRefusal::MissingScope(wanted)) if O::PUBLISHED_ERRORS => {
             Problem::from(&Refusal::MissingScope(wanted))
         }

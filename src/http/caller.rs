@@ -7,8 +7,8 @@ use crate::access::authenticator::{AuthenticationError, Authenticator};
 use crate::access::caller::Caller;
 use crate::access::limits::OverLimit;
 use crate::access::terms::{LookupEndpoint, TermsInForce};
-use crate::audit::{Conclusion, Endpoint};
 use crate::domain::identifiers::OrganizationNumber;
+use crate::record::{Conclusion, Endpoint};
 use crate::register::lookup::{
     AccountAnswer, Lookup, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };

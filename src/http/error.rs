@@ -8,8 +8,8 @@ use crate::access::authenticator::AuthenticationError;
 use crate::access::caller::Scope;
 use crate::access::limits::OverLimit;
 use crate::access::terms::{OutsideTerms, Term};
-use crate::audit::{Conclusion, ListedBanks};
 use crate::domain::participants::Coverage;
+use crate::record::{Conclusion, ListedBanks};
 use crate::register::lookup::{
     AccountAnswer, Fault, FaultKind, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };

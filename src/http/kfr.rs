@@ -1,7 +1,7 @@
 //! The KFR calls, as banks use them today, under `/kar-ws/api/v1`.
 
 use super::answer::Answer;
-use super::bank_calls::BankRefusal;
+use super::bank_calls::{BankRefusal, BatchAdded};
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
 use super::batch;
 use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
@@ -11,11 +11,11 @@ use super::error::Detail;
 use super::multipart::{BatchField, BatchForm, content_of};
 use super::relationships::CustomerRelationshipsBody;
 use super::request::{Reader, rules_of};
-use crate::audit::Subject;
 use crate::domain::calendar::{Period, parse_day};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::judge;
 use crate::domain::relationship::Register;
+use crate::record::Subject;
 use crate::register::delivery::{Delivery, DeliveryError, IncomingBatch, KfrEffect};
 use crate::register::lookup::{Fault, FaultKind, ListedBank, Lookup, Refusal, RelationshipsAnswer};
 use actix_web::HttpResponse;
@@ -113,7 +113,7 @@ pub async fn add_list(
         Err(refusal) => Err(refusal),
         Ok(()) => add_batch(&bank, &delivery, &limits, body).await,
     };
-    bank.conclude(None, outcome, |()| HttpResponse::Created().finish())
+    bank.conclude(None, outcome, |_| HttpResponse::Created().finish())
         .await
 }
 
@@ -122,7 +122,7 @@ async fn add_batch(
     delivery: &Delivery,
     limits: &DeliveryLimits,
     body: Payload,
-) -> Result<(), BankRefusal> {
+) -> Result<BatchAdded, BankRefusal> {
     limits
         .batch
         .check_announced(content_length(bank.request().headers()))?;
@@ -151,7 +151,7 @@ async fn add_batch(
     let (batch, sha256) = taken.ok_or_else(|| BankRefusal::invalid("customers", "is missing"))?;
     check_type(&customer_type, "customer_type")?;
     match delivery.publish_batch(batch, sha256).await? {
-        Ok(_) => Ok(()),
+        Ok(receipt) => Ok(BatchAdded(receipt)),
         Err(refused) => Err(batch::refuse(&refused)),
     }
 }

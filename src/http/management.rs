@@ -1,7 +1,7 @@
 //! The management port: liveness, readiness and metrics.
 
 use crate::access::key_set::KeySet;
-use crate::audit::{PublishedHead, Recorder};
+use crate::record::Recorder;
 use crate::register::participants::ParticipantsInForce;
 use crate::store::Store;
 use actix_web::body::MessageBody;
@@ -98,7 +98,7 @@ async fn is_ready(readiness: Data<Readiness>) -> HttpResponse {
     response.json(ReadinessBody { ready, waiting_for })
 }
 
-/// For an outside party to keep: a log that lacks this entry was cut. A line of its own, so that answers can be
+/// For an outside party to keep: a record that lacks this entry was cut. A line of its own, so that answers can be
 /// appended to one file.
 async fn audit_head(readiness: Data<Readiness>) -> HttpResponse {
     let head = serde_json::json!(readiness.recorder.head());
@@ -108,14 +108,13 @@ async fn audit_head(readiness: Data<Readiness>) -> HttpResponse {
 }
 
 async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>) -> HttpResponse {
-    let head = readiness.recorder.head();
-    ::metrics::gauge!("kundeforhold_audit_head").set(head.sequence as f64);
+    ::metrics::gauge!("kundeforhold_record_head").set(readiness.recorder.head().sequence as f64);
     ::metrics::gauge!("kundeforhold_ready").set(if readiness.waiting_for().is_empty() {
         1.0
     } else {
         0.0
     });
-    ::metrics::gauge!("kundeforhold_audit_lag_entries").set(readiness.recorder.waiting() as f64);
+    ::metrics::gauge!("kundeforhold_record_lag_entries").set(readiness.recorder.waiting() as f64);
     readiness.process.collect();
     tell_participants(&readiness.participants);
     let is_writable = if readiness.store.is_writable() { 1.0 } else { 0.0 };
@@ -123,7 +122,7 @@ async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>)
     tell_deliveries(&readiness.store);
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4")
-        .body(prometheus.render() + &head_info(&head))
+        .body(prometheus.render())
 }
 
 /// When each set was delivered to last.
@@ -149,20 +148,4 @@ fn tell_participants(participants: &ParticipantsInForce) {
                 .set(bank.stale_after.num_seconds() as f64);
         }
     }
-}
-
-/// The head as the labels of a metric. Written here, since a registry would keep every hash there ever was.
-fn head_info(head: &PublishedHead) -> String {
-    let PublishedHead {
-        instance,
-        sequence,
-        hash,
-        key,
-        mac,
-    } = head;
-    format!(
-        "# HELP kundeforhold_audit_head_info Last durable record of use: number, hash and keyed MAC\n\
-         # TYPE kundeforhold_audit_head_info gauge\n\
-         kundeforhold_audit_head_info{{instance=\"{instance}\",sequence=\"{sequence}\",hash=\"{hash}\",key=\"{key}\",mac=\"{mac}\"}} 1\n"
-    )
 }

@@ -18,7 +18,6 @@ use super::participants::ParticipantsInForce;
 use crate::access::caller::{Caller, Scope};
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
-use crate::audit::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::cache::Cache;
 use crate::domain::calendar::{Period, oslo_day, years_before};
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
@@ -28,7 +27,7 @@ use crate::domain::overview::{
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Pseudonyms;
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::store::{Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
@@ -153,9 +152,12 @@ impl From<StoreError> for Refusal {
             | StoreError::Unavailable(_)
             | StoreError::NotReceiving
             | StoreError::OtherKey
+            | StoreError::LacksKey
+            | StoreError::ClockJumped(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
             | StoreError::Absent(_)
+            | StoreError::HalfRestored(_)
             | StoreError::Closed => Self::Unavailable,
         }
     }
@@ -197,7 +199,6 @@ pub struct LookupParts {
     pub store: Store,
     /// In front of the store, if there is one.
     pub cache: Option<Cache>,
-    pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub recorder: Recorder,
     pub limits: Arc<Limits>,
@@ -211,7 +212,6 @@ pub struct LookupParts {
 pub struct Lookup {
     store: Store,
     cache: Option<Cache>,
-    pseudonyms: Arc<Pseudonyms>,
     participants: ParticipantsInForce,
     recorder: Recorder,
     limits: Arc<Limits>,
@@ -226,7 +226,6 @@ impl Lookup {
         Self {
             store: parts.store,
             cache: parts.cache,
-            pseudonyms: parts.pseudonyms,
             participants: parts.participants,
             recorder: parts.recorder,
             limits: parts.limits,
@@ -289,8 +288,8 @@ impl Lookup {
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
-        let customer = self.pseudonyms.customer(&question.customer);
-        self.admit(call, asker.arrival, Some(customer.tag()))?;
+        let customer = self.store.given().customer(&question.customer);
+        self.admit(call, asker.arrival, Some(customer.present().tag()))?;
         let unknown_ownership = self.judge(call, asker, wanted)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
         let held = self.held_by_customer(&customer).await?;
@@ -347,7 +346,7 @@ impl Lookup {
         self.admit(call, asker.arrival, None)?;
         self.judge(call, asker, Wanted::Account)?;
         let held = self
-            .holding_account(&self.pseudonyms.account(&question.account))
+            .holding_account(&self.store.given().account(&question.account))
             .await?;
         let participants = self.participants.load();
         let coverage = self.coverage(&participants, asker.arrival, None);

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Stored,
+    /// It ended longer ago than records are kept.
+    NotKept,
     Registered,
     AlreadyRunning,
     Deregistered,
@@ -77,7 +79,10 @@ impl CustomerRecords {
         match change {
             SetChange::Put(record) => {
                 self.put(record.clone());
-                Effect::Stored
+                match record.relationship.interval().ended_before(self.kept_from) {
+                    true => Effect::NotKept,
+                    false => Effect::Stored,
+                }
             }
             SetChange::End { identity, to } => self.end(identity, *to),
             SetChange::Remove(identity) => self.remove(identity),
@@ -115,9 +120,22 @@ impl CustomerRecords {
     fn find(&self, identity: &SealedIdentity) -> Option<SealedRecord> {
         let key = (identity.agreement.as_bytes().to_vec(), identity.from);
         let record = self.now.get(&key)?;
-        let is_changed = self.before.get(&key) != Some(record);
-        let is_kept = !record.relationship.interval().ended_before(self.kept_from);
-        (is_changed || is_kept).then(|| record.clone())
+        (self.is_changed(&key, record) || self.is_kept(record)).then(|| record.clone())
+    }
+
+    fn is_changed(&self, key: &Key, record: &SealedRecord) -> bool {
+        self.before.get(key) != Some(record)
+    }
+
+    fn is_kept(&self, record: &SealedRecord) -> bool {
+        !record.relationship.interval().ended_before(self.kept_from)
+    }
+
+    /// What stands once all changes are made: nothing is written that would be erased again the same day.
+    fn standing(&self) -> impl Iterator<Item = (&Key, &SealedRecord)> {
+        let stands =
+            |(key, record): &(&Key, &SealedRecord)| !self.is_changed(key, record) || self.is_kept(record);
+        self.now.iter().filter(stands)
     }
 
     /// KFR: of what runs, the earlier start stands, without an end.
@@ -183,9 +201,10 @@ impl CustomerRecords {
 
     /// What has to be written for the changes to stand.
     pub fn writes(&self) -> Vec<RowWrite> {
-        let gone = self.before.iter().filter(|(key, _)| !self.now.contains_key(*key));
+        let standing: BTreeMap<&Key, &SealedRecord> = self.standing().collect();
+        let gone = self.before.iter().filter(|(key, _)| !standing.contains_key(key));
         let mut writes: Vec<RowWrite> = gone.map(|(_, record)| RowWrite::End(record.clone())).collect();
-        for (key, record) in &self.now {
+        for (key, record) in standing {
             match self.before.get(key) {
                 Some(before) if before == record => {}
                 Some(_) => writes.push(RowWrite::Replace(record.clone())),
@@ -196,18 +215,16 @@ impl CustomerRecords {
     }
 
     /// The records as they stand now, in their order.
-    pub fn into_records(self) -> impl Iterator<Item = SealedRecord> {
-        self.now.into_values()
+    pub fn records(&self) -> impl Iterator<Item = SealedRecord> {
+        self.standing().map(|(_, record)| record.clone())
     }
 
     /// What there was before the changes, and what there is now.
     pub fn tallies(&self, today: NaiveDate) -> (Tally, Tally) {
-        let tally = |records: &BTreeMap<Key, SealedRecord>| {
-            let mut tally = Tally::default();
-            records.values().for_each(|record| tally.add(record, today));
-            tally
-        };
-        (tally(&self.before), tally(&self.now))
+        let (mut before, mut after) = (Tally::default(), Tally::default());
+        self.before.values().for_each(|record| before.add(record, today));
+        self.standing().for_each(|(_, record)| after.add(record, today));
+        (before, after)
     }
 }
 

@@ -1,13 +1,13 @@
 //! What the server does beside answering, from its start to its end.
 
-use super::disk::{Upkeep, sweep, tell_audit_disk, tell_store};
+use super::disk::{Upkeep, sweep, tell_deeds, tell_record, tell_store};
 use super::heads::publish_heads;
 use super::refusals::record_turned_away;
 use super::upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
 use super::wiring::Parts;
+use crate::register::rekey::Rekeying;
 use crate::store::Kept;
 use metrics_exporter_prometheus::PrometheusHandle;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -17,9 +17,9 @@ use tokio_util::task::TaskTracker;
 pub(super) struct Background {
     pub(super) files: Vec<WatchedFiles>,
     pub(super) head_every: Duration,
-    pub(super) audit_directory: PathBuf,
     pub(super) upkeep_every: Duration,
     pub(super) kept: Kept,
+    pub(super) closed_years: u32,
     pub(super) prometheus: PrometheusHandle,
 }
 
@@ -34,20 +34,28 @@ impl Background {
         }
         tasks.spawn(reload_files(self.files, reload, end()));
         let recorder = || parts.readiness.recorder.clone();
-        tasks.spawn(upkeep(recorder(), self.prometheus, end()));
+        tasks.spawn(upkeep(parts.store.clone(), recorder(), self.prometheus, end()));
         tasks.spawn(publish_heads(recorder(), self.head_every, end()));
-        tasks.spawn(tell_audit_disk(self.audit_directory.clone(), end()));
+        tasks.spawn(tell_record(recorder().path().to_owned(), end()));
         let limits = Arc::clone(parts.lookup.limits());
         tasks.spawn(record_turned_away(Arc::clone(&limits), recorder(), end()));
-        tasks.spawn(keep_usage(self.audit_directory, limits, end()));
+        tasks.spawn(keep_usage(recorder().path().to_owned(), limits, end()));
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
+        tasks.spawn(tell_deeds(parts.store.path().to_owned(), end()));
         tasks.spawn(sweep(store(), end()));
+        let rekeying = Rekeying {
+            store: store(),
+            workers: parts.workers.clone(),
+            space: parts.space.clone(),
+        };
+        tasks.spawn(rekeying.run(end()));
         let upkeep = Upkeep {
             store: store(),
             workers: parts.workers.clone(),
             every: self.upkeep_every,
             kept: self.kept,
+            closed_years: self.closed_years,
         };
         tasks.spawn(upkeep.run(end()));
         tasks

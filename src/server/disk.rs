@@ -1,7 +1,8 @@
 //! What keeps the disks from filling up, and tells how full they are.
 
+use crate::backup::{self, Deed, Last};
 use crate::register::delivery::Space;
-use crate::store::{Kept, Store};
+use crate::store::{Kept, Store, StoreError};
 use crate::workers::Workers;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,14 +44,42 @@ pub(super) async fn tell_store(store: Store, space: Space, end: CancellationToke
     }
 }
 
-/// Tells what is left on the disk of the record of use, until shutdown.
-pub(super) async fn tell_audit_disk(directory: PathBuf, end: CancellationToken) {
+/// Tells when commands beside the service have made a backup or verified something last, until shutdown; 0: never.
+pub(super) async fn tell_deeds(register: PathBuf, end: CancellationToken) {
     loop {
-        let asked = directory.clone();
-        let space = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&asked)).await;
-        if let Ok(Ok(space)) = space {
+        let asked = register.clone();
+        let look = move || {
+            [Deed::Backup, Deed::StoreVerify, Deed::RecordVerify].map(|deed| backup::last(&asked, deed))
+        };
+        if let Ok([made, store, record]) = tokio::task::spawn_blocking(look).await {
+            let at = |last: &Option<Last>| last.as_ref().map_or(0.0, |last| last.at.timestamp() as f64);
+            let faults = |last: &Option<Last>| last.as_ref().map_or(0.0, |last| last.faults as f64);
+            metrics::gauge!("kundeforhold_backup_timestamp_seconds").set(at(&made));
+            metrics::gauge!("kundeforhold_backup_bytes")
+                .set(made.as_ref().map_or(0.0, |made| made.bytes as f64));
+            metrics::gauge!("kundeforhold_backup_seconds")
+                .set(made.as_ref().map_or(0.0, |made| made.seconds));
+            metrics::gauge!("kundeforhold_store_verified_timestamp_seconds").set(at(&store));
+            metrics::gauge!("kundeforhold_store_faults").set(faults(&store));
+            metrics::gauge!("kundeforhold_record_verified_timestamp_seconds").set(at(&record));
+            metrics::gauge!("kundeforhold_record_faults").set(faults(&record));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TELL_EVERY) => {}
+            () = end.cancelled() => return,
+        }
+    }
+}
+
+/// Tells the room of the record of use, until shutdown.
+pub(super) async fn tell_record(record: PathBuf, end: CancellationToken) {
+    loop {
+        let asked = record.clone();
+        let measure = move || (std::fs::metadata(&asked), rustix::fs::statvfs(&asked));
+        if let Ok((Ok(file), Ok(space))) = tokio::task::spawn_blocking(measure).await {
             let free = space.f_bavail.saturating_mul(space.f_frsize);
-            metrics::gauge!("kundeforhold_audit_free_bytes").set(free as f64);
+            metrics::gauge!("kundeforhold_record_bytes").set(file.len() as f64);
+            metrics::gauge!("kundeforhold_record_free_bytes").set(free as f64);
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}
@@ -80,6 +109,7 @@ pub(super) struct Upkeep {
     pub(super) workers: Workers,
     pub(super) every: Duration,
     pub(super) kept: Kept,
+    pub(super) closed_years: u32,
 }
 
 impl Upkeep {
@@ -91,16 +121,47 @@ impl Upkeep {
                 () = tokio::time::sleep(pause) => {}
                 () = end.cancelled() => return,
             }
-            let (store, kept) = (self.store.clone(), self.kept);
-            match self.workers.run(move || store.purge(&kept)).await {
-                Ok(Ok(0)) => {}
-                Ok(Ok(rows)) => tracing::info!(rows, "rows of former versions were removed"),
-                Ok(Err(cause)) => {
-                    tracing::warn!(%cause, "what is kept no longer could not be removed yet");
-                }
+            let (store, kept, closed_years) = (self.store.clone(), self.kept, self.closed_years);
+            let done = self.workers.run(move || look_after(&store, &kept, closed_years));
+            match done.await {
+                Ok(done) => tell(&done),
                 Err(cause) => tracing::error!(%cause, "the removal of what is kept no longer"),
             }
             pause = self.every;
         }
+    }
+}
+
+/// What went, for being over for long, and with former versions.
+struct Removed {
+    erased: u64,
+    purged: u64,
+}
+
+/// Removes nothing by a clock that cannot be believed.
+fn look_after(store: &Store, kept: &Kept, closed_years: u32) -> Result<Removed, StoreError> {
+    let clock = store.judge_clock()?;
+    Ok(Removed {
+        erased: store.erase(closed_years, &clock)?,
+        purged: store.purge(kept, &clock)?,
+    })
+}
+
+fn tell(done: &Result<Removed, StoreError>) {
+    let has_jumped = matches!(done, Err(StoreError::ClockJumped(_)));
+    metrics::gauge!("kundeforhold_clock_jumped").set(f64::from(u8::from(has_jumped)));
+    match done {
+        Ok(Removed { erased: 0, purged: 0 }) => {}
+        Ok(Removed { erased, purged }) => {
+            tracing::info!(
+                erased,
+                purged,
+                "records that ended long ago, and rows of former versions, were removed"
+            );
+        }
+        Err(StoreError::ClockJumped(cause)) => {
+            tracing::error!(%cause, event = "clock_jumped", "the clock of the machine has jumped");
+        }
+        Err(cause) => tracing::warn!(%cause, "what is kept no longer could not be removed yet"),
     }
 }

@@ -1,18 +1,15 @@
 //! Puts the head of the record of use into the log, where an outside party can keep it.
 
-use crate::audit::Recorder;
+use crate::record::Recorder;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Publishes the head every now and then, and whenever a segment is closed. The last one is published by
-/// [`Recorder::close`].
+/// Publishes the head every now and then. The last one is published by [`Recorder::close`].
 pub(super) async fn publish_heads(recorder: Recorder, every: Duration, end: CancellationToken) {
-    let mut closed_segments = recorder.closed_segments();
     loop {
         recorder.log_head();
         tokio::select! {
             () = tokio::time::sleep(every) => {}
-            Ok(()) = closed_segments.changed() => {}
             () = end.cancelled() => return,
         }
     }

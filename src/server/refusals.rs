@@ -1,7 +1,7 @@
 //! Records how many calls were turned away, once their minute is over.
 
 use crate::access::limits::{Limits, TurnedAway};
-use crate::audit::Recorder;
+use crate::record::Recorder;
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use std::time::Duration;

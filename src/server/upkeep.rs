@@ -5,9 +5,11 @@ use super::StartError;
 use super::tls::{Port, Tls};
 use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
-use crate::audit::Recorder;
+use crate::record::Recorder;
+use crate::register::late_records::record_late;
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::store::Store;
+use chrono::{DateTime, TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sha2::{Digest, Sha256};
 use std::io::Write;
@@ -21,6 +23,9 @@ use zeroize::Zeroizing;
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
 /// How often a record of use that could not be written is tried again, and histograms are folded.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Whoever is answered later than this after a delivery took effect may find it recorded twice.
+const ANSWERED_WITHIN: TimeDelta = TimeDelta::minutes(1);
 
 /// Files, and what stood in them when they were looked at last.
 pub(super) struct SeenFiles {
@@ -156,26 +161,27 @@ pub(super) async fn reload_files(
     }
 }
 
-/// Where the counts of consumers' days are kept over a restart. They hold customers as pseudonyms only.
+/// Where the counts of consumers' days are kept over a restart, beside the record of use. They hold customers as
+/// pseudonyms only.
 const USAGE_FILE: &str = "usage.json";
 /// How often they are written.
 const USAGE_EVERY: Duration = Duration::from_secs(60);
 
 /// What consumers' former days were like. Without the file, or with one that cannot be read, nothing is usual yet.
-pub(super) fn read_usage(audit: &Path) -> History {
-    let text = std::fs::read(audit.join(USAGE_FILE)).unwrap_or_default();
+pub(super) fn read_usage(record: &Path) -> History {
+    let text = std::fs::read(record.with_file_name(USAGE_FILE)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// Keeps the counts of consumers' days: now and then, and at the end.
-pub(super) async fn keep_usage(audit: PathBuf, limits: Arc<Limits>, end: CancellationToken) {
+pub(super) async fn keep_usage(record: PathBuf, limits: Arc<Limits>, end: CancellationToken) {
     loop {
         let ended = tokio::select! {
             () = tokio::time::sleep(USAGE_EVERY) => false,
             () = end.cancelled() => true,
         };
-        let (directory, limits) = (audit.clone(), Arc::clone(&limits));
-        let written = tokio::task::spawn_blocking(move || write_usage(&directory, &limits)).await;
+        let (record, limits) = (record.clone(), Arc::clone(&limits));
+        let written = tokio::task::spawn_blocking(move || write_usage(&record, &limits)).await;
         if let Err(cause) = written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
             tracing::warn!(%cause, "the counts of consumers' days cannot be kept");
         }
@@ -185,17 +191,23 @@ pub(super) async fn keep_usage(audit: PathBuf, limits: Arc<Limits>, end: Cancell
     }
 }
 
-fn write_usage(audit: &Path, limits: &Limits) -> std::io::Result<()> {
+fn write_usage(record: &Path, limits: &Limits) -> std::io::Result<()> {
     let counted = serde_json::to_vec(&limits.history())?;
-    let mut file = tempfile::NamedTempFile::new_in(audit)?;
+    let path = record.with_file_name(USAGE_FILE);
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(&counted)?;
-    file.persist(audit.join(USAGE_FILE))
-        .map(|_| ())
-        .map_err(|refused| refused.error)
+    file.persist(path).map(|_| ()).map_err(|refused| refused.error)
 }
 
-/// Tries the record of use again after a fault, and folds histograms.
-pub(super) async fn upkeep(recorder: Recorder, prometheus: PrometheusHandle, end: CancellationToken) {
+/// Tries the record of use again after a fault, and folds histograms. At the start, and after a fault, makes up for what
+/// could not be recorded.
+pub(super) async fn upkeep(
+    store: Store,
+    recorder: Recorder,
+    prometheus: PrometheusHandle,
+    end: CancellationToken,
+) {
+    make_up(&store, &recorder, Utc::now()).await;
     loop {
         tokio::select! {
             () = tokio::time::sleep(UPKEEP_EVERY) => {}
@@ -204,7 +216,21 @@ pub(super) async fn upkeep(recorder: Recorder, prometheus: PrometheusHandle, end
         prometheus.run_upkeep();
         if !recorder.writable() && recorder.probe().await {
             tracing::info!("the record of use can be written again");
+            // What is just being answered has its record in a moment.
+            make_up(&store, &recorder, Utc::now() - ANSWERED_WITHIN).await;
         }
+    }
+}
+
+async fn make_up(store: &Store, recorder: &Recorder, until: DateTime<Utc>) {
+    match record_late(store, recorder, until).await {
+        Ok(0) => {}
+        Ok(deliveries) => tracing::warn!(
+            deliveries,
+            event = "recorded_late",
+            "deliveries that took effect without a record have one now"
+        ),
+        Err(cause) => tracing::error!(%cause, "deliveries without a record could not be looked for"),
     }
 }
 

@@ -8,7 +8,6 @@ use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
 use crate::access::limits::Limits;
 use crate::access::terms::{Terms, TermsInForce};
-use crate::audit::{KeyRing, Recorder, RecorderOptions};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, MaskinportenSettings, ScopeSettings, Settings,
@@ -16,10 +15,12 @@ use crate::config::{
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
-use crate::pseudonym::{MasterKey, Pseudonyms};
+use crate::pseudonym::MasterKey;
+use crate::record::{ChainChoice, KeyRing, Recorder, RecorderOptions};
 use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, TurnBounds, Turns};
 use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
+use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
 use crate::store::{Kept, Store, StoreOptions};
 use crate::workers::Workers;
@@ -50,7 +51,7 @@ pub struct Parts {
 }
 
 /// Opens the store that the settings name.
-pub fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartError> {
+pub fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let scratch = settings.store.scratch_directory()?;
     std::fs::create_dir_all(&scratch).map_err(StartError::Scratch)?;
     let options = StoreOptions {
@@ -61,7 +62,7 @@ pub fn open_store(settings: &Settings, key: &MasterKey) -> Result<Store, StartEr
         remembered_changes: settings.cache.remembered_changes,
         scratch,
     };
-    Ok(Store::open(&options, Pseudonyms::new(key).fingerprint())?)
+    Ok(Store::open(&options, Arc::new(settings.pseudonyms()?))?)
 }
 
 /// The cache that the settings name, if they name one. Nothing is asked of it yet.
@@ -100,8 +101,7 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let key = settings.master_key()?;
-        let (store, cache) = (open_store(settings, &key)?, find_cache(settings, &key)?);
-        let pseudonyms = Arc::new(Pseudonyms::new(&key));
+        let (store, cache) = (open_store(settings)?, find_cache(settings, &key)?);
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);
         let recorder = open_recorder(settings)?;
@@ -112,17 +112,15 @@ impl Parts {
         let lookup = Lookup::new(LookupParts {
             store: store.clone(),
             cache: cache.clone(),
-            pseudonyms: Arc::clone(&pseudonyms),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(limits(settings)),
+            limits: Arc::new(limits(settings, &recorder)),
             terms,
             closed_years: settings.retention.closed_years,
         });
         let (workers, space) = (workers(&settings.delivery)?, space(settings)?);
         let delivery = Delivery::new(DeliveryParts {
             store: store.clone(),
-            pseudonyms,
             participants: participants.clone(),
             workers: workers.clone(),
             turns: Turns::new(turn_bounds(&settings.delivery)),
@@ -150,15 +148,25 @@ impl Parts {
     }
 }
 
-/// Deliveries have a thread for each turn and one for the upkeep, so that nobody waits for a bank that sends slowly.
+/// Deliveries have a thread for each turn, and the upkeep and a rekey one each, so that nobody waits for a bank that sends
+/// slowly.
 fn workers(settings: &DeliverySettings) -> Result<Workers, StartError> {
-    Workers::start("delivery", settings.max_at_once + 1).map_err(StartError::Threads)
+    Workers::start("delivery", settings.max_at_once + 2).map_err(StartError::Threads)
 }
 
 fn space(settings: &Settings) -> Result<Space, StartError> {
     Ok(Space {
         directory: settings.store.scratch_directory()?,
         min_free_bytes: settings.delivery.min_free_megabytes.saturating_mul(1 << 20),
+    })
+}
+
+/// What does a rekey where no service runs.
+pub fn rekeying(settings: &Settings) -> Result<Rekeying, StartError> {
+    Ok(Rekeying {
+        store: open_store(settings)?,
+        workers: Workers::start("rekey", 1).map_err(StartError::Threads)?,
+        space: space(settings)?,
     })
 }
 
@@ -199,8 +207,8 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
 }
 
 /// They go on from what was counted before a restart.
-fn limits(settings: &Settings) -> Limits {
-    Limits::new(settings.access.limits(), read_usage(&settings.audit.directory))
+fn limits(settings: &Settings, recorder: &Recorder) -> Limits {
+    Limits::new(settings.access.limits(), read_usage(recorder.path()))
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
@@ -223,24 +231,23 @@ fn turn_bounds(settings: &DeliverySettings) -> TurnBounds {
 }
 
 /// The keys of the record of use, as configured.
-pub fn audit_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
-    let (in_use, former) = settings.audit_keys()?;
+pub fn record_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
+    let (in_use, former) = settings.record_keys()?;
     Ok(KeyRing::new(&in_use, &former))
 }
 
 fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
-    let audit = &settings.audit;
-    if !audit.has_own_keys() {
+    if !settings.record.has_own_keys() {
         tracing::warn!(
-            "the record of use has no keys of its own (audit.key_files): it is made with the pseudonym key"
+            "the record of use has no keys of its own (record.key_files): it is made with the pseudonym key"
         );
     }
     let options = RecorderOptions {
-        instance: audit.instance.clone(),
-        timeout: Duration::from_millis(audit.timeout_milliseconds),
-        segment_bytes: audit.segment_bytes,
+        path: settings.record_path()?,
+        chain: ChainChoice::GoOn,
+        timeout: Duration::from_millis(settings.record.timeout_milliseconds),
     };
-    Ok(Recorder::open(&audit.directory, audit_ring(settings)?, &options)?)
+    Ok(Recorder::open(record_ring(settings)?, &options)?)
 }
 
 fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {

@@ -1,5 +1,6 @@
 //! Why the store does not do what it is asked.
 
+use crate::clock::ClockJumped;
 use std::path::PathBuf;
 
 /// Why the store does not do what it is asked. Names no identifier.
@@ -22,6 +23,11 @@ pub enum StoreError {
     NotReceiving,
     #[error("the store was made with another pseudonym key")]
     OtherKey,
+    #[error(
+        "the store has rows under a pseudonym key that was not given; until `kundeforhold rekey` is done, \
+         pseudonym.key_file and pseudonym.next_key_file name the one that they stood under and the next one"
+    )]
+    LacksKey,
     #[error("{0} is in use by another process; one process serves a SQLite file")]
     InUse(PathBuf),
     #[error(
@@ -30,6 +36,10 @@ pub enum StoreError {
     Newer { found: u32, known: u32 },
     #[error("there is no store at {0}; `kundeforhold serve` makes one")]
     Absent(PathBuf),
+    #[error("{0} is half restored; run `kundeforhold restore` again")]
+    HalfRestored(PathBuf),
+    #[error(transparent)]
+    ClockJumped(#[from] ClockJumped),
     #[error("the store is closed")]
     Closed,
 }

@@ -7,18 +7,25 @@
 mod change;
 mod error;
 mod format;
+mod keys;
 mod publications;
 mod receipt;
+mod reseal;
 mod set;
 mod sorted;
 mod sqlite;
 
 pub use change::{SealedIdentity, SealedRecord, SetChange};
 pub use error::StoreError;
+pub use keys::{KeyId, Rekey, RowKey};
 pub use publications::{Changed, Publications};
 pub use receipt::{Begun, KeyUse, Receipt, Summary};
+pub use reseal::Resealing;
 pub use set::{SetState, Sets, Standing};
 pub use sqlite::{
-    DeliveryEnd, Filing, Found, Kept, KeptCalls, Merge, Publication, Published, RowWrite, SetLock,
-    SortedRecords, Store, StoreOptions, Written,
+    DeliveryEnd, Facts, Fault, Filing, Finding, Found, Held, Kept, KeptCalls, Merge, Publication, Published,
+    Rekeyed, RowWrite, SetCounts, SetLock, SortedRecords, Store, StoreOptions, Verification, Written, facts,
+    repair_counts, verify,
 };
+/// How a SQLite file is opened and kept; the record of use is one too.
+pub(crate) use sqlite::{connection as sqlite_file, schema as sqlite_schema};

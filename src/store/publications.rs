@@ -84,16 +84,17 @@ impl Publications {
         Some(PublicationId { number, drawn })
     }
 
-    /// Whether what was read at a publication is still what the store has for a tag.
-    pub fn holds(&self, at: PublicationId, tag: Tag) -> bool {
+    /// Whether what was read at a publication is still what the store has for a customer or account, by its tag under
+    /// each key.
+    pub fn holds(&self, at: PublicationId, tags: impl IntoIterator<Item = Tag>) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let listed = at.number.checked_sub(known.floor).map(|index| index as usize);
         let drawn = listed.and_then(|index| known.drawn.get(index));
-        drawn == Some(&at.drawn)
-            && known
-                .changed
-                .get(&tag)
-                .is_none_or(|changed| *changed <= at.number)
+        let is_unchanged = |tag| {
+            let changed = known.changed.get(&tag);
+            changed.is_none_or(|changed| *changed <= at.number)
+        };
+        drawn == Some(&at.drawn) && tags.into_iter().all(is_unchanged)
     }
 
     /// Takes note of the next one, before anybody is told of it.
@@ -159,21 +160,21 @@ mod tests {
     fn what_was_read_holds_until_a_publication_concerns_it() {
         let publications = Publications::new(100);
         assert_eq!(publications.last(), None);
-        assert!(!publications.holds(id(1), tag(1)), "nothing is known yet");
+        assert!(!publications.holds(id(1), [tag(1)]), "nothing is known yet");
         noted(&publications, 5, &[1]);
         noted(&publications, 6, &[2]);
         assert_eq!(publications.last(), Some(id(6)));
-        assert!(publications.holds(id(5), tag(1)) && publications.holds(id(6), tag(2)));
-        assert!(!publications.holds(id(5), tag(2)), "6 changed it");
-        assert!(publications.holds(id(5), tag(3)), "nobody changed it");
+        assert!(publications.holds(id(5), [tag(1)]) && publications.holds(id(6), [tag(2)]));
+        assert!(!publications.holds(id(5), [tag(2)]), "6 changed it");
+        assert!(publications.holds(id(5), [tag(3)]), "nobody changed it");
         for unknown in [id(4), id(7), id(0)] {
-            assert!(!publications.holds(unknown, tag(3)), "{unknown:?}");
+            assert!(!publications.holds(unknown, [tag(3)]), "{unknown:?}");
         }
         let of_another_register = PublicationId {
             drawn: [9; 8],
             ..id(6)
         };
-        assert!(!publications.holds(of_another_register, tag(3)));
+        assert!(!publications.holds(of_another_register, [tag(3)]));
     }
 
     #[test]
@@ -181,9 +182,9 @@ mod tests {
         let publications = Publications::new(100);
         noted(&publications, 1, &[]);
         publications.note(id(2), &Changed::Any);
-        assert!(!publications.holds(id(1), tag(1)) && publications.holds(id(2), tag(1)));
+        assert!(!publications.holds(id(1), [tag(1)]) && publications.holds(id(2), [tag(1)]));
         noted(&publications, 9, &[]);
-        assert!(!publications.holds(id(2), tag(1)) && publications.holds(id(9), tag(1)));
+        assert!(!publications.holds(id(2), [tag(1)]) && publications.holds(id(9), [tag(1)]));
     }
 
     #[test]
@@ -193,10 +194,10 @@ mod tests {
             noted(&publications, number, &[number as u8]);
         }
         let held: Vec<u64> = (1..=100)
-            .filter(|n| publications.holds(id(*n), tag(200)))
+            .filter(|n| publications.holds(id(*n), [tag(200)]))
             .collect();
         assert!(held.len() <= 8 && held.last() == Some(&100), "{held:?}");
-        assert!(!publications.holds(id(99), tag(100)), "100 changed it");
+        assert!(!publications.holds(id(99), [tag(100)]), "100 changed it");
         let known = publications.known.read().unwrap();
         assert!(known.changed.len() <= 8 && known.drawn.len() <= 8);
     }

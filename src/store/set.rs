@@ -1,5 +1,6 @@
 //! How the sets stand.
 
+use super::KeyId;
 use crate::domain::relationship::SetId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct SetState {
     /// The `Delivery-Sequence` that was published last, 0 without one.
     pub sequence: u64,
     pub standing: Standing,
+    /// That its rows are sealed with.
+    pub(super) key: KeyId,
     /// A merge was begun and not ended: rows beyond the version may stand.
     pub(super) merging: bool,
 }

@@ -29,8 +29,8 @@ impl SealedRecord {
         out.extend([customer.len() as u8, agreement.len() as u8]);
     }
 
-    /// Reads back what [`encode_sorted`](Self::encode_sorted) wrote.
-    pub fn decode_sorted(bytes: &[u8]) -> Result<Self, StoreError> {
+    /// Reads back what [`encode_sorted`](Self::encode_sorted) wrote: the line, and the record.
+    pub fn decode_sorted(bytes: &[u8]) -> Result<(u64, Self), StoreError> {
         const CUT: StoreError = StoreError::Damaged("a sorted record");
         let (identity, tail) = bytes
             .len()
@@ -44,13 +44,15 @@ impl SealedRecord {
             .and_then(|(_, rest)| rest.split_at_checked(agreement_bytes))
             .ok_or(CUT)?;
         let from = day_of_sortable(from.try_into().map_err(|_| CUT)?);
-        let terms = tail[8];
-        let to = i32::from_be_bytes([tail[9], tail[10], tail[11], tail[12]]);
-        Ok(Self {
+        let (line, tail) = tail.split_first_chunk().ok_or(CUT)?;
+        let terms = tail[0];
+        let to = i32::from_be_bytes([tail[1], tail[2], tail[3], tail[4]]);
+        let record = Self {
             customer: Sealed::from_bytes(customer).ok_or(CUT)?,
             agreement: decode_agreement(terms, agreement)?,
             relationship: decode_relationship(terms, from, (to != RUNNING).then_some(to))?,
-        })
+        };
+        Ok((u64::from_be_bytes(*line), record))
     }
 }
 
@@ -115,7 +117,7 @@ mod tests {
             if expected.is_ne() {
                 prop_assert_eq!(first.cmp(&second), expected);
             }
-            prop_assert_eq!(SealedRecord::decode_sorted(&first).unwrap(), one);
+            prop_assert_eq!(SealedRecord::decode_sorted(&first).unwrap(), (lines.0.into(), one));
         }
     }
 

@@ -3,5 +3,6 @@
 pub mod disk;
 mod heads;
 mod kills;
+mod late;
 pub mod load;
 mod recorded;

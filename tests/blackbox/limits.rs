@@ -85,7 +85,7 @@ async fn an_unusual_day_is_told_and_former_days_survive_a_restart() {
             .contains("kundeforhold_unusual_days_total")
     );
     assert!(service.terminate().success());
-    let kept = std::fs::read_to_string(service.directory.path().join("audit/usage.json")).unwrap();
+    let kept = std::fs::read_to_string(service.directory.path().join("usage.json")).unwrap();
     let kept: Value = serde_json::from_str(&kept).unwrap();
     let last = &kept["974761076"]["last"];
     assert_eq!(last["day"], world::today().to_string(), "{kept}");

@@ -7,6 +7,7 @@ mod memory;
 
 use crate::harness::calls::{BOUNDARY, form};
 use crate::harness::collector::Collector;
+use crate::harness::store::Away;
 use crate::harness::strace::{READ, SYNC, Tampered, WRITE};
 use crate::harness::{EITHER_WAY, Service, world};
 use canaries::Canaries;
@@ -30,6 +31,9 @@ async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
         }
         canaries.assert_absent(service.metrics().await.as_bytes(), "the metrics");
         search_redis(&service, &canaries);
+        service.back_up(&service.directory.path().join("backup.tar"));
+        let verified = service.command(&["store", "verify", "--json"]);
+        canaries.assert_absent(&verified.stdout, "what is told of the store");
         search_files(&service, &canaries);
         collector.wait_for(b"record of use").await;
         canaries.assert_absent(&collector.received().await, "the spans");
@@ -53,14 +57,9 @@ async fn nothing_is_found_in_the_log_of_failures() {
         let mut service = Service::start_with(caching, "[log]\nlevel = \"trace\"\n").await;
         let canaries = Canaries::new(&service.issuer, BANK);
         deliver(&service, &canaries).await;
-        let (here, there) = (
-            service.directory.path().join("audit"),
-            service.directory.path().join("away"),
-        );
-        std::fs::rename(&here, &there).unwrap();
+        let away = Away::take(service.record_files());
         in_their_places(&service, &canaries).await;
-        let _ = std::fs::remove_dir_all(&here);
-        std::fs::rename(&there, &here).unwrap();
+        away.bring_back();
         service.wait_until_ready().await;
         for calls in [READ, WRITE, SYNC] {
             let tampered = Tampered::begin(&service, calls, "error=EIO");

@@ -1,11 +1,16 @@
 //! The file that the register is in: its disk, who serves it, what it is restored from.
 
+mod backup;
+mod clock;
 mod disk;
+mod erasure;
 mod many_accounts;
+mod rekey;
 mod restored;
 mod room;
 mod served_once;
 mod uploads;
+mod verify;
 
 use crate::harness::Service;
 use crate::harness::identifiers::people;

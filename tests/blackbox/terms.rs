@@ -150,14 +150,12 @@ async fn metric(service: &Service, line: &str) -> u64 {
 
 /// Whether a text stands in the record of use, which keeps services and terms in clear.
 fn is_on_record(service: &Service, text: &str) -> bool {
-    let files = std::fs::read_dir(service.directory.path().join("audit")).unwrap();
-    files
-        .filter_map(|file| std::fs::read(file.unwrap().path()).ok())
-        .any(|content| {
-            content
-                .windows(text.len())
-                .any(|window| window == text.as_bytes())
-        })
+    let files = service.record_files().into_iter();
+    files.filter_map(|file| std::fs::read(file).ok()).any(|content| {
+        content
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    })
 }
 
 async fn wait_for_log(service: &Service, text: &str) {

@@ -10,17 +10,17 @@ use kundeforhold::store::{RowWrite, Store};
 
 /// At which publication a customer is read now.
 fn read_at(store: &Store, customer: &Sealed) -> PublicationId {
-    store.relationships(customer).unwrap().at.unwrap()
+    store.relationships(&customer.clone().into()).unwrap().at.unwrap()
 }
 
 #[test]
 fn what_was_read_holds_until_its_customer_or_account_changes() {
     on_each_engine(async |place| {
         let store = place.open();
-        assert_eq!(store.relationships(&customer(1)).unwrap().at, None);
+        assert_eq!(store.relationships(&customer(1).into()).unwrap().at, None);
         whole_set(&store, kar(), &records(0..20)).await;
         let at = read_at(&store, &customer(1));
-        let holds = |sealed: &Sealed| store.publications().holds(at, sealed.tag());
+        let holds = |sealed: &Sealed| store.publications().holds(at, [sealed.tag()]);
         let changed = record(1, 1);
         let account = changed.agreement.account().cloned().unwrap();
         assert!(holds(&customer(1)) && holds(&account));
@@ -34,7 +34,7 @@ fn what_was_read_holds_until_its_customer_or_account_changes() {
         assert!(
             store
                 .publications()
-                .holds(read_at(&store, &customer(1)), customer(1).tag())
+                .holds(read_at(&store, &customer(1)), [customer(1).tag()])
         );
     });
 }
@@ -53,10 +53,10 @@ fn rows_that_come_with_the_publication_of_a_merge_are_on_the_list_too() {
         );
         last.writes = vec![RowWrite::End(record(1, 1))];
         written.publish(last).await.unwrap();
-        assert!(store.relationships(&customer(1)).unwrap().held.is_empty());
-        assert!(!store.publications().holds(at, customer(1).tag()));
-        assert!(!store.publications().holds(at, customer(5).tag()));
-        assert!(store.publications().holds(at, customer(2).tag()));
+        assert!(store.relationships(&customer(1).into()).unwrap().held.is_empty());
+        assert!(!store.publications().holds(at, [customer(1).tag()]));
+        assert!(!store.publications().holds(at, [customer(5).tag()]));
+        assert!(store.publications().holds(at, [customer(2).tag()]));
     });
 }
 
@@ -69,8 +69,8 @@ fn the_list_is_the_same_after_reopening_and_numbers_go_on() {
         change(&store, kar(), vec![RowWrite::End(record(2, 2))]).await;
         let killed = place.after_kill();
         let store = killed.open();
-        assert!(store.publications().holds(at, customer(1).tag()));
-        assert!(!store.publications().holds(at, customer(2).tag()));
+        assert!(store.publications().holds(at, [customer(1).tag()]));
+        assert!(!store.publications().holds(at, [customer(2).tag()]));
         let last = store.publications().last().unwrap();
         change(&store, kar(), Vec::new()).await;
         let next = store.publications().last().unwrap();
@@ -89,10 +89,10 @@ fn of_a_restored_register_nothing_of_the_lost_future_holds() {
         change(&store, kar(), vec![RowWrite::End(record(1, 1))]).await;
         let lost = read_at(&store, &customer(1));
         let restored = backup.open();
-        assert!(!restored.publications().holds(lost, customer(1).tag()));
+        assert!(!restored.publications().holds(lost, [customer(1).tag()]));
         change(&restored, kar(), Vec::new()).await;
         assert_eq!(restored.publications().last().unwrap().number, lost.number);
-        assert!(!restored.publications().holds(lost, customer(1).tag()));
-        assert!(restored.publications().holds(before, customer(1).tag()));
+        assert!(!restored.publications().holds(lost, [customer(1).tag()]));
+        assert!(restored.publications().holds(before, [customer(1).tag()]));
     });
 }

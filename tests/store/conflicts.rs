@@ -27,7 +27,7 @@ fn newest(bank: &Bank) -> Receipt {
 #[test]
 fn a_set_that_shrinks_too_much_is_refused_and_can_be_sent_again_at_once() {
     on_each_engine(async |place| {
-        let bank = Bank::open(&place);
+        let bank = Bank::open(&place, 1);
         let incoming = bank.begin(bank.order(DeliveryKind::WholeSet)).await;
         bank.publish_set(incoming, &lines(0..100)).await.unwrap();
         for delivered in [0, 1, 49] {
@@ -60,7 +60,7 @@ fn a_set_that_shrinks_too_much_is_refused_and_can_be_sent_again_at_once() {
 #[test]
 fn numbers_of_changes_have_no_gap_and_are_consumed_by_what_is_published() {
     on_each_engine(async |place| {
-        let bank = Bank::open(&place);
+        let bank = Bank::open(&place, 1);
         for (number, expected) in [(2, 1), (1, 1), (1, 2), (3, 2), (2, 2)] {
             let order = Order {
                 sequence: Some(number),
@@ -85,7 +85,7 @@ fn numbers_of_changes_have_no_gap_and_are_consumed_by_what_is_published() {
 #[test]
 fn a_key_gives_the_first_receipt_again_even_while_another_delivery_is_received() {
     on_each_engine(async |place| {
-        let bank = Bank::open(&place);
+        let bank = Bank::open(&place, 1);
         let order = |key| Order {
             idempotency: Some([key; 32]),
             ..bank.order(DeliveryKind::Changes)
@@ -114,7 +114,7 @@ fn a_key_gives_the_first_receipt_again_even_while_another_delivery_is_received()
 #[test]
 fn changes_with_a_bad_line_change_nothing_and_their_receipt_tells_the_line() {
     on_each_engine(async |place| {
-        let bank = Bank::open(&place);
+        let bank = Bank::open(&place, 1);
         let identity = (1, 0, today());
         let (_, terms) = lines(1..2)[0];
         let refused = bank
@@ -137,7 +137,7 @@ fn changes_with_a_bad_line_change_nothing_and_their_receipt_tells_the_line() {
 #[test]
 fn a_delivery_that_is_given_up_can_be_sent_again_at_once() {
     on_each_engine(async |place| {
-        let bank = Bank::open(&place);
+        let bank = Bank::open(&place, 1);
         for kind in [DeliveryKind::WholeSet, DeliveryKind::Changes] {
             let incoming = bank.begin(bank.order(kind)).await;
             incoming.abandon("the body is too large").await;

@@ -1,15 +1,20 @@
 //! What tests deliver, by the store's own words.
 
+use crate::place::key;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use kundeforhold::clock::{Reading, TrustedClock};
 use kundeforhold::domain::delivery::{Counts, DeliveryKind};
-use kundeforhold::domain::identifiers::OrganizationNumber;
+use kundeforhold::domain::identifiers::{
+    AccountNumber, Check, CustomerId, IdentifierRules, OrganizationNumber,
+};
+use kundeforhold::domain::overview::{HeldAccount, HeldRelationship};
 use kundeforhold::domain::relationship::{Interval, Register, Relationship, Role, SetId};
-use kundeforhold::pseudonym::{Sealed, SealedAgreement};
+use kundeforhold::pseudonym::{Pseudonyms, Sealed, SealedAgreement};
 use kundeforhold::store::{
     Begun, Filing, Merge, Publication, Published, Receipt, RowWrite, SealedRecord, SetChange, SetLock,
     Standing, Store, StoreError, Summary, Written,
 };
-use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
 use std::time::Duration;
 use tokio::task::block_in_place;
 use uuid::Uuid;
@@ -33,23 +38,36 @@ pub fn today() -> NaiveDate {
     "2026-11-20".parse().unwrap()
 }
 
-fn sealed(kind: u8, n: u32, length: usize) -> Sealed {
-    let mut bytes = Sha256::digest([&[kind], n.to_be_bytes().as_slice()].concat()).to_vec();
-    bytes.resize(length, 0);
-    Sealed::from_bytes(&bytes).unwrap()
+/// The key that places are opened with, unless a test says otherwise.
+static SEALED_BY: LazyLock<Pseudonyms> = LazyLock::new(|| Pseudonyms::new(&key(1)));
+
+pub fn customer_id(n: u32) -> CustomerId {
+    let rules = IdentifierRules {
+        check: Check::Format,
+        ..IdentifierRules::SYNTHETIC
+    };
+    CustomerId::parse(&format!("{:011}", 17_912_000_000 + u64::from(n)), &rules).unwrap()
+}
+
+pub fn account_number(n: u32) -> AccountNumber {
+    AccountNumber::parse_lookup_key(&format!("{:011}", 86_011_000_000 + u64::from(n))).unwrap()
 }
 
 pub fn customer(n: u32) -> Sealed {
-    sealed(b'c', n, 22)
+    SEALED_BY.customer(&customer_id(n))
 }
 
 pub fn account(n: u32) -> Sealed {
-    sealed(b'a', n, 21)
+    SEALED_BY.account(&account_number(n))
 }
 
 /// A customer's record of an account, from a day on.
 pub fn record(customer_number: u32, account_number: u32) -> SealedRecord {
     let interval = Interval::new(today() - TimeDelta::days(400), None).unwrap();
+    record_over(customer_number, account_number, interval)
+}
+
+pub fn record_over(customer_number: u32, account_number: u32, interval: Interval) -> SealedRecord {
     SealedRecord {
         customer: customer(customer_number),
         agreement: SealedAgreement::Account(account(account_number)),
@@ -209,10 +227,20 @@ pub async fn standing_records(store: &Store, set: SetId) -> Vec<SealedRecord> {
     records_at(store, set, version).await
 }
 
+/// What a lookup finds of a customer.
+pub fn held_by(store: &Store, customer: &Sealed) -> Vec<HeldRelationship> {
+    store.relationships(&customer.clone().into()).unwrap().held
+}
+
+/// What a lookup finds of an account.
+pub fn held_with(store: &Store, account: &Sealed) -> Vec<HeldAccount> {
+    store.accounts(&account.clone().into()).unwrap().held
+}
+
 /// Whether lookups find a record, by its customer and by its account.
 pub fn finds(store: &Store, record: &SealedRecord) -> bool {
-    let of_customer = store.relationships(&record.customer).unwrap().held;
-    let of_account = store.accounts(record.agreement.account().unwrap()).unwrap().held;
+    let of_customer = held_by(store, &record.customer);
+    let of_account = held_with(store, record.agreement.account().unwrap());
     let by_customer = of_customer
         .iter()
         .any(|held| held.relationship == record.relationship);
@@ -223,4 +251,14 @@ pub fn finds(store: &Store, record: &SealedRecord) -> bool {
 
 pub fn a_moment_ago() -> DateTime<Utc> {
     Utc::now() - TimeDelta::minutes(1)
+}
+
+/// A clock that is right, at noon of a day.
+pub fn clock_at(day: NaiveDate) -> TrustedClock {
+    let now = Reading {
+        at: day.and_hms_opt(12, 0, 0).unwrap().and_utc(),
+        boot: "of a test".to_owned(),
+        uptime: TimeDelta::zero(),
+    };
+    now.clone().judge(&now).unwrap()
 }

@@ -1,21 +1,23 @@
 //! Random histories of one bank against the plain model: records, versions, rollbacks, and the counts that are told.
 
-use crate::deliveries::{kfr, standing_records, today};
-use crate::model::{self, Call, Change, Outcome, Records, Terms};
-use crate::place::{Place, on_each_engine};
-use crate::register::{Bank, sealed};
+use crate::backup::{archive, back_up, restore_to};
+use crate::deliveries::{clock_at, held_by, held_with, kfr, standing_records, today};
+use crate::model::{self, Call, Change, Identity, Outcome, Records, Terms};
+use crate::place::{Engine, Place, on_each_engine, ring};
+use crate::register::{Bank, rekey, sealed};
 use crate::steps::{Meanwhile, Step, Upload, step};
+use crate::verify::verified;
 use chrono::TimeDelta;
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
 use kundeforhold::domain::relationship::Role;
 use kundeforhold::register::delivery::{Conflict, DeliveryRefusal};
-use kundeforhold::store::Kept;
+use kundeforhold::store::{Kept, Store};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 /// What the bank's set should be.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Expected {
     records: Records,
     loaded: bool,
@@ -23,10 +25,23 @@ struct Expected {
     whole_sets: Vec<(Uuid, Records, bool)>,
 }
 
+/// The last backup, and how things stood.
+struct BackedUp {
+    place: Place,
+    expected: Expected,
+    key: u8,
+    is_rekeyed: bool,
+}
+
 struct History {
     place: Place,
     bank: Bank,
     expected: Expected,
+    backup: Option<BackedUp>,
+    /// The number of the key that the register is opened with; the next one is for a rekey.
+    key: u8,
+    /// All is under the next key.
+    is_rekeyed: bool,
 }
 
 impl History {
@@ -51,8 +66,24 @@ impl History {
                     rejects: kept,
                     publications: TimeDelta::seconds(-10),
                 };
-                tokio::task::block_in_place(|| store.purge(&kept)).unwrap();
+                let purge = || store.purge(&kept, &store.judge_clock()?);
+                tokio::task::block_in_place(purge).unwrap();
             }
+            Step::BackUp => {
+                back_up(&self.place, &ring(self.key, Some(self.key + 1)), true).unwrap();
+                // A kill leaves its place behind; the file moves on with the history.
+                let place = Place::new(Engine::Sqlite);
+                std::fs::rename(archive(&self.place), archive(&place)).unwrap();
+                self.backup = Some(BackedUp {
+                    place,
+                    expected: self.expected.clone(),
+                    key: self.key,
+                    is_rekeyed: self.is_rekeyed,
+                });
+            }
+            Step::Restore => self.restore(),
+            Step::KillAmidRekey(meanwhile) => self.kill_amid_rekey(&meanwhile).await,
+            Step::Erase => self.erase(),
         }
     }
 
@@ -64,6 +95,7 @@ impl History {
         }
         let receipt = self.bank.publish_set(incoming, &upload.lines).await.unwrap();
         let mut records: Records = upload.lines.into_iter().collect();
+        model::keep(&mut records);
         assert_eq!(receipt.summary.counts.stored, records.len() as u64);
         for call in &calls {
             model::call(&mut records, call);
@@ -104,6 +136,7 @@ impl History {
                         model::call(&mut self.expected.records, &Call::Register { customer, from });
                     }
                 }
+                Meanwhile::Rekey => self.rekey().await,
             }
             self.check().await;
         }
@@ -127,18 +160,75 @@ impl History {
         self.expected.records = before;
     }
 
+    /// Once for each opening, since the key after the next one is not known yet.
+    async fn rekey(&mut self) {
+        self.ask_for_rekey();
+        rekey(&self.place, &self.bank.store).await;
+        self.is_rekeyed = true;
+    }
+
+    fn ask_for_rekey(&self) {
+        Store::ask_for_rekey(&self.place.path(), self.bank.store.given()).unwrap();
+    }
+
+    async fn kill_amid_rekey(&mut self, meanwhile: &[Meanwhile]) {
+        self.ask_for_rekey();
+        if self.bank.store.sets().get(kfr()).is_some() {
+            let store = self.bank.store.clone();
+            let copy = tokio::task::block_in_place(|| store.copy_under_next_key(kfr())).unwrap();
+            self.do_meanwhile(meanwhile).await;
+            drop(copy);
+        }
+        self.kill();
+    }
+
+    /// The clock of the register's day, at which records are kept for no time once they have ended.
+    fn erase(&mut self) {
+        let clock = clock_at(today());
+        tokio::task::block_in_place(|| self.bank.store.erase(0, &clock)).unwrap();
+        let ended = |(_, terms): &(&Identity, &Terms)| terms.to.is_some_and(|to| to < today());
+        let standing: Vec<Identity> = self
+            .expected
+            .records
+            .iter()
+            .filter(ended)
+            .map(|(id, _)| *id)
+            .collect();
+        let versions = self.expected.whole_sets.iter_mut().map(|(_, before, _)| before);
+        for records in versions.chain([&mut self.expected.records]) {
+            records.retain(|identity, terms| !ended(&(identity, terms)) && !standing.contains(identity));
+        }
+    }
+
     fn reopen(&mut self) {
         self.bank.store.close();
         // What holds the file is let go before it is taken again.
         let elsewhere = self.place.after_kill();
-        self.bank = Bank::open(&elsewhere);
-        self.place = elsewhere;
+        self.open(elsewhere);
+    }
+
+    fn restore(&mut self) {
+        let Some(backup) = &self.backup else {
+            return;
+        };
+        let restored = Place::new(Engine::Sqlite);
+        let keys = ring(backup.key, Some(backup.key + 1));
+        restore_to(&restored, &archive(&backup.place), false, &keys).unwrap();
+        (self.expected, self.key) = (backup.expected.clone(), backup.key);
+        self.is_rekeyed = backup.is_rekeyed;
+        self.open(restored);
     }
 
     fn kill(&mut self) {
         let left = self.place.after_kill();
-        self.bank = Bank::open(&left);
-        self.place = left;
+        self.open(left);
+    }
+
+    /// After a rekey, with the key that all is under.
+    fn open(&mut self, place: Place) {
+        self.key += u8::from(std::mem::take(&mut self.is_rekeyed));
+        self.bank = Bank::open(&place, self.key);
+        self.place = place;
     }
 
     /// What stands, what lookups find, and what is counted are the same.
@@ -150,14 +240,15 @@ impl History {
         assert_eq!(standing.loaded, expected.loaded);
         let whole_set = expected.whole_sets.last().map(|(id, ..)| *id);
         assert_eq!(standing.whole_set, whole_set);
-        let sealed = sealed(&expected.records);
+        let key = store.key_of(kfr()).unwrap();
+        let sealed = sealed(&expected.records, &key.pseudonyms);
         // Of many, some.
         for record in sealed.iter().step_by(1 + sealed.len() / 50) {
-            let held = store.relationships(&record.customer).unwrap().held;
+            let held = held_by(store, &record.customer);
             let of_customer = sealed.iter().filter(|other| other.customer == record.customer);
             assert_eq!(held.len(), of_customer.count());
             if let Some(account) = record.agreement.account() {
-                let held = store.accounts(account).unwrap().held;
+                let held = held_with(store, account);
                 let with_it = sealed.iter().filter(|other| other.agreement == record.agreement);
                 assert_eq!(held.len(), with_it.count());
             }
@@ -168,17 +259,23 @@ impl History {
 
 fn run(steps: Vec<Step>) {
     on_each_engine(async |place| {
-        let bank = Bank::open(&place);
+        let bank = Bank::open(&place, 1);
         let expected = Expected::default();
         let mut history = History {
             place,
             bank,
             expected,
+            backup: None,
+            key: 1,
+            is_rekeyed: false,
         };
         for step in steps.clone() {
             history.take(step).await;
             history.check().await;
         }
+        let found = verified(&history.place);
+        assert_eq!(found.findings, []);
+        assert!(found.sets.iter().all(|counts| counts.stored == counts.counted));
     });
 }
 

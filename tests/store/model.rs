@@ -1,7 +1,7 @@
 //! A second model of what deliveries do to a set, as plain as can be.
 
 use crate::deliveries::today;
-use chrono::NaiveDate;
+use chrono::{Months, NaiveDate};
 use kundeforhold::domain::relationship::Role;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,12 @@ pub enum Outcome {
     Refused,
 }
 
+/// What ended longer ago than ten years is not kept.
+pub fn keep(records: &mut Records) {
+    let kept_from = today() - Months::new(120);
+    records.retain(|_, terms| terms.to.is_none_or(|to| to >= kept_from));
+}
+
 fn runs((_, _, from): &Identity, terms: &Terms) -> bool {
     *from <= today() && terms.to.is_none_or(|to| to >= today())
 }
@@ -58,10 +64,12 @@ fn running_at_level(records: &Records, customer: u16) -> Vec<(Identity, Terms)> 
 }
 
 pub fn call(records: &mut Records, call: &Call) -> Outcome {
-    match *call {
+    let outcome = match *call {
         Call::Register { customer, from } => register(records, customer, from),
         Call::Deregister { customer, to } => deregister(records, customer, to),
-    }
+    };
+    keep(records);
+    outcome
 }
 
 fn register(records: &mut Records, customer: u16, from: NaiveDate) -> Outcome {
@@ -125,6 +133,7 @@ pub fn change(records: &mut Records, changes: &[Change]) -> bool {
             },
         }
     }
+    keep(&mut changed);
     *records = changed;
     true
 }

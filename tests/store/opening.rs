@@ -1,7 +1,7 @@
 //! Who may open a store, and what a former process has left.
 
 use crate::deliveries::{begin, change, finds, kar, records, standing_records, whole_set};
-use crate::place::{KEY, Place, on_each_engine};
+use crate::place::{Place, on_each_engine, ring};
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
 use kundeforhold::store::{RowWrite, Store, StoreError};
 
@@ -32,9 +32,15 @@ fn what_was_acknowledged_is_there_after_a_kill_and_what_was_received_is_abandone
 fn a_store_is_served_by_one_process_and_can_be_opened_again_once_it_is_closed() {
     on_each_engine(async |place| {
         let store = place.open();
-        assert_eq!(place.open_with(KEY).err(), Some(StoreError::InUse(place.path())));
+        assert_eq!(
+            place.open_with(ring(1, None)).err(),
+            Some(StoreError::InUse(place.path()))
+        );
         store.close();
-        assert_eq!(place.open_with(KEY).err(), Some(StoreError::InUse(place.path())));
+        assert_eq!(
+            place.open_with(ring(1, None)).err(),
+            Some(StoreError::InUse(place.path()))
+        );
         drop(store);
         drop(place.open());
         assert!(place.open().is_writable());
@@ -44,15 +50,18 @@ fn a_store_is_served_by_one_process_and_can_be_opened_again_once_it_is_closed() 
 #[test]
 fn another_key_is_refused_and_a_look_says_so_too() {
     on_each_engine(async |place| {
-        assert_eq!(Store::look(&place.path(), KEY), Ok(None));
+        assert_eq!(Store::look(&place.path(), &ring(1, None)), Ok(None));
         let store = place.open();
         whole_set(&store, kar(), &records(0..3)).await;
         let sets = store.sets();
-        assert_eq!(Store::look(&place.path(), KEY).unwrap().as_ref(), Some(&*sets));
-        drop(store);
-        assert_eq!(place.open_with(*b"another.").err(), Some(StoreError::OtherKey));
         assert_eq!(
-            Store::look(&place.path(), *b"another."),
+            Store::look(&place.path(), &ring(1, None)).unwrap().as_ref(),
+            Some(&*sets)
+        );
+        drop(store);
+        assert_eq!(place.open_with(ring(2, None)).err(), Some(StoreError::OtherKey));
+        assert_eq!(
+            Store::look(&place.path(), &ring(2, None)),
             Err(StoreError::OtherKey)
         );
         assert_eq!(standing_records(&place.open(), kar()).await, records(0..3));
@@ -68,9 +77,9 @@ fn a_newer_schema_is_refused() {
             .unwrap();
         drop(file);
         let newer = StoreError::Newer { found: 99, known: 1 };
-        assert_eq!(place.open_with(KEY).err(), Some(newer.clone()));
+        assert_eq!(place.open_with(ring(1, None)).err(), Some(newer.clone()));
         assert_eq!(Store::migrate(&place.path()), Err(newer.clone()));
-        assert_eq!(Store::look(&place.path(), KEY), Err(newer));
+        assert_eq!(Store::look(&place.path(), &ring(1, None)), Err(newer));
     });
 }
 

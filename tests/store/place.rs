@@ -1,13 +1,24 @@
 //! The engines that the contract holds for, and a place for a register of each.
 
-use kundeforhold::pseudonym::KeyFingerprint;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kundeforhold::pseudonym::{MasterKey, PseudonymRing};
 use kundeforhold::store::{Store, StoreError, StoreOptions};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The key that a place's store is opened with.
-pub const KEY: KeyFingerprint = *b"key one.";
+/// A key of that number.
+pub fn key(number: u8) -> MasterKey {
+    MasterKey::parse(&STANDARD.encode([number; 64])).unwrap()
+}
+
+/// What a store is opened with: a key, and the next one for a rekey.
+pub fn ring(present: u8, next: Option<u8>) -> Arc<PseudonymRing> {
+    let next = next.map(key);
+    Arc::new(PseudonymRing::new(&key(present), next.as_ref()))
+}
 
 /// What keeps the register.
 #[derive(Debug, Clone, Copy)]
@@ -40,10 +51,10 @@ impl Place {
     }
 
     pub fn open(&self) -> Store {
-        self.open_with(KEY).unwrap()
+        self.open_with(ring(1, None)).unwrap()
     }
 
-    pub fn open_with(&self, key: KeyFingerprint) -> Result<Store, StoreError> {
+    pub fn open_with(&self, keys: Arc<PseudonymRing>) -> Result<Store, StoreError> {
         match self.engine {
             Engine::Sqlite => {
                 let options = StoreOptions {
@@ -54,7 +65,7 @@ impl Place {
                     remembered_changes: 1_000,
                     scratch: self.scratch(),
                 };
-                Store::open(&options, key)
+                Store::open(&options, keys)
             }
         }
     }

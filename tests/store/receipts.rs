@@ -194,7 +194,7 @@ fn a_publication_without_a_delivery_under_way_leaves_no_trace() {
         assert_eq!(written.publish(late).await.err(), Some(StoreError::NotReceiving));
         assert!(
             store
-                .relationships(&records(0..1)[0].customer)
+                .relationships(&records(0..1)[0].customer.clone().into())
                 .unwrap()
                 .held
                 .is_empty()

@@ -1,30 +1,26 @@
 //! A bank that delivers to a store as the service lets it.
 
-use crate::deliveries::{kfr, today};
+use crate::deliveries::{account_number, customer_id, kfr, today};
 use crate::model::{Call, Change, Identity, Outcome, Records, Terms};
-use crate::place::Place;
+use crate::place::{Place, ring};
 use kundeforhold::domain::delivery::DeliveryKind;
-use kundeforhold::domain::identifiers::{AccountNumber, Check, CustomerId, IdentifierRules};
+use kundeforhold::domain::identifiers::CustomerId;
 use kundeforhold::domain::relationship::{
     Agreement, AgreementId, Interval, Register, Relationship, RelationshipRecord,
 };
-use kundeforhold::pseudonym::{MasterKey, Pseudonyms};
+use kundeforhold::pseudonym::Pseudonyms;
 use kundeforhold::register::delivery::{
     BankCaller, Delivery, DeliveryBounds, DeliveryError, DeliveryParts, DeliveryRefusal, Discard, Incoming,
     KfrEffect, Line, Order, Space, Taking, TurnBounds, Turns,
 };
 use kundeforhold::register::participants::{ParticipantsInForce, parse};
+use kundeforhold::register::rekey::Rekeying;
 use kundeforhold::store::{Receipt, SealedRecord, Store};
 use kundeforhold::workers::Workers;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A key of one line of base64: 64 bytes.
-static PSEUDONYMS: LazyLock<Arc<Pseudonyms>> = LazyLock::new(|| {
-    let key = MasterKey::parse(&format!("{}==", "A".repeat(86))).unwrap();
-    Arc::new(Pseudonyms::new(&key))
-});
 static WORKERS: LazyLock<Workers> = LazyLock::new(|| Workers::start("test", 8).unwrap());
 
 /// The register, opened, and a bank that delivers to its KFR set.
@@ -34,20 +30,31 @@ pub struct Bank {
     pub caller: BankCaller,
 }
 
-fn customer(n: u16) -> CustomerId {
-    let rules = IdentifierRules {
-        check: Check::Format,
-        ..IdentifierRules::SYNTHETIC
+/// Does the rekey that was asked for.
+pub async fn rekey(place: &Place, store: &Store) {
+    let rekeying = Rekeying {
+        store: store.clone(),
+        workers: WORKERS.clone(),
+        space: space(place),
     };
-    CustomerId::parse(&format!("{:011}", 17_912_000_000 + u64::from(n)), &rules).unwrap()
+    rekeying.rekey().await.unwrap();
+}
+
+fn space(place: &Place) -> Space {
+    Space {
+        directory: place.scratch(),
+        min_free_bytes: 0,
+    }
+}
+
+fn customer(n: u16) -> CustomerId {
+    customer_id(n.into())
 }
 
 fn agreement(n: u8) -> Agreement {
     match n {
         0 => Agreement::CustomerLevel,
-        1 | 2 => Agreement::Account(
-            AccountNumber::parse_lookup_key(&format!("{:011}", 86_011_000 + u64::from(n))).unwrap(),
-        ),
+        1 | 2 => Agreement::Account(account_number(n.into())),
         _ => Agreement::Reference(AgreementId::parse(&format!("reference {n}")).unwrap()),
     }
 }
@@ -62,11 +69,11 @@ fn record(((customer_number, agreement_number, from), terms): (&Identity, &Terms
     }
 }
 
-/// Records as they stand in rows, in their order.
-pub fn sealed(records: &Records) -> Vec<SealedRecord> {
+/// Records as they stand in rows under a key, in their order.
+pub fn sealed(records: &Records, pseudonyms: &Pseudonyms) -> Vec<SealedRecord> {
     let seal = |record: RelationshipRecord| SealedRecord {
-        customer: PSEUDONYMS.customer(&record.customer),
-        agreement: PSEUDONYMS.agreement(&record.agreement),
+        customer: pseudonyms.customer(&record.customer),
+        agreement: pseudonyms.agreement(&record.agreement),
         relationship: record.relationship,
     };
     let mut sealed: Vec<_> = records.iter().map(|one| seal(record(one))).collect();
@@ -103,13 +110,12 @@ fn bounds() -> DeliveryBounds {
 }
 
 impl Bank {
-    /// Opens the register of a place.
-    pub fn open(place: &Place) -> Self {
-        let store = place.open_with(PSEUDONYMS.fingerprint()).unwrap();
+    /// Opens the register of a place with the key of that number, and the one after it for a rekey.
+    pub fn open(place: &Place, key_number: u8) -> Self {
+        let store = place.open_with(ring(key_number, Some(key_number + 1))).unwrap();
         let participants = "[[participant]]\norganizationID = \"810059672\"\nname = \"A\"\nregisters = [\"KFR\"]\nstaleAfter = \"36h\"\n";
         let delivery = Delivery::new(DeliveryParts {
             store: store.clone(),
-            pseudonyms: Arc::clone(&PSEUDONYMS),
             participants: ParticipantsInForce::new(parse(participants).unwrap()),
             workers: WORKERS.clone(),
             turns: Turns::new(TurnBounds {
@@ -118,10 +124,7 @@ impl Bank {
                 wait: Duration::from_secs(20),
             }),
             scratch: place.scratch(),
-            space: Space {
-                directory: place.scratch(),
-                min_free_bytes: 0,
-            },
+            space: space(place),
             bounds: bounds(),
         });
         let caller = delivery.of_bank(kfr().bank).unwrap();
@@ -208,7 +211,7 @@ impl Bank {
 
     pub async fn roll_back(&self, delivery: Uuid) -> Result<Option<Receipt>, DeliveryRefusal> {
         self.delivery
-            .roll_back(&self.caller, delivery, Discard::Anything)
+            .roll_back(&self.caller, delivery, Discard::Anything, today())
             .await
     }
 

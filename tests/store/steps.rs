@@ -19,6 +19,7 @@ pub struct Upload {
 pub enum Meanwhile {
     Call(Call),
     Batch(Vec<(u16, NaiveDate)>),
+    Rekey,
 }
 
 #[derive(Debug, Clone)]
@@ -31,7 +32,14 @@ pub enum Step {
     Kill,
     /// A kill while a whole set is received.
     KillAmid(Vec<Meanwhile>),
+    /// A kill while a rekey copies.
+    KillAmidRekey(Vec<Meanwhile>),
     Purge,
+    BackUp,
+    /// Of the last backup, if there is one.
+    Restore,
+    /// Time goes on, until all that has ended by today has ended too long ago.
+    Erase,
 }
 
 fn days(range: std::ops::Range<i64>) -> impl Strategy<Value = NaiveDate> {
@@ -40,7 +48,8 @@ fn days(range: std::ops::Range<i64>) -> impl Strategy<Value = NaiveDate> {
 
 fn identity() -> impl Strategy<Value = Identity> {
     // Few, so that they meet.
-    let from = prop_oneof![Just(today()), days(-4..-1)];
+    let long_ago = days(-3_662..-3_650);
+    let from = prop_oneof![3 => Just(today()), 3 => days(-4..-1), 1 => long_ago];
     (0..3_u16, 0..4_u8, from)
 }
 
@@ -56,7 +65,7 @@ fn put() -> impl Strategy<Value = (Identity, Terms)> {
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
         3 => put().prop_map(|(identity, terms)| Change::Put(identity, terms)),
-        1 => (identity(), days(-3..3)).prop_map(|(identity, to)| Change::End(identity, to)),
+        1 => (identity(), prop_oneof![days(-3..3), days(-3_656..-3_650)]).prop_map(|(identity, to)| Change::End(identity, to)),
         1 => identity().prop_map(Change::Remove),
     ]
 }
@@ -72,6 +81,7 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
         2 => register.prop_map(Meanwhile::Call),
         2 => deregister.prop_map(Meanwhile::Call),
         1 => vec((0..3_u16, days(-6..1)), 1..5).prop_map(Meanwhile::Batch),
+        1 => Just(Meanwhile::Rekey),
     ]
 }
 
@@ -94,6 +104,10 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
         1 => vec(meanwhile(), 0..3).prop_map(Step::KillAmid),
+        1 => vec(meanwhile(), 0..3).prop_map(Step::KillAmidRekey),
         1 => Just(Step::Purge),
+        1 => Just(Step::BackUp),
+        1 => Just(Step::Restore),
+        1 => Just(Step::Erase),
     ]
 }

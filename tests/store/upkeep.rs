@@ -20,7 +20,8 @@ const NOTHING: Kept = Kept {
 /// As the service does it: on a thread for heavy work.
 async fn purge(store: &Store, kept: Kept) -> Result<u64, StoreError> {
     let (store, workers) = (store.clone(), Workers::start("test", 1).unwrap());
-    workers.run(move || store.purge(&kept)).await.unwrap()
+    let purge = move || store.purge(&kept, &store.judge_clock()?);
+    workers.run(purge).await.unwrap()
 }
 
 /// Rows of a table.

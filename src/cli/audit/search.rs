@@ -1,9 +1,9 @@
 //! `kundeforhold audit search`
 
-use super::{Failure, Logs};
-use crate::audit::{self, Query, Record, Subject};
+use super::{Failure, Source};
 use crate::config::Settings;
 use crate::domain::identifiers::{AccountNumber, Check, CustomerId, IdentifierRules, OrganizationNumber};
+use crate::record::{self, Looked, Query, Record, Subject, Way};
 use crate::text;
 use chrono::NaiveDate;
 use std::io::{BufRead, Write};
@@ -13,13 +13,17 @@ use uuid::Uuid;
 #[derive(clap::Args)]
 #[command(after_help = "Example: who looked this person up, for an access request\n  \
                   echo 01856867389 | kundeforhold audit search --config kundeforhold.toml --customer -\n\n\
-                  Proves the logs on the way, and fails where they are not what was written.")]
+                  The service may run meanwhile. Where an index finds what is looked for, only what it finds is\n\
+                  proved; `audit verify` holds the index against the entries, and --prove does without it.")]
 #[group(skip)]
 pub struct Search {
     #[command(flatten)]
-    logs: Logs,
+    source: Source,
     #[command(flatten)]
     criteria: Criteria,
+    /// Reads and proves every entry, rather than asking the index
+    #[arg(long)]
+    prove: bool,
     /// Prints one line of JSON a call
     #[arg(long)]
     json: bool,
@@ -34,6 +38,9 @@ struct Criteria {
     /// CorrelationID
     #[arg(long, value_name = "UUID")]
     correlation: Option<Uuid>,
+    /// deliveryID of a receipt
+    #[arg(long, value_name = "UUID")]
+    delivery: Option<Uuid>,
     /// Organisation number of the one that asked or delivered
     #[arg(long, value_name = "NUMBER", value_parser = OrganizationNumber::parse)]
     consumer: Option<OrganizationNumber>,
@@ -50,18 +57,37 @@ struct Criteria {
 
 impl Search {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (settings, directories, ring) = self.logs.open()?;
+        let (settings, path, ring) = self.source.open()?;
         let query = self.criteria.query(&settings)?;
+        let way = if self.prove { Way::Prove } else { Way::Index };
         let mut out = std::io::stdout().lock();
-        if !self.json {
-            writeln!(out, "{}", row(HEADING))?;
-        }
-        let json = self.json;
-        let found = |record: &Record| match json {
-            true => writeln!(out, "{}", serde_json::to_string(record)?),
-            false => writeln!(out, "{}", line(record)),
+        let (json, mut count) = (self.json, 0_u64);
+        let found = |record: Record| {
+            if !json && count == 0 {
+                writeln!(out, "{}", row(HEADING))?;
+            }
+            count += 1;
+            match json {
+                true => writeln!(out, "{}", serde_json::to_string(&record)?),
+                false => writeln!(out, "{}", line(&record)),
+            }
         };
-        Ok(audit::search(&directories, &ring, &query, found)?)
+        let looked = record::search(&path, &ring, &query, way, found)?;
+        eprintln!("{}", told(count, &looked));
+        Ok(())
+    }
+}
+
+/// How many were found, and in how many entries that was looked for, in which way.
+fn told(count: u64, looked: &Looked) -> String {
+    let found = match count {
+        0 => "nothing found".to_owned(),
+        count => format!("{count} found"),
+    };
+    let proved = format!("{} entries that were read and proved", looked.proved);
+    match looked.indexed {
+        0 => format!("{found} in {proved}"),
+        indexed => format!("{found} in {proved}, and {indexed} that were looked up in the index"),
     }
 }
 
@@ -73,6 +99,7 @@ impl Criteria {
             consumer: self.consumer,
             day: self.day,
             subject: self.subject(settings)?,
+            delivery: self.delivery,
         })
     }
 
@@ -131,7 +158,6 @@ fn row(cells: [&str; 9]) -> String {
 
 fn line(record: &Record) -> String {
     let endpoint = serde_json::to_value(record.endpoint).unwrap_or_default();
-    let id = |id: Option<Uuid>| id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     row([
         &record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         // A name is no number, so it is not taken for one.
@@ -141,11 +167,15 @@ fn line(record: &Record) -> String {
             .or(record.operator.as_deref())
             .unwrap_or("-"),
         endpoint.as_str().unwrap_or_default(),
-        &record.status.to_string(),
-        &id(record.case),
-        &id(record.correlation),
+        &text_of(record.status),
+        &text_of(record.case),
+        &text_of(record.correlation),
         &record.banks.join(","),
         &format!("{}/{}", record.instance, record.sequence),
         record.legal_mandate.as_deref().unwrap_or("-"),
     ])
+}
+
+fn text_of(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

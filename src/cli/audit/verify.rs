@@ -1,8 +1,10 @@
 //! `kundeforhold audit verify`
 
-use super::{Failure, Logs};
-use crate::audit::{self, HeadStanding, KeptHead, KeyRing, LogFault, Proof, Removal, Verification, hex};
+use super::{Failure, Source, refused};
+use crate::backup::Deed;
+use crate::cli::backup::{note_verified, register_file};
 use crate::cli::progress;
+use crate::record::{self, HeadStanding, KeptHead, KeyRing, Proof, RecordFault, Removal, Verification, hex};
 use crate::text;
 use chrono::DateTime;
 use serde_json::{Value, json};
@@ -13,13 +15,13 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  kundeforhold audit verify --config kundeforhold.toml --heads kept-heads.jsonl\n  \
-                  kundeforhold audit verify --key-file audit.key --directory a/audit --directory b/audit\n\n\
-                  A cut end is found only by a head that was kept elsewhere: from the log lines, /metrics or\n\
-                  /internal/audit/head."
+                  kundeforhold audit verify --key-file record.key --record copy.sqlite\n\n\
+                  A cut end, or a chain that is gone, is found only by a head that was kept elsewhere: from the\n\
+                  log lines or /internal/audit/head. The service may run meanwhile."
 )]
 pub struct Verify {
     #[command(flatten)]
-    logs: Logs,
+    source: Source,
     /// A head that was kept elsewhere; may be given several times
     #[arg(long = "head", value_name = "SEQUENCE:HASH", value_parser = KeptHead::parse)]
     heads: Vec<KeptHead>,
@@ -33,16 +35,21 @@ pub struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (_, directories, ring) = self.logs.open()?;
+        let is_of_the_service = self.source.record.is_none();
+        let (settings, path, ring) = self.source.open()?;
         let mut heads = self.heads;
         for file in &self.head_files {
             heads.extend(read_heads(file, &ring)?);
         }
         let started = Instant::now();
         let counter = progress::counter("entries proved")?;
-        let verification = audit::verify(&directories, &ring, heads, &mut || counter.inc(1));
+        let verification = record::verify(&path, &ring, heads, &mut || counter.inc(1));
         counter.finish_and_clear();
         let elapsed = started.elapsed();
+        if is_of_the_service {
+            let faults = u64::from(!verification.holds());
+            note_verified(&register_file(&settings)?, Deed::RecordVerify, started, faults)?;
+        }
         if self.json {
             println!("{}", verification_json(&verification, elapsed));
         } else {
@@ -51,7 +58,7 @@ impl Verify {
         }
         verification
             .first_fault()
-            .map_or(Ok(()), |fault| Err(Failure::Refused(fault)))
+            .map_or(Ok(()), |fault| Err(refused(&path, fault)))
     }
 }
 
@@ -73,29 +80,23 @@ fn read_heads(file: &Path, ring: &KeyRing) -> Result<Vec<KeptHead>, Failure> {
 }
 
 fn tell(proof: &Proof) {
-    let folder = proof.folder.display();
+    let instance = proof.instance;
     for removal in &proof.removals {
-        let on = DateTime::from_timestamp(removal.at.cast_signed(), 0).unwrap_or_default();
+        let on = DateTime::from_timestamp(removal.at, 0).unwrap_or_default();
         println!(
-            "{folder}: entries {} to {} were pruned on {}",
+            "{instance}: entries {} to {} were pruned on {}",
             removal.first,
             removal.last,
             on.date_naive()
         );
     }
     let head = format!("{}:{}", proof.head.sequence, hex(&proof.head.hash));
-    println!("{folder}: {} entries proved, up to {head}", proof.entries);
-    if proof.torn_bytes > 0 {
-        println!(
-            "{folder}: {} bytes of a write that was interrupted, and never answered, follow",
-            proof.torn_bytes
-        );
-    }
+    println!("{instance}: {} entries proved, up to {head}", proof.entries);
 }
 
 fn tell_heads(verification: &Verification) {
     if verification.heads.is_empty() {
-        println!("no heads were given, so a cut end would not be found");
+        println!("no heads were given, so a cut end, or a chain that is gone, would not be found");
         return;
     }
     let count = |wanted| {
@@ -120,42 +121,40 @@ fn verification_json(verification: &Verification, elapsed: Duration) -> Value {
             HeadStanding::Pruned => "pruned",
             HeadStanding::Missing => "missing",
         };
-        json!({"sequence": head.sequence, "hash": hex(&head.hash), "instance": head.instance, "standing": standing})
+        json!({"sequence": head.head.sequence, "hash": hex(&head.head.hash), "instance": head.instance, "standing": standing})
     });
     json!({
         "proved": verification.holds(),
         "entries": verification.proofs.iter().map(|proof| proof.entries).sum::<u64>(),
         "seconds": elapsed.as_secs_f64(),
-        "logs": verification.proofs.iter().map(proof_json).collect::<Vec<_>>(),
+        "chains": verification.proofs.iter().map(proof_json).collect::<Vec<_>>(),
         "heads": heads.collect::<Vec<_>>(),
+        "fault": verification.fault.as_ref().map(fault_json),
     })
 }
 
 fn proof_json(proof: &Proof) -> Value {
     json!({
-        "directory": proof.folder,
-        "instances": proof.instances,
+        "instance": proof.instance,
         "entries": proof.entries,
         "sequence": proof.head.sequence,
         "hash": hex(&proof.head.hash),
         "pruned": proof.removals.iter().map(removal_json).collect::<Vec<_>>(),
-        "tornBytes": proof.torn_bytes,
         "fault": proof.fault.as_ref().map(fault_json),
     })
 }
 
 pub(super) fn removal_json(removal: &Removal) -> Value {
-    let at = DateTime::from_timestamp(removal.at.cast_signed(), 0);
+    let at = DateTime::from_timestamp(removal.at, 0);
     json!({"first": removal.first, "last": removal.last, "hash": hex(&removal.hash), "at": at})
 }
 
-fn fault_json(fault: &LogFault) -> Value {
-    let (segment, sequence) = match fault {
-        LogFault::Corrupt(corrupt) => (Some(corrupt.segment), Some(corrupt.sequence)),
-        LogFault::Header { segment } => (Some(*segment), Some(*segment)),
-        LogFault::UnknownVersion(sequence) | LogFault::UnknownKey(sequence) => (None, Some(*sequence)),
-        LogFault::Cut { last, .. } => (None, Some(*last)),
-        LogFault::Unreadable(_) => (None, None),
+fn fault_json(fault: &RecordFault) -> Value {
+    let sequence = match fault {
+        RecordFault::Entry { sequence, .. } => Some(*sequence),
+        RecordFault::Index { first, .. } => Some(*first),
+        RecordFault::Cut { last, .. } => Some(*last),
+        RecordFault::Table(_) | RecordFault::Head(_) | RecordFault::Stray(_) => None,
     };
-    json!({"segment": segment, "sequence": sequence, "what": fault.to_string()})
+    json!({"sequence": sequence, "what": fault.to_string()})
 }

@@ -6,7 +6,7 @@ use super::operator::{Form, Operator};
 use super::page::{Frame, Section, page, see_other};
 use super::refusal::ConsoleRefusal;
 use super::verifier::{Outcome, Running};
-use crate::audit::{Deed, Found, OperatorAct, Query, Reading, Record};
+use crate::record::{Deed, Found, OperatorAct, Query, Reading, Record};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// Entries that a search shows.
 const MOST_FOUND: usize = 200;
-/// A search of the whole log may take hours; `audit search` has the time.
+/// `audit search` has more time.
 const LONGEST_SEARCH: Duration = Duration::from_secs(20);
 
 #[derive(Template)]
@@ -60,7 +60,7 @@ struct Row {
     who: String,
     what: String,
     service: String,
-    status: u16,
+    status: String,
     case: String,
     correlation: String,
     banks: Vec<String>,
@@ -139,7 +139,7 @@ fn query_of(sought: &Sought) -> Result<Query, &'static str> {
     })
 }
 
-/// `None`: the log could not be read, which the process log tells.
+/// `None`: the record could not be read, which the process log tells.
 async fn find(console: &Console, query: Query, only: OwnedSemaphorePermit) -> Option<Found> {
     let recorder = console.readiness.recorder.clone();
     let deadline = Instant::now() + LONGEST_SEARCH;
@@ -204,7 +204,7 @@ fn respond(operator: &Operator, status: StatusCode, sought: Sought) -> HttpRespo
         frame: if is_answer { frame } else { frame.live() },
         head: number(head.sequence),
         hash: head.hash,
-        instance: head.instance,
+        instance: head.instance.to_string(),
         running: verification.running.as_ref().map(RunningProof::new),
         proof: verification.last.as_ref().map(Proof::new),
         case: sought.case,
@@ -253,7 +253,7 @@ impl Proof {
 fn results(found: &Found) -> Results {
     Results {
         rows: found.records.iter().rev().map(Row::new).collect(),
-        read: number(found.entries),
+        read: number(found.looked.indexed + found.looked.proved),
         complete: found.complete,
     }
 }
@@ -278,7 +278,9 @@ impl Row {
                 Some(term) => format!("{service} outside {term}").trim().to_owned(),
                 None => service,
             },
-            status: record.status,
+            status: record
+                .status
+                .map_or_else(String::new, |status| status.to_string()),
             case: id(record.case),
             correlation: id(record.correlation),
             banks: record.banks.clone(),

@@ -5,7 +5,8 @@ use super::deliveries::{DeliveryRow, find_receipt};
 use super::operator::{Form, Operator};
 use super::page::{Frame, Section, page, see_other};
 use super::refusal::ConsoleRefusal;
-use crate::audit::{Deed, OperatorAct};
+use crate::domain::calendar::oslo_day;
+use crate::record::{Deed, OperatorAct};
 use crate::register::delivery::{BankCaller, Conflict, DeliveryRefusal, Discard};
 use crate::store::Receipt;
 use actix_web::HttpResponse;
@@ -48,7 +49,7 @@ pub async fn roll_back(form: Form, path: Path<(String, String)>) -> Result<HttpR
     let shown = Discard::Only(ids_in(form.field("shown")));
     let done = console
         .delivery
-        .roll_back(&bank, receipt.delivery_id, shown)
+        .roll_back(&bank, receipt.delivery_id, shown, oslo_day(Utc::now()))
         .await;
     act.status = status_of(&done).as_u16();
     // That it was about to be done is recorded already.

@@ -1,6 +1,6 @@
 //! Proves the record of use in the background, and remembers what it came to.
 
-use crate::audit::{Proved, Reading, Recorder};
+use crate::record::{Proved, Reading, Recorder};
 use chrono::{DateTime, Utc};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,7 +3,6 @@
 use super::order::flag;
 use super::receipt::{ReceiptBody, RejectBody};
 use super::refused;
-use crate::audit::Subject;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Role, SetId};
 use crate::http::answer::Answer;
@@ -14,6 +13,7 @@ use crate::http::bank_request::{
 use crate::http::docs::{BankErrors, ConflictErrors, NotFoundErrors};
 use crate::http::error::Detail;
 use crate::http::request::Reader;
+use crate::record::Subject;
 use crate::register::delivery::{Delivery, Discard};
 use crate::store::Receipt;
 use actix_web::HttpResponse;
@@ -163,7 +163,10 @@ pub async fn roll_back(bank: AdmittedBank<RollBack>, delivery: Data<Delivery>) -
     };
     let outcome = match faults_of(reader, faults).and_then(|()| delivery_id(&bank)) {
         Err(refusal) => Err(refusal),
-        Ok(id) => match delivery.roll_back(bank.bank(), id, discard).await {
+        Ok(id) => match delivery
+            .roll_back(bank.bank(), id, discard, bank.arrival().today)
+            .await
+        {
             Ok(Some(receipt)) => Ok(receipt),
             Ok(None) => Err(BankRefusal::NoSuchDelivery),
             Err(refusal) => Err(refused(&bank, refusal)),

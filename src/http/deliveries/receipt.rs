@@ -2,7 +2,9 @@
 
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, FaultCode, LineFault, Reject};
 use crate::domain::relationship::Register;
+use crate::http::bank_calls::mark_of;
 use crate::http::error::sentence;
+use crate::record::DeliveryMark;
 use crate::store::Receipt;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
@@ -168,6 +170,9 @@ pub struct RejectedBody {
     correlation_id: Uuid,
     #[serde(flatten)]
     receipt: ReceiptBody,
+    /// What is recorded of it.
+    #[serde(skip)]
+    pub delivery: DeliveryMark,
     /// The first 1,000 rejected lines; `rejected` counts all.
     rejects: Vec<RejectBody>,
 }
@@ -204,6 +209,10 @@ impl RejectedBody {
             error_message: "Delivery rejected",
             correlation_id: Uuid::nil(),
             receipt,
+            delivery: DeliveryMark {
+                id: Uuid::nil(),
+                sha256: None,
+            },
             rejects: vec![RejectBody {
                 line: 7,
                 faults: vec![FaultBody::from(&fault)],
@@ -217,6 +226,7 @@ impl RejectedBody {
             error_message: "Delivery rejected",
             correlation_id,
             receipt: receipt.into(),
+            delivery: mark_of(receipt),
             rejects: rejects.iter().map(Into::into).collect(),
         }
     }

@@ -50,7 +50,7 @@ impl Delivery {
         bank: &BankCaller,
         customer: CustomerId,
     ) -> Result<Vec<(SetId, HeldRelationship)>, DeliveryError> {
-        let (bank, subject) = (bank.bank(), self.pseudonyms.customer(&customer));
+        let (bank, subject) = (bank.bank(), self.store.given().customer(&customer));
         let read = move |store: &crate::store::Store| {
             let mut records = store.relationships_by_set(&subject)?;
             records.retain(|(set, _)| set.bank == bank);

@@ -93,7 +93,7 @@ impl Delivery {
         };
         let receiving = self.file_begun(set, id, order.kind).await?;
         Ok(Taking::New(Box::new(Incoming {
-            intake: self.intake(arrangement, today, progress),
+            intake: self.intake(set, arrangement, today, progress)?,
             order,
             receiving,
             _place: place,
@@ -165,12 +165,21 @@ impl Delivery {
     /// Takes lines that are to be put in order.
     pub(super) fn intake(
         &self,
+        set: SetId,
         arrangement: Arrangement,
         today: NaiveDate,
         progress: Arc<Progress>,
-    ) -> Intake {
-        let (pseudonyms, space) = (Arc::clone(&self.pseudonyms), self.space.clone());
-        Intake::new(pseudonyms, arrangement, today, &self.scratch, space, progress)
+    ) -> Result<Intake, StoreError> {
+        let (key, space) = (self.store.key_of(set)?, self.space.clone());
+        Ok(Intake::new(
+            key,
+            arrangement,
+            today,
+            self.kept_from(today),
+            &self.scratch,
+            space,
+            progress,
+        ))
     }
 }
 

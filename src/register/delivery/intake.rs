@@ -5,9 +5,9 @@ use super::{DeliveryError, Progress};
 use crate::domain::delivery::{LineFault, Reject};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::relationship::{Agreement, RelationshipRecord, Role};
-use crate::pseudonym::{Pseudonyms, Sealed};
+use crate::pseudonym::Sealed;
 use crate::spill::{Merged, Sorter};
-use crate::store::{SealedIdentity, SealedRecord, SetChange, StoreError};
+use crate::store::{Resealing, RowKey, SealedIdentity, SealedRecord, SetChange, StoreError};
 use chrono::NaiveDate;
 use std::io;
 use std::path::Path;
@@ -58,9 +58,11 @@ pub(super) enum Arrangement {
 
 /// Takes the lines of a delivery. Several threads may fill [blocks](Block) at once.
 pub(super) struct Intake {
-    pseudonyms: Arc<Pseudonyms>,
+    key: RowKey,
     arrangement: Arrangement,
     pub(super) today: NaiveDate,
+    /// What ended before this day is not taken into the register.
+    kept_from: NaiveDate,
     space: Space,
     /// None once the input has ended.
     sorters: [Mutex<Option<Sorters>>; SORTERS],
@@ -87,15 +89,24 @@ pub(super) struct Told {
 
 /// All that came in.
 pub(super) struct Lines {
+    key: RowKey,
+    arrangement: Arrangement,
     sorters: Vec<Sorters>,
     pub(super) told: Told,
 }
 
 /// All that came in, in order.
 pub(super) struct Sorted {
-    pub(super) lines: Merged,
+    pub(super) lines: SortedLines,
     /// Tags of the accounts of records.
     pub(super) accounts: Merged,
+}
+
+/// Lines in the order of rows under the key that they were sealed with.
+pub(super) struct SortedLines {
+    key: RowKey,
+    arrangement: Arrangement,
+    lines: Merged,
 }
 
 /// Lines that were read together, sealed.
@@ -110,11 +121,12 @@ pub struct Block<'a> {
 }
 
 impl Intake {
-    /// What does not fit into memory goes to `scratch`, while there is space.
+    /// Lines are sealed with `key`. What does not fit into memory goes to `scratch`, while there is space.
     pub(super) fn new(
-        pseudonyms: Arc<Pseudonyms>,
+        key: RowKey,
         arrangement: Arrangement,
         today: NaiveDate,
+        kept_from: NaiveDate,
         scratch: &Path,
         space: Space,
         progress: Arc<Progress>,
@@ -122,9 +134,10 @@ impl Intake {
         Self {
             sorters: std::array::from_fn(|_| Mutex::new(Some(Sorters::new(scratch)))),
             told: Mutex::default(),
-            pseudonyms,
+            key,
             arrangement,
             today,
+            kept_from,
             space,
             progress,
         }
@@ -152,7 +165,12 @@ impl Intake {
         let sorters = self.sorters.iter().map(|sorters| held(sorters).take());
         let sorters = sorters.collect::<Option<_>>().ok_or(DeliveryError::Panicked)?;
         let told = std::mem::take(&mut *held(&self.told));
-        Ok(Lines { sorters, told })
+        Ok(Lines {
+            key: self.key.clone(),
+            arrangement: self.arrangement,
+            sorters,
+            told,
+        })
     }
 }
 
@@ -204,10 +222,11 @@ impl Block<'_> {
         let change = self.seal(line);
         match (self.intake.arrangement, &change) {
             (Arrangement::ByIdentity, SetChange::Put(record)) => {
-                let runs = record.relationship.interval().runs_on(self.intake.today);
-                self.told.running += u64::from(runs);
-                self.accounts
-                    .extend(record.agreement.account().map(|account| account.tag().0));
+                let interval = record.relationship.interval();
+                self.told.running += u64::from(interval.runs_on(self.intake.today));
+                let account = record.agreement.account().map(|account| account.tag().0);
+                let is_kept = !interval.ended_before(self.intake.kept_from);
+                self.accounts.extend(account.filter(|_| is_kept));
                 record.encode_sorted(number, &mut self.records);
             }
             _ => encode_change(&change, number, &mut self.records),
@@ -239,7 +258,7 @@ impl Block<'_> {
         match line {
             Line::Put(record) => SetChange::Put(SealedRecord {
                 customer: self.seal_customer(record.customer),
-                agreement: self.intake.pseudonyms.agreement(&record.agreement),
+                agreement: self.intake.key.pseudonyms.agreement(&record.agreement),
                 relationship: record.relationship,
             }),
             Line::End { identity, to } => SetChange::End {
@@ -259,7 +278,7 @@ impl Block<'_> {
     fn seal_identity(&mut self, identity: &Identity) -> SealedIdentity {
         SealedIdentity {
             customer: self.seal_customer(identity.customer),
-            agreement: self.intake.pseudonyms.agreement(&identity.agreement),
+            agreement: self.intake.key.pseudonyms.agreement(&identity.agreement),
             from: identity.from,
         }
     }
@@ -268,7 +287,7 @@ impl Block<'_> {
         match &self.sealed {
             Some((last, sealed)) if *last == customer => sealed.clone(),
             _ => {
-                let sealed = self.intake.pseudonyms.customer(&customer);
+                let sealed = self.intake.key.pseudonyms.customer(&customer);
                 self.sealed = Some((customer, sealed.clone()));
                 sealed
             }
@@ -305,11 +324,42 @@ impl Lines {
     pub(super) fn sort(self) -> io::Result<(Sorted, Told)> {
         let sorters = self.sorters.into_iter().map(|of| (of.lines, of.accounts));
         let (lines, accounts) = sorters.unzip();
-        let sorted = Sorted {
+        let lines = SortedLines {
+            key: self.key,
+            arrangement: self.arrangement,
             lines: Sorter::finish_all(lines)?,
+        };
+        let sorted = Sorted {
+            lines,
             accounts: Sorter::finish_all(accounts)?,
         };
         Ok((sorted, self.told))
+    }
+}
+
+impl SortedLines {
+    /// In the order of rows under a key: sealed anew if the set was brought under another one since the lines came.
+    pub(super) fn under(self, key: RowKey, scratch: &Path) -> Result<Merged, DeliveryError> {
+        if self.key.id == key.id {
+            return Ok(self.lines);
+        }
+        let (mut resealing, mut lines) = (Resealing::new(self.key, key), self.lines);
+        let (mut sorter, mut line) = (Sorter::new(scratch, SORT_BYTES), Vec::new());
+        while let Some(bytes) = lines.next_record()? {
+            line.clear();
+            match self.arrangement {
+                Arrangement::ByIdentity => {
+                    let (number, record) = SealedRecord::decode_sorted(bytes)?;
+                    resealing.record(record)?.encode_sorted(number, &mut line);
+                }
+                Arrangement::ByAgreement => {
+                    let (number, change) = decode_change(bytes)?;
+                    encode_change(&resealing.change(change)?, number, &mut line);
+                }
+            }
+            sorter.push(&line)?;
+        }
+        Ok(sorter.finish()?)
     }
 }
 

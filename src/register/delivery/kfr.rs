@@ -7,7 +7,7 @@ use crate::domain::delivery::{Counts, DeliveryKind, Reject};
 use crate::domain::identifiers::CustomerId;
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::{Register, Role, SetId};
-use crate::pseudonym::Sealed;
+use crate::pseudonym::{Pseudonyms, Sealed};
 use crate::register::resolution::{CustomerRecords, Effect};
 use crate::store::{Begun, DeliveryEnd, Filing, Publication, Receipt, SetChange, SetLock, Summary};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -76,11 +76,12 @@ impl Delivery {
         customer: CustomerId,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let change = SetChange::Register {
-            customer: self.pseudonyms.customer(&customer),
+        let role = bank.kfr_role;
+        let change = move |pseudonyms: &Pseudonyms| SetChange::Register {
+            customer: pseudonyms.customer(&customer),
             from: today,
             on: today,
-            role: bank.kfr_role,
+            role,
         };
         self.call(bank, change, today).await
     }
@@ -94,8 +95,8 @@ impl Delivery {
         to: Option<NaiveDate>,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
-        let change = SetChange::Deregister {
-            customer: self.pseudonyms.customer(&customer),
+        let change = move |pseudonyms: &Pseudonyms| SetChange::Deregister {
+            customer: pseudonyms.customer(&customer),
             to: to.or(today.pred_opt()).unwrap_or(today),
             on: today,
             is_explicit: to.is_some(),
@@ -103,15 +104,17 @@ impl Delivery {
         self.call(bank, change, today).await
     }
 
+    /// Under the lock it is settled what the set is sealed with.
     async fn call(
         &self,
         bank: &BankCaller,
-        change: SetChange,
+        change: impl FnOnce(&Pseudonyms) -> SetChange + Send + 'static,
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
         let (delivery, set) = (self.clone(), kfr_set(bank));
         self.in_own_task(async move {
             let lock = delivery.store.lock(set, delivery.bounds.call_wait).await?;
+            let change = change(&lock.key()?.pseudonyms);
             delivery.decide_and_publish(lock, change, today).await
         })
         .await
@@ -141,6 +144,7 @@ impl Delivery {
             // The others are effects of V2 changes.
             Effect::Registered
             | Effect::Stored
+            | Effect::NotKept
             | Effect::Ended
             | Effect::NoSuchEnd
             | Effect::Removed
@@ -189,7 +193,7 @@ impl Delivery {
             id: Uuid::now_v7(),
             received_at: Utc::now(),
             role: bank.kfr_role,
-            intake: self.intake(Arrangement::ByAgreement, today, Arc::default()),
+            intake: self.intake(kfr_set(bank), Arrangement::ByAgreement, today, Arc::default())?,
             _turn: turn,
         })
     }

@@ -26,12 +26,10 @@ pub use turns::{Busy, Turn, TurnBounds, Turns};
 
 use super::participants::ParticipantsInForce;
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Pseudonyms;
 use crate::store::{Receipt, Store};
 use crate::workers::Workers;
 use chrono::NaiveDate;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -59,7 +57,6 @@ pub struct DeliveryBounds {
 /// What taking deliveries stands on.
 pub struct DeliveryParts {
     pub store: Store,
-    pub pseudonyms: Arc<Pseudonyms>,
     pub participants: ParticipantsInForce,
     pub workers: Workers,
     pub turns: Turns,
@@ -73,7 +70,6 @@ pub struct DeliveryParts {
 #[derive(Clone)]
 pub struct Delivery {
     store: Store,
-    pseudonyms: Arc<Pseudonyms>,
     participants: ParticipantsInForce,
     workers: Workers,
     turns: Turns,
@@ -92,7 +88,6 @@ impl Delivery {
     pub fn new(parts: DeliveryParts) -> Self {
         Self {
             store: parts.store,
-            pseudonyms: parts.pseudonyms,
             participants: parts.participants,
             workers: parts.workers,
             turns: parts.turns,

@@ -108,6 +108,7 @@ impl Resolved {
     /// Holds sorted changes against the set. Not for threads that answer.
     pub(super) fn of(lock: SetLock, sorted: Sorted, how: &Resolving) -> Result<Self, DeliveryError> {
         let keeps_calls = how.are_calls && lock.is_receiving_whole_set()?;
+        let mut lines = sorted.lines.under(lock.key()?, &how.scratch)?;
         let mut resolved = Self {
             standing: lock.state()?.standing,
             writes: Writes::Held(lock, Vec::new()),
@@ -117,7 +118,7 @@ impl Resolved {
             calls: Vec::new(),
         };
         let mut accounts = Sorter::new(&how.scratch, SORT_ACCOUNTS_BYTES);
-        let (mut lines, mut open) = (sorted.lines, None::<Open>);
+        let mut open = None::<Open>;
         while let Some(bytes) = lines.next_record()? {
             let (line, change) = decode_change(bytes)?;
             let mut records = match open.take() {
@@ -158,7 +159,11 @@ impl Resolved {
             Effect::Stored | Effect::Registered | Effect::AlreadyRunning => self.counts.stored += 1,
             Effect::Ended | Effect::Deregistered => self.counts.ended += 1,
             Effect::Removed => self.counts.removed += 1,
-            Effect::NoSuchEnd | Effect::NotThere | Effect::NothingRuns | Effect::EndsBeforeItBegan => {}
+            Effect::NotKept
+            | Effect::NoSuchEnd
+            | Effect::NotThere
+            | Effect::NothingRuns
+            | Effect::EndsBeforeItBegan => {}
         }
     }
 
@@ -249,6 +254,7 @@ fn fault_of(effect: Effect) -> Option<LineFault> {
         ),
         Effect::EndsBeforeItBegan => (FaultCode::InvalidDate, "toDate", "must not lie before fromDate"),
         Effect::Stored
+        | Effect::NotKept
         | Effect::Registered
         | Effect::AlreadyRunning
         | Effect::Deregistered

@@ -4,8 +4,11 @@ use super::incoming::Receiving;
 use super::{BankCaller, Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::relationship::SetId;
-use crate::store::{Filing, Publication, Receipt, SetLock, SetState, Standing, Store, Summary};
-use chrono::{TimeDelta, Utc};
+use crate::register::resolution::Tally;
+use crate::store::{
+    Filing, Publication, Receipt, SetLock, SetState, Standing, Store, StoreError, Summary, Written,
+};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -44,12 +47,13 @@ impl Delivery {
         bank: &BankCaller,
         delivery_id: Uuid,
         discard: Discard,
+        today: NaiveDate,
     ) -> Result<Option<Receipt>, DeliveryRefusal> {
         let Some(undone) = self.find_receipt(bank.bank(), delivery_id).await? else {
             return Ok(None);
         };
         let (delivery, set) = (self.clone(), undone.set);
-        let roll_back = async move { Ok(delivery.undo(set, delivery_id, &discard).await) };
+        let roll_back = async move { Ok(delivery.undo(set, delivery_id, &discard, today).await) };
         Ok(Some(self.in_own_task(roll_back).await??))
     }
 
@@ -64,7 +68,7 @@ impl Delivery {
         Ok(self.read(undoing).await??.discarded)
     }
 
-    async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard) -> Taken {
+    async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard, today: NaiveDate) -> Taken {
         let id = Uuid::now_v7();
         let place = self
             .running
@@ -84,22 +88,28 @@ impl Delivery {
             ))
         });
         match undoing {
-            Ok((undoing, lock)) => self.stand_again(lock, undoing, receiving).await,
+            Ok((undoing, lock)) => self.stand_again(lock, undoing, today, receiving).await,
             Err(refusal) => Err(receiving.refused(refusal).await),
         }
     }
 
-    async fn stand_again(&self, lock: SetLock, undoing: Undoing, receiving: Receiving) -> Taken {
+    async fn stand_again(
+        &self,
+        lock: SetLock,
+        undoing: Undoing,
+        today: NaiveDate,
+        receiving: Receiving,
+    ) -> Taken {
         let version = undoing.version;
-        let written = self.workers.run(move || {
-            let mut merge = lock.merge()?;
-            let mut records = merge.records_at(version);
-            merge.replace(|| records.next_record())?;
-            merge.finish()
-        });
-        let publication = Publication {
+        let written = self.workers.run(move || write(lock, version, today));
+        let publication = |tally: Tally| Publication {
             writes: Vec::new(),
-            standing: undoing.standing,
+            // Of what stood then, some may be erased by now.
+            standing: Standing {
+                records: tally.records,
+                running: tally.running,
+                ..undoing.standing
+            },
             filing: Filing::Delivery {
                 delivery_id: receiving.id,
                 kind: DeliveryKind::Rollback,
@@ -113,7 +123,10 @@ impl Delivery {
             calls: Vec::new(),
         };
         let published = match written.await.map_err(DeliveryError::from) {
-            Ok(Ok(written)) => written.publish(publication).await.map_err(DeliveryError::from),
+            Ok(Ok((written, tally))) => {
+                let published = written.publish(publication(tally)).await;
+                published.map_err(DeliveryError::from)
+            }
             Ok(Err(cause)) => Err(cause.into()),
             Err(cause) => Err(cause),
         };
@@ -125,6 +138,18 @@ impl Delivery {
             Err(cause) => Err(receiving.refused(cause.into()).await),
         }
     }
+}
+
+/// Writes what differs between the set and its records at a version. Counts those.
+fn write(lock: SetLock, version: u64, today: NaiveDate) -> Result<(Written, Tally), StoreError> {
+    let mut merge = lock.merge()?;
+    let (mut records, mut tally) = (merge.records_at(version), Tally::default());
+    merge.replace(|| {
+        let next = records.next_record()?;
+        next.iter().for_each(|record| tally.add(record, today));
+        Ok::<_, StoreError>(next)
+    })?;
+    Ok((merge.finish()?, tally))
 }
 
 /// What a whole set replaced, if it can stand again.

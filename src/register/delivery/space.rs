@@ -27,6 +27,11 @@ impl Space {
             .map_err(|cause| io::Error::new(io::ErrorKind::StorageFull, cause))
     }
 
+    /// Whether so much more can be written.
+    pub fn has_room_for(&self, bytes: u64) -> io::Result<bool> {
+        Ok(self.free_bytes()? >= self.min_free_bytes.saturating_add(bytes))
+    }
+
     /// What is left on the disk.
     pub fn free_bytes(&self) -> io::Result<u64> {
         let space = rustix::fs::statvfs(&self.directory)?;

@@ -1,7 +1,7 @@
 //! A bank's whole set in one register: lookups see the former set until the instant the new one is complete.
 
 use super::incoming::Incoming;
-use super::intake::{Lines, Sorted, Told, count_distinct};
+use super::intake::{Lines, Sorted, SortedLines, Told, count_distinct};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Shrunk, Taken, count_rejects};
 use crate::domain::delivery::{Counts, DeliveryKind};
 use crate::pseudonym::Sealed;
@@ -13,6 +13,7 @@ use crate::store::{
 use crate::workers::Workers;
 use chrono::NaiveDate;
 use std::collections::VecDeque;
+use std::path::Path;
 
 /// Customers whose kept calls are read at a time.
 const CUSTOMERS_PER_READ: usize = 1_000;
@@ -87,10 +88,11 @@ impl Delivery {
         };
         self.check_shrink(incoming, &standing, at_most)?;
         let (today, kept_from) = (incoming.intake.today, self.kept_from(incoming.intake.today));
+        let (Sorted { lines, accounts }, scratch) = (sorted, self.scratch.clone());
         let (written, accounts) = tokio::join!(
             self.workers
-                .run(move || write(lock, sorted.lines, today, kept_from)),
-            self.workers.run(move || count_distinct(sorted.accounts))
+                .run(move || write(lock, lines, &scratch, today, kept_from)),
+            self.workers.run(move || count_distinct(accounts))
         );
         let mut new = written.map_err(DeliveryError::from)??;
         new.counts.accounts = accounts
@@ -171,10 +173,12 @@ async fn sort(workers: &Workers, lines: Lines) -> Result<(Sorted, Told), Deliver
 /// Writes what differs between the set as it stands and the sorted lines with the calls that came meanwhile.
 fn write(
     lock: SetLock,
-    lines: Merged,
+    lines: SortedLines,
+    scratch: &Path,
     today: NaiveDate,
     kept_from: NaiveDate,
 ) -> Result<NewSet, DeliveryError> {
+    let lines = lines.under(lock.key()?, scratch)?;
     let mut merge = lock.merge()?;
     let mut records = DeliveredRecords {
         lines: DistinctRecords { lines, held: None },
@@ -185,7 +189,7 @@ fn write(
         counts: Counts::default(),
         last: None,
     };
-    records.ahead = records.lines.next_record()?;
+    records.ahead = records.next_kept()?;
     let mut tally = Tally::default();
     let calls = merge.calls();
     merge.replace(|| {
@@ -240,13 +244,23 @@ impl DeliveredRecords {
         let Some(record) = self.ahead.take() else {
             return Ok(None);
         };
-        self.ahead = self.lines.next_record()?;
+        self.ahead = self.next_kept()?;
         self.counts.stored += 1;
         if self.last.as_ref() != Some(&record.customer) {
             self.counts.customers += 1;
             self.last = Some(record.customer.clone());
         }
         Ok(Some(record))
+    }
+
+    /// The next delivered record that is kept: what ended too long ago would be erased again the same day.
+    fn next_kept(&mut self) -> Result<Option<SealedRecord>, DeliveryError> {
+        while let Some(record) = self.lines.next_record()? {
+            if !record.relationship.interval().ended_before(self.kept_from) {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     fn apply_calls(&mut self, customer: Sealed) -> Result<(), DeliveryError> {
@@ -262,7 +276,7 @@ impl DeliveredRecords {
         for call in self.calls.take_of_customer() {
             records.apply(&call);
         }
-        self.ready.extend(records.into_records());
+        self.ready.extend(records.records());
         Ok(())
     }
 }
@@ -276,7 +290,7 @@ struct DistinctRecords {
 impl DistinctRecords {
     fn next_record(&mut self) -> Result<Option<SealedRecord>, DeliveryError> {
         while let Some(bytes) = self.lines.next_record()? {
-            let next = SealedRecord::decode_sorted(bytes)?;
+            let (_, next) = SealedRecord::decode_sorted(bytes)?;
             match self.held.replace(next) {
                 Some(held)
                     if self

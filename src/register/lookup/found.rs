@@ -4,7 +4,7 @@ use super::meters::StoreMeter;
 use super::{Lookup, Refusal};
 use crate::cache::Cache;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
-use crate::pseudonym::Sealed;
+use crate::pseudonym::UnderEachKey;
 use crate::store::{Found, Store, StoreError};
 use std::time::Instant;
 
@@ -15,31 +15,34 @@ impl Lookup {
     }
 
     /// All records of a customer.
-    pub(super) async fn held_by_customer(&self, customer: &Sealed) -> Result<Vec<HeldRelationship>, Refusal> {
+    pub(super) async fn held_by_customer(
+        &self,
+        customer: &UnderEachKey,
+    ) -> Result<Vec<HeldRelationship>, Refusal> {
         if let Some(cache) = &self.cache
-            && let Some(cached) = cache.relationships(customer).await
-            && self.store.publications().holds(cached.at, customer.tag())
+            && let Some(cached) = cache.relationships(customer.present()).await
+            && self.store.publications().holds(cached.at, customer.tags())
         {
             return Ok(cached.held);
         }
         let found = self.ask(&self.meters.relationships, |store| store.relationships(customer))?;
         if let (Some(cache), Some(at)) = (&self.cache, found.at) {
-            cache.keep_relationships(customer, at, &found.held);
+            cache.keep_relationships(customer.present(), at, &found.held);
         }
         Ok(found.held)
     }
 
     /// All records that carry an account.
-    pub(super) async fn holding_account(&self, account: &Sealed) -> Result<Vec<HeldAccount>, Refusal> {
+    pub(super) async fn holding_account(&self, account: &UnderEachKey) -> Result<Vec<HeldAccount>, Refusal> {
         if let Some(cache) = &self.cache
-            && let Some(cached) = cache.accounts(account).await
-            && self.store.publications().holds(cached.at, account.tag())
+            && let Some(cached) = cache.accounts(account.present()).await
+            && self.store.publications().holds(cached.at, account.tags())
         {
             return Ok(cached.held);
         }
         let found = self.ask(&self.meters.account, |store| store.accounts(account))?;
         if let (Some(cache), Some(at)) = (&self.cache, found.at) {
-            cache.keep_accounts(account, at, &found.held);
+            cache.keep_accounts(account.present(), at, &found.held);
         }
         Ok(found.held)
     }

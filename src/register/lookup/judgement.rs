@@ -3,8 +3,8 @@
 use super::{Arrival, Asker, Lookup, Refusal};
 use crate::access::caller::Caller;
 use crate::access::terms::{Enforcement, OutsideTerms, UnknownOwnership, Wanted};
-use crate::audit::Call;
 use crate::domain::noted::NotedText;
+use crate::record::Call;
 
 impl Lookup {
     /// Judges a question that is valid, and notes in the record which service it fits, or which term fails.

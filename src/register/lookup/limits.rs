@@ -2,8 +2,8 @@
 
 use super::{Arrival, Lookup, Refusal};
 use crate::access::limits::{Asking, OverLimit, Unusual};
-use crate::audit::Call;
 use crate::pseudonym::Tag;
+use crate::record::Call;
 
 impl Lookup {
     /// Counts a question that is valid, and says so when it makes the consumer's day unusual.

@@ -2,10 +2,10 @@
 
 use super::{Arrival, Asked, Lookup, Refusal, call, freshness_of};
 use crate::access::caller::Caller;
-use crate::audit::{Endpoint, Recorded, Unrecorded};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::participants::{Freshness, Participant, freshness};
 use crate::domain::relationship::Register;
+use crate::record::{Endpoint, Recorded, Unrecorded};
 use chrono::{DateTime, NaiveDate, Utc};
 
 /// One bank of `GET /v2/participants`.

@@ -3,7 +3,7 @@
 use super::{Arrival, Asked, Lookup, Refusal, call};
 use crate::access::caller::Caller;
 use crate::access::terms::Service;
-use crate::audit::{Endpoint, Recorded, Unrecorded};
+use crate::record::{Endpoint, Recorded, Unrecorded};
 use chrono::NaiveDate;
 
 /// The enabled services of a consumer, in the order of the terms.

@@ -66,7 +66,7 @@ fn standing(records: &[SealedRecord]) -> CustomerRecords {
 fn applied(stands: &[SealedRecord], change: &SetChange) -> (Effect, Vec<SealedRecord>) {
     let mut records = standing(stands);
     let effect = records.apply(change);
-    (effect, records.into_records().collect())
+    (effect, records.records().collect())
 }
 
 #[test]
@@ -264,10 +264,15 @@ fn what_ended_before_it_is_kept_counts_as_gone_unless_it_was_just_delivered() {
     );
     assert_eq!(applied(&[], &remove), (Effect::NotThere, vec![]));
     let mut records = standing(&[]);
-    assert_eq!(records.apply(&Put(old.clone())), Effect::Stored);
+    assert_eq!(records.apply(&Put(old.clone())), Effect::NotKept);
+    assert_eq!((records.writes(), records.records().count()), (vec![], 0));
     assert_eq!(records.apply(&end), Effect::Ended);
+    assert_eq!(records.writes(), [RowWrite::Insert(account(1, Some(9)))]);
     let mut records = standing(&[account(1, None)]);
-    assert_eq!(records.apply(&Put(old)), Effect::Stored);
+    assert_eq!(records.apply(&Put(old)), Effect::NotKept);
+    assert_eq!(records.writes(), [RowWrite::End(account(1, None))]);
+    let (before, after) = records.tallies(day(TODAY));
+    assert_eq!((before.records, after.records), (1, 0));
     assert_eq!(records.apply(&remove), Effect::Removed);
     assert_eq!(records.writes(), [RowWrite::End(account(1, None))]);
 }

@@ -1,5 +1,6 @@
 //! Connections to the file, and how they are set.
 
+use super::gate::Gate;
 use crate::store::StoreError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -7,30 +8,50 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a lock of SQLite, which others hold for an instant only.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
 /// Connections that read and are kept open; more are opened where more read at once, and closed again.
 const READERS_KEPT: usize = 16;
-/// The log is cut to this when it begins anew.
-const LOG_BYTES_KEPT: u64 = 4 << 20;
+/// The log is cut to this when it begins anew. It is written over rather than made again, which would cost a sync more.
+const LOG_BYTES_KEPT: u64 = 64 << 20;
 
 /// Takes the file for this process, as long as what it returns lives, unless its end is missing.
-pub(super) fn take(path: &Path) -> Result<File, StoreError> {
+pub(crate) fn take(path: &Path) -> Result<File, StoreError> {
+    let lock = hold(path)?;
+    check_restored(path)?;
+    // SQLite gives what it puts beside the file the mode of the file.
+    private(path).map_err(|cause| StoreError::Unavailable(format!("{}: {cause}", path.display())))?;
+    check_length(path).map(|()| lock)
+}
+
+/// Keeps others from serving the file, whether there is one or not.
+pub(super) fn hold(path: &Path) -> Result<File, StoreError> {
     let unavailable = |cause: std::io::Error| StoreError::Unavailable(format!("{}: {cause}", path.display()));
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(unavailable)?;
     }
-    // SQLite gives what it puts beside the file the mode of the file.
-    private(path).map_err(unavailable)?;
     let lock = private(&with_ending(path, "-lock")).map_err(unavailable)?;
     match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => check_length(path).map(|()| lock),
+        Ok(()) => Ok(lock),
         Err(_) => Err(StoreError::InUse(path.to_owned())),
+    }
+}
+
+/// Stands beside the file from before it is replaced until all is in its place.
+pub(super) fn restoring(path: &Path) -> PathBuf {
+    with_ending(path, "-restoring")
+}
+
+/// Refuses what a restore has begun to replace and not ended.
+pub(super) fn check_restored(path: &Path) -> Result<(), StoreError> {
+    match restoring(path).exists() {
+        true => Err(StoreError::HalfRestored(path.to_owned())),
+        false => Ok(()),
     }
 }
 
@@ -69,14 +90,14 @@ fn private(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
 /// The one connection that writes. Acknowledged work is synced; checkpoints are another thread's.
-pub(super) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
+pub(crate) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -87,10 +108,24 @@ pub(super) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, S
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT as i64)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What is removed is overwritten.
+    connection.pragma_update(None, "secure_delete", "ON")?;
     Ok(connection)
 }
 
-pub(super) fn open_reader(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
+/// After a failed sync: brings all that the log holds into the file, synced. Waits so long for those who read the log.
+pub(crate) fn bring_in_log(connection: &Connection, wait: Duration) -> Result<(), StoreError> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(wait)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY)?;
+    match busy? {
+        0 => Ok(()),
+        _ => Err(StoreError::Unavailable("the log is in use".to_owned())),
+    }
+}
+
+pub(crate) fn open_reader(path: &Path, cache_kib: usize) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -113,14 +148,16 @@ fn prepare(connection: &Connection, cache_kib: usize) -> Result<(), StoreError> 
 pub(super) struct Readers {
     path: PathBuf,
     cache_kib: usize,
+    gate: Arc<Gate>,
     free: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, cache_kib: usize) -> Self {
+    pub(super) fn new(path: &Path, cache_kib: usize, gate: Arc<Gate>) -> Self {
         Self {
             path: path.to_owned(),
             cache_kib,
+            gate,
             free: Mutex::default(),
         }
     }
@@ -134,6 +171,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let _passed = self.gate.pass();
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match free {
             Some(connection) => connection,

@@ -3,7 +3,7 @@
 use super::writer::Done;
 use super::{Store, memory::News, sets};
 use crate::domain::relationship::SetId;
-use crate::store::{SetState, StoreError};
+use crate::store::{RowKey, SetState, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +38,11 @@ impl SetLock {
         sets.get(self.set)
             .cloned()
             .ok_or(StoreError::Damaged("a set without a row"))
+    }
+
+    /// What its rows are sealed with, for as long as the lock is held.
+    pub fn key(&self) -> Result<RowKey, StoreError> {
+        self.store.0.keys.get(self.state()?.key)
     }
 }
 

@@ -4,7 +4,7 @@ use super::Store;
 use crate::domain::delivery::PublicationId;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::Sealed;
+use crate::pseudonym::UnderEachKey;
 use crate::store::StoreError;
 use crate::store::format::{decode_relationship, set_of};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -20,33 +20,39 @@ pub struct Found<T> {
 const RELATIONSHIPS: &str = "
     SELECT s.bank, s.register, r.terms, r.from_day, r.to_day
     FROM relationships r CROSS JOIN sets s ON s.id = r.set_id
-    WHERE r.subject = ?1 AND r.since <= s.version AND (r.until IS NULL OR r.until > s.version)";
+    WHERE r.subject = ?1 AND r.key = s.key AND r.since <= s.version AND (r.until IS NULL OR r.until > s.version)";
 
 const ACCOUNTS: &str = "
     SELECT s.bank, s.register, r.terms, r.from_day, r.to_day
     FROM accounts a
     CROSS JOIN relationships r ON r.subject = a.subject AND r.set_id = a.set_id AND r.agreement = ?2
     CROSS JOIN sets s ON s.id = r.set_id
-    WHERE a.tag = ?1 AND r.since <= s.version AND (r.until IS NULL OR r.until > s.version)";
+    WHERE a.tag = ?1 AND r.key = s.key AND r.since <= s.version AND (r.until IS NULL OR r.until > s.version)";
 
 const LAST: &str = "SELECT number, drawn FROM publications ORDER BY number DESC LIMIT 1";
 
 impl Store {
     /// All records of a customer.
-    pub fn relationships(&self, customer: &Sealed) -> Result<Found<HeldRelationship>, StoreError> {
-        self.find(RELATIONSHIPS, [customer.as_bytes()], |row| {
-            let (set, terms, from, to) = columns(row)?;
-            Ok(HeldRelationship {
-                bank: set.bank,
-                relationship: decode_relationship(terms, from, to)?,
-            })
-        })
+    pub fn relationships(&self, customer: &UnderEachKey) -> Result<Found<HeldRelationship>, StoreError> {
+        self.find(
+            RELATIONSHIPS,
+            customer.each().map(|customer| [customer.as_bytes()]),
+            |row| {
+                let (set, terms, from, to) = columns(row)?;
+                Ok(HeldRelationship {
+                    bank: set.bank,
+                    relationship: decode_relationship(terms, from, to)?,
+                })
+            },
+        )
     }
 
     /// All records that carry an account.
-    pub fn accounts(&self, account: &Sealed) -> Result<Found<HeldAccount>, StoreError> {
-        let tag = account.tag().0;
-        self.find(ACCOUNTS, [tag.as_slice(), account.as_bytes()], |row| {
+    pub fn accounts(&self, account: &UnderEachKey) -> Result<Found<HeldAccount>, StoreError> {
+        let sought = account
+            .each()
+            .map(|account| [account.tag_bytes(), account.as_bytes()]);
+        self.find(ACCOUNTS, sought, |row| {
             let (set, terms, from, to) = columns(row)?;
             Ok(HeldAccount {
                 bank: set.bank,
@@ -58,9 +64,10 @@ impl Store {
     /// A customer's records, each with its set.
     pub fn relationships_by_set(
         &self,
-        customer: &Sealed,
+        customer: &UnderEachKey,
     ) -> Result<Vec<(SetId, HeldRelationship)>, StoreError> {
-        let found = self.find(RELATIONSHIPS, [customer.as_bytes()], |row| {
+        let sought = customer.each().map(|customer| [customer.as_bytes()]);
+        let found = self.find(RELATIONSHIPS, sought, |row| {
             let (set, terms, from, to) = columns(row)?;
             let relationship = decode_relationship(terms, from, to)?;
             let bank = set.bank;
@@ -69,20 +76,23 @@ impl Store {
         Ok(found.held)
     }
 
-    /// Rows, versions and publication are of one snapshot, so that what is kept in a cache says what it was read at.
-    fn find<T, const N: usize>(
+    /// Rows, versions, keys and publication are of one snapshot: a set that is brought under another key meanwhile is
+    /// found under one of them, and what is kept in a cache says what it was read at.
+    fn find<'a, T, const N: usize>(
         &self,
         sql: &str,
-        sought: [&[u8]; N],
+        sought: impl Iterator<Item = [&'a [u8]; N]>,
         decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Found<T>, StoreError> {
         let since = Instant::now();
         let found = self.0.snapshots.read(|connection, at| {
             let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query(rusqlite::params_from_iter(sought))?;
             let mut held = Vec::new();
-            while let Some(row) = rows.next()? {
-                held.push(decode(row)?);
+            for sought in sought {
+                let mut rows = statement.query(rusqlite::params_from_iter(sought))?;
+                while let Some(row) = rows.next()? {
+                    held.push(decode(row)?);
+                }
             }
             Ok(Found { held, at })
         })?;

@@ -1,47 +1,25 @@
 //! What takes long to write: rows of the next version in short steps, seen by nobody until it is published.
 
+use super::Store;
 use super::lock::SetLock;
 use super::publish::{Publication, Published, count_published, keep_calls, note_tags, put_in_force};
 use super::rows::{RowWrite, RowWriter};
 use super::scan::SortedRecords;
+use super::steps::{Pointers, Steps};
 use super::writer::Done;
-use super::{Store, connection};
-use crate::pseudonym::{Sealed, SealedAgreement, Tag};
-use crate::spill::Sorter;
-use crate::store::{Changed, SealedRecord, SetChange, SetState, StoreError};
+use crate::pseudonym::{Sealed, SealedAgreement};
+use crate::store::{Changed, KeyId, SealedRecord, SetChange, SetState, StoreError};
 use rusqlite::{Connection, params};
 use std::cmp::Ordering;
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-
-/// Rows of a first step, and the fewest and most of a later one: as many as take some milliseconds, in which nobody else
-/// writes.
-const ROWS_AT_FIRST: usize = 1_000;
-const FEWEST_ROWS: usize = 250;
-const MOST_ROWS: usize = 8_000;
-/// A step that takes longer is followed by smaller ones. What it has written takes about as long again to commit.
-const LONGEST_STEP: Duration = Duration::from_millis(8);
-/// Steps that are written while the next are made.
-const STEPS_AHEAD: usize = 2;
-/// Memory for sorting what points to accounts.
-const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
-/// While the log is longer than this, merges wait for checkpoints.
-const LONGEST_LOG_BYTES: u64 = 64 << 20;
-/// Longest such wait.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// A version of a set that is being written. Dropped before it is published, it leaves rows that nobody sees, and that
 /// whoever takes the set next removes.
 pub struct Merge {
     writing: Writing,
     writes: Vec<RowWrite>,
-    /// Steps that are not known to be done.
-    queued: VecDeque<oneshot::Receiver<Result<Duration, StoreError>>>,
-    rows_per_step: usize,
+    steps: Steps,
     /// What points to accounts goes last, in its own order.
-    accounts: Sorter,
+    accounts: Pointers,
 }
 
 /// A version that is written, and not in force yet.
@@ -70,9 +48,8 @@ impl SetLock {
         let (store, state) = (self.store.clone(), self.state()?);
         Ok(Merge {
             writes: Vec::new(),
-            queued: VecDeque::new(),
-            rows_per_step: ROWS_AT_FIRST,
-            accounts: Sorter::new(&store.0.scratch, SORT_ACCOUNTS_BYTES),
+            steps: Steps::new(&store),
+            accounts: Pointers::new(&store),
             writing: Writing {
                 lock: self,
                 store,
@@ -101,7 +78,7 @@ impl Merge {
 
     /// The set's records at a version that is kept.
     pub fn records_at(&self, version: u64) -> SortedRecords {
-        SortedRecords::new(&self.writing.store, self.writing.state.id, version)
+        SortedRecords::new(&self.writing.store, &self.writing.state, version)
     }
 
     /// The calls that were kept for a whole set.
@@ -110,6 +87,7 @@ impl Merge {
         KeptCalls {
             store: store.clone(),
             set_id: state.id,
+            key: state.key,
             version: state.version,
         }
     }
@@ -150,11 +128,10 @@ impl Merge {
         if let (RowWrite::Insert(SealedRecord { customer, .. }), Some(account)) =
             (&write, write.record().agreement.account())
         {
-            let pointer = [account.tag().0.as_slice(), customer.as_bytes()].concat();
-            self.accounts.push(&pointer).map_err(spilled)?;
+            self.accounts.add(account.tag(), customer.as_bytes())?;
         }
         self.writes.push(write);
-        if self.writes.len() >= self.rows_per_step {
+        if self.writes.len() >= self.steps.rows() {
             self.queue_rows()?;
         }
         Ok(())
@@ -162,16 +139,17 @@ impl Merge {
 
     /// Keeps calls for the whole set that is being received, if there is one. Not for threads that answer.
     pub fn keep_calls(&mut self, calls: Vec<SetChange>) -> Result<(), StoreError> {
-        let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
-        self.queue(move |connection| keep_calls(connection, id, version, &calls))
+        let state = self.writing.state.clone();
+        let version = state.version + 1;
+        self.queue(move |connection| keep_calls(connection, &state, version, &calls))
     }
 
     fn queue_rows(&mut self) -> Result<(), StoreError> {
         let writes = std::mem::take(&mut self.writes);
         note_tags(&writes, &mut self.writing.changed);
-        let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
+        let SetState { id, key, version, .. } = self.writing.state;
         self.queue(move |connection| {
-            let mut rows = RowWriter::new(connection, id, version)?;
+            let mut rows = RowWriter::new(connection, id, key, version + 1)?;
             writes.iter().try_for_each(|write| rows.write(write))
         })
     }
@@ -180,49 +158,16 @@ impl Merge {
         &mut self,
         step: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), StoreError> {
-        self.wait_for_checkpoint()?;
         let id = self.writing.state.id;
         self.writing.begun = true;
-        let step = move |connection: &Connection| {
-            let since = Instant::now();
+        self.steps.queue(move |connection| {
             // Each step, since the one before it may have failed.
             let mark = "UPDATE sets SET merging = 1 WHERE id = ?1 AND merging = 0";
             connection.prepare_cached(mark)?.execute([id])?;
             step(connection)?;
             metrics::counter!("kundeforhold_merge_steps_total").increment(1);
-            Ok(Done::nothing_new(since.elapsed()))
-        };
-        self.queued.push_back(self.writing.store.0.writer.step(step)?);
-        self.wait_for_steps(STEPS_AHEAD)
-    }
-
-    fn wait_for_steps(&mut self, most: usize) -> Result<(), StoreError> {
-        while self.queued.len() > most
-            && let Some(step) = self.queued.pop_front()
-        {
-            let took = step.blocking_recv().map_err(|_| StoreError::Closed)??;
-            let rows = match took > LONGEST_STEP {
-                true => self.rows_per_step / 2,
-                false if took < LONGEST_STEP / 2 => self.rows_per_step * 2,
-                false => self.rows_per_step,
-            };
-            self.rows_per_step = rows.clamp(FEWEST_ROWS, MOST_ROWS);
-        }
-        Ok(())
-    }
-
-    fn wait_for_checkpoint(&self) -> Result<(), StoreError> {
-        let log = connection::with_ending(&self.writing.store.0.path, "-wal");
-        let since = Instant::now();
-        while std::fs::metadata(&log).is_ok_and(|log| log.len() > LONGEST_LOG_BYTES) {
-            if since.elapsed() > LONGEST_PAUSE {
-                return Err(StoreError::Unavailable(
-                    "the log is not brought into the file".to_owned(),
-                ));
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Writes what is left.
@@ -230,31 +175,13 @@ impl Merge {
         if !self.writes.is_empty() {
             self.queue_rows()?;
         }
-        let sorter = std::mem::replace(&mut self.accounts, Sorter::new(&self.writing.store.0.scratch, 0));
-        let mut sorted = sorter.finish().map_err(spilled)?;
-        loop {
-            let mut pointers = Vec::with_capacity(self.rows_per_step);
-            while pointers.len() < self.rows_per_step
-                && let Some(pointer) = sorted.next_record().map_err(spilled)?
-            {
-                pointers.push(pointer.to_vec());
-            }
-            if pointers.is_empty() {
-                break;
-            }
-            let (id, version) = (self.writing.state.id, self.writing.state.version + 1);
-            self.queue(move |connection| {
-                let mut rows = RowWriter::new(connection, id, version)?;
-                for pointer in &pointers {
-                    let (tag, customer) = pointer
-                        .split_first_chunk()
-                        .ok_or(StoreError::Damaged("a sorted account"))?;
-                    rows.point(Tag(*tag), customer)?;
-                }
-                Ok(())
-            })?;
-        }
-        self.wait_for_steps(0)?;
+        let accounts = std::mem::replace(&mut self.accounts, Pointers::new(&self.writing.store));
+        let SetState { id, key, .. } = self.writing.state;
+        accounts.write(id, key, |pointers| {
+            self.queue(move |connection| pointers.write(connection))?;
+            Ok(self.steps.rows())
+        })?;
+        self.steps.finish()?;
         Ok(Written(self.writing))
     }
 }
@@ -290,6 +217,7 @@ impl Written {
 pub struct KeptCalls {
     store: Store,
     set_id: i64,
+    key: KeyId,
     version: u64,
 }
 
@@ -298,12 +226,12 @@ impl KeptCalls {
     pub fn of_customers_after(&self, after: &[u8], most: usize) -> Result<Vec<SetChange>, StoreError> {
         self.store.0.readers.read(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT change FROM pending_calls WHERE set_id = ?1 AND subject > ?2 AND version <= ?4 AND subject <= (
+                "SELECT change FROM pending_calls WHERE set_id = ?1 AND subject > ?2 AND version <= ?4 AND key = ?5 AND subject <= (
                      SELECT max(subject) FROM (SELECT DISTINCT subject FROM pending_calls
-                     WHERE set_id = ?1 AND subject > ?2 AND version <= ?4 ORDER BY subject LIMIT ?3))
+                     WHERE set_id = ?1 AND subject > ?2 AND version <= ?4 AND key = ?5 ORDER BY subject LIMIT ?3))
                  ORDER BY subject, number",
             )?;
-            let mut rows = statement.query(params![self.set_id, after, most, self.version])?;
+            let mut rows = statement.query(params![self.set_id, after, most, self.version, self.key.0])?;
             let mut calls = Vec::new();
             while let Some(row) = rows.next()? {
                 let mut change = row.get_ref(0)?.as_blob().map_err(|_| StoreError::Damaged("a call"))?;
@@ -311,12 +239,5 @@ impl KeptCalls {
             }
             Ok(calls)
         })
-    }
-}
-
-fn spilled(cause: std::io::Error) -> StoreError {
-    match cause.kind() {
-        std::io::ErrorKind::StorageFull => StoreError::Full,
-        _ => StoreError::Unavailable(format!("the scratch directory: {cause}")),
     }
 }

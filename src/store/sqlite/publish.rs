@@ -130,7 +130,7 @@ pub(super) fn put_in_force(
     mut changed: Changed,
 ) -> Result<Done<Published>, StoreError> {
     note_tags(&publication.writes, &mut changed);
-    let mut rows = RowWriter::new(connection, state.id, version)?;
+    let mut rows = RowWriter::new(connection, state.id, state.key, version)?;
     for write in &publication.writes {
         rows.write(write)?;
         if let RowWrite::Insert(SealedRecord {
@@ -146,8 +146,8 @@ pub(super) fn put_in_force(
     let next = next_state(state, version, publication, at);
     sets::write(connection, &next)?;
     let delivery = file(connection, state, &next, publication, at)?;
-    keep_calls(connection, state.id, version, &publication.calls)?;
-    let id = number(connection, &next, delivery, at, &changed)?;
+    keep_calls(connection, state, version, &publication.calls)?;
+    let id = number(connection, &next, Some(delivery), at, &changed)?;
     let receipt = receipts::get(connection, delivery)?;
     Ok(Done {
         value: Published { receipt },
@@ -355,24 +355,30 @@ fn count_call(
 /// Calls hold in a whole set too that is being received meanwhile, once the version that they make is in force.
 pub(super) fn keep_calls(
     connection: &Connection,
-    set_id: i64,
+    set: &SetState,
     version: u64,
     calls: &[SetChange],
 ) -> Result<(), StoreError> {
     if calls.is_empty() {
         return Ok(());
     }
-    if !is_receiving_whole_set(connection, set_id)? {
+    if !is_receiving_whole_set(connection, set.id)? {
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO pending_calls (set_id, subject, number, change, version) VALUES (?1, ?2,
-             (SELECT coalesce(max(number), 0) + 1 FROM pending_calls WHERE set_id = ?1 AND subject = ?2), ?3, ?4)",
+        "INSERT INTO pending_calls (set_id, subject, number, change, version, key) VALUES (?1, ?2,
+             (SELECT coalesce(max(number), 0) + 1 FROM pending_calls WHERE set_id = ?1 AND subject = ?2), ?3, ?4, ?5)",
     )?;
     for call in calls {
         let mut change = Vec::new();
         call.encode(&mut change);
-        insert.execute(params![set_id, call.customer().as_bytes(), change, version])?;
+        insert.execute(params![
+            set.id,
+            call.customer().as_bytes(),
+            change,
+            version,
+            set.key.0
+        ])?;
     }
     Ok(())
 }
@@ -383,10 +389,10 @@ fn is_receiving_whole_set(connection: &Connection, set_id: i64) -> Result<bool, 
 }
 
 /// Draws the number as the last act of the transaction, so that numbers come in commit order.
-fn number(
+pub(super) fn number(
     connection: &Connection,
     set: &SetState,
-    delivery: Uuid,
+    delivery: Option<Uuid>,
     at: DateTime<Utc>,
     changed: &Changed,
 ) -> Result<PublicationId, StoreError> {
@@ -406,7 +412,7 @@ fn number(
         id.drawn.as_slice(),
         set.id,
         set.version,
-        delivery.as_bytes().as_slice(),
+        delivery.as_ref().map(|id| id.as_bytes().as_slice()),
         at.timestamp_millis(),
         changed.encode(),
     ])?;

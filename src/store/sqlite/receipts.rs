@@ -1,13 +1,14 @@
 //! Reads receipts.
 
 use super::Store;
+use super::upkeep::first_id;
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, Reject};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::SetId;
 use crate::store::format::{day_of, set_of, time_of};
 use crate::store::receipt::FromRows;
 use crate::store::{KeyUse, Receipt, Standing, StoreError, Summary};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ pub(super) fn number_of<T: PartialEq>(all: &[T], one: T) -> usize {
     all.iter().position(|known| *known == one).unwrap_or(all.len())
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "d.id, s.bank, s.register, d.kind, d.state, d.received_at, d.published_at, d.reason, d.day,
     d.calls, d.read, d.stored, d.ended, d.removed, d.rejected, d.customers, d.accounts, d.sha256, d.sequence,
     d.discarded, d.records";
@@ -141,6 +142,25 @@ impl Store {
         })
     }
 
+    /// Receipts of deliveries that took effect since then, single KFR calls left out. Those that were begun more than a
+    /// day before are not looked for.
+    pub fn published_since(&self, since: DateTime<Utc>) -> Result<Vec<Receipt>, StoreError> {
+        let since = since.timestamp_millis().max(0);
+        let begun = first_id(since.saturating_sub(TimeDelta::days(1).num_milliseconds()).max(0));
+        self.0.readers.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM deliveries d JOIN sets s ON s.id = d.set_id
+                 WHERE d.id >= ?1 AND d.published_at >= ?2 AND d.state IN (1, 4, 5) AND d.kind <> 4 ORDER BY d.id"
+            ))?;
+            let mut rows = statement.query(params![begun, since])?;
+            let mut receipts = Vec::new();
+            while let Some(row) = rows.next()? {
+                receipts.push(receipt(row)?);
+            }
+            Ok(receipts)
+        })
+    }
+
     /// The deliveries that changed a set after a version, oldest first.
     pub fn published_after(&self, set: SetId, version: u64) -> Result<Vec<Uuid>, StoreError> {
         let set_id = self.set_id(set)?;
@@ -204,7 +224,7 @@ fn find(connection: &Connection, delivery: Uuid) -> Result<Option<Receipt>, Stor
     rows.next()?.map(receipt).transpose()
 }
 
-fn receipt(row: &Row<'_>) -> Result<Receipt, StoreError> {
+pub(super) fn receipt(row: &Row<'_>) -> Result<Receipt, StoreError> {
     let (kind, state): (usize, usize) = (row.get(3)?, row.get(4)?);
     let (published_at, day): (Option<i64>, Option<i32>) = (row.get(6)?, row.get(8)?);
     let day = day.map(day_of).transpose()?;

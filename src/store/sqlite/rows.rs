@@ -2,8 +2,8 @@
 
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
-use crate::store::{SealedRecord, StoreError};
-use rusqlite::{CachedStatement, Connection, Row};
+use crate::store::{KeyId, SealedRecord, StoreError};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
 
 /// What is done to one record of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,7 @@ impl RowWrite {
 /// Writes rows of one set as of a version. Its statements are found once, not for each row.
 pub(super) struct RowWriter<'c> {
     set_id: i64,
+    key: KeyId,
     version: u64,
     insert: CachedStatement<'c>,
     end: CachedStatement<'c>,
@@ -34,20 +35,26 @@ pub(super) struct RowWriter<'c> {
 }
 
 impl<'c> RowWriter<'c> {
-    pub(super) fn new(connection: &'c Connection, set_id: i64, version: u64) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        set_id: i64,
+        key: KeyId,
+        version: u64,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             set_id,
+            key,
             version,
             insert: connection.prepare_cached(
-                "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO relationships (subject, set_id, agreement, from_day, since, terms, to_day, key)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
             end: connection.prepare_cached(
                 "UPDATE relationships SET until = ?5 WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3
                  AND from_day = ?4 AND since < ?5 AND until IS NULL",
             )?,
             point: connection.prepare_cached(
-                "INSERT OR IGNORE INTO accounts (tag, set_id, subject) VALUES (?1, ?2, ?3)",
+                "INSERT OR IGNORE INTO accounts (tag, set_id, subject, key) VALUES (?1, ?2, ?3, ?4)",
             )?,
         })
     }
@@ -73,6 +80,7 @@ impl<'c> RowWriter<'c> {
             self.version,
             encode_terms(&record.agreement, &record.relationship),
             interval.to().map(day_number),
+            self.key.0,
         ))?;
         Ok(())
     }
@@ -95,7 +103,7 @@ impl<'c> RowWriter<'c> {
     /// Says where the records of an account are looked for.
     pub(super) fn point(&mut self, account: Tag, customer: &[u8]) -> Result<(), StoreError> {
         self.point
-            .execute((account.0.as_slice(), self.set_id, customer))?;
+            .execute((account.0.as_slice(), self.set_id, customer, self.key.0))?;
         Ok(())
     }
 }
@@ -126,6 +134,47 @@ pub(super) fn remove(connection: &Connection, key: &Key) -> Result<(), StoreErro
          WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5",
     )?;
     statement.execute((&key.subject, key.set_id, &key.agreement, key.from_day, key.since))?;
+    remove_pointer(connection, key)
+}
+
+/// What went of a record.
+pub(super) struct Erased {
+    pub(super) rows: u64,
+    /// It stood in answers until its time was over.
+    pub(super) was_in_force: bool,
+}
+
+/// Removes a row, and with the last of an account and customer what points to it. With a row that is in force all that
+/// its record was before goes too. `current`: the key that the set is under.
+pub(super) fn erase(connection: &Connection, key: &Key, current: KeyId) -> Result<Erased, StoreError> {
+    let mut erase = connection.prepare_cached(
+        "DELETE FROM relationships
+         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5
+         RETURNING until IS NULL, key",
+    )?;
+    let of_row = (&key.subject, key.set_id, &key.agreement, key.from_day, key.since);
+    let erased: Option<(bool, u8)> = erase
+        .query_row(of_row, |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let (mut rows, stands) = (
+        u64::from(erased.is_some()),
+        erased.is_some_and(|(stands, _)| stands),
+    );
+    if stands {
+        let mut erase = connection.prepare_cached(
+            "DELETE FROM relationships
+             WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since < ?5",
+        )?;
+        rows += erase.execute(of_row)? as u64;
+    }
+    remove_pointer(connection, key)?;
+    Ok(Erased {
+        rows,
+        was_in_force: erased == Some((true, current.0)),
+    })
+}
+
+fn remove_pointer(connection: &Connection, key: &Key) -> Result<(), StoreError> {
     let Some(tag) = key.agreement.first_chunk::<8>() else {
         return Ok(());
     };

@@ -3,14 +3,14 @@
 use super::Store;
 use super::rows::{self, Key};
 use crate::pseudonym::Sealed;
-use crate::store::{SealedRecord, StoreError};
-use rusqlite::{Connection, Row};
+use crate::store::{KeyId, SealedRecord, SetState, StoreError};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use std::time::{Duration, Instant};
 
 /// The customers are read in so many shares, by their first byte, so that one without wanted rows is soon over.
 const SHARES: u16 = 256;
 /// Longest that one piece takes, where rows are wanted.
-const LONGEST_READ: Duration = Duration::from_millis(250);
+const LONGEST_READ: Duration = Duration::from_millis(20);
 /// Rows of a piece that are kept.
 const MOST_KEPT: usize = 20_000;
 
@@ -23,43 +23,39 @@ const UNTIL: usize = 7;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted {
     /// Of a set, in force at a version.
-    InForce { set_id: i64, version: u64 },
+    InForce { set_id: i64, key: KeyId, version: u64 },
     /// Of a set, beyond a version.
-    Beyond { set_id: i64, version: u64 },
+    Beyond { set_id: i64, key: KeyId, version: u64 },
+    /// Of a set, under another key.
+    NotUnder { set_id: i64, key: KeyId },
     /// Of all sets, over at a version that any of them may have.
     OverAt(u64),
+    /// Of all sets, of records that ended before a day.
+    EndedBefore(i32),
 }
 
 impl Wanted {
-    fn sql(self) -> &'static str {
+    /// As SQL has it, with what is bound from ?7 on.
+    fn condition(self) -> (&'static str, Vec<i64>) {
         match self {
-            Self::InForce { .. } => {
-                "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
-                 WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
-                 AND set_id = ?7 AND since <= ?8 AND (until IS NULL OR until > ?8)
-                 ORDER BY subject, set_id, agreement, from_day, since"
-            }
-            Self::Beyond { .. } => {
-                "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
-                 WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
-                 AND set_id = ?7 AND (since > ?8 OR until > ?8)
-                 ORDER BY subject, set_id, agreement, from_day, since"
-            }
-            Self::OverAt(_) => {
-                "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
-                 WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
-                 AND set_id > ?7 AND until <= ?8
-                 ORDER BY subject, set_id, agreement, from_day, since"
-            }
+            Self::InForce { set_id, key, version } => (
+                "set_id = ?7 AND key = ?8 AND since <= ?9 AND (until IS NULL OR until > ?9)",
+                vec![set_id, key.0.into(), bound(version)],
+            ),
+            Self::Beyond { set_id, key, version } => (
+                "set_id = ?7 AND key = ?8 AND (since > ?9 OR until > ?9)",
+                vec![set_id, key.0.into(), bound(version)],
+            ),
+            Self::NotUnder { set_id, key } => ("set_id = ?7 AND key <> ?8", vec![set_id, key.0.into()]),
+            Self::OverAt(version) => ("until <= ?7", vec![bound(version)]),
+            Self::EndedBefore(day) => ("to_day < ?7", vec![day.into()]),
         }
     }
+}
 
-    fn bound(self) -> (i64, u64) {
-        match self {
-            Self::InForce { set_id, version } | Self::Beyond { set_id, version } => (set_id, version),
-            Self::OverAt(version) => (-1, version),
-        }
-    }
+/// Versions are counted up from 0.
+fn bound(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
 }
 
 /// How far rows are read: through the customers, share by share of those that there can be.
@@ -122,7 +118,12 @@ impl Scan {
         keep: impl Fn(&Scanned<'_>) -> Result<Option<T>, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let since = Instant::now();
-        let mut statement = connection.prepare_cached(self.wanted.sql())?;
+        let (condition, bounds) = self.wanted.condition();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT subject, agreement, from_day, terms, to_day, set_id, since, until FROM relationships
+             WHERE (subject, set_id, agreement, from_day, since) > (?1, ?2, ?3, ?4, ?5) AND subject < ?6
+             AND {condition} ORDER BY subject, set_id, agreement, from_day, since"
+        ))?;
         let after = self.after.take().unwrap_or_else(|| Key {
             subject: vec![self.share as u8],
             set_id: -1,
@@ -132,17 +133,16 @@ impl Scan {
         });
         // Beyond every customer of the share.
         let end = [&[self.share as u8][..], &[u8::MAX; Sealed::MAX_BYTES]].concat();
-        let (set_id, version) = self.wanted.bound();
-        let mut rows = statement.query((
-            after.subject,
-            after.set_id,
-            after.agreement,
-            after.from_day,
-            after.since,
-            end,
-            set_id,
-            version,
-        ))?;
+        let from: [&dyn ToSql; 6] = [
+            &after.subject,
+            &after.set_id,
+            &after.agreement,
+            &after.from_day,
+            &after.since,
+            &end,
+        ];
+        let bounds = bounds.iter().map(|bound| bound as &dyn ToSql);
+        let mut rows = statement.query(params_from_iter(from.into_iter().chain(bounds)))?;
         let mut piece = Vec::new();
         while let Some(row) = rows.next()? {
             let scanned = Scanned {
@@ -170,8 +170,12 @@ pub struct SortedRecords {
 }
 
 impl SortedRecords {
-    pub(super) fn new(store: &Store, set_id: i64, version: u64) -> Self {
-        let mut scan = Scan::of(Wanted::InForce { set_id, version });
+    pub(super) fn new(store: &Store, set: &SetState, version: u64) -> Self {
+        let mut scan = Scan::of(Wanted::InForce {
+            set_id: set.id,
+            key: set.key,
+            version,
+        });
         if version == 0 {
             // Before its first publication a set has no rows.
             scan.share = SHARES;

@@ -3,15 +3,17 @@
 use crate::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-/// The migrations, numbered from 1, each with the oldest schema whose program may work on what it leaves.
-const MIGRATIONS: [Migration; 1] = [Migration {
+/// The migrations of the register.
+pub(super) const REGISTER: &[Migration] = &[Migration {
     sql: include_str!("schema/0001_register.sql"),
     oldest: 1,
 }];
 
-struct Migration {
-    sql: &'static str,
-    oldest: u32,
+/// A step from one schema to the next. They are numbered from 1.
+pub(crate) struct Migration {
+    pub(crate) sql: &'static str,
+    /// The oldest schema whose program may work on what it leaves.
+    pub(crate) oldest: u32,
 }
 
 /// Notes each migration with the oldest program that may go on beside it.
@@ -19,11 +21,11 @@ const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (
     number INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, at INTEGER NOT NULL)";
 
 /// Does what migrations are missing, each in a transaction.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[Migration]) -> Result<(), StoreError> {
     connection.execute(VERSIONS, [])?;
-    check(connection)?;
+    check(connection, migrations)?;
     let known = newest(connection)?;
-    for (number, migration) in (1_u32..).zip(&MIGRATIONS) {
+    for (number, migration) in (1_u32..).zip(migrations) {
         if number <= known {
             continue;
         }
@@ -39,8 +41,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// Refuses a schema that is too new for this program.
-pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
-    let known = MIGRATIONS.len() as u32;
+pub(crate) fn check(connection: &Connection, migrations: &[Migration]) -> Result<(), StoreError> {
+    let known = migrations.len() as u32;
     let oldest: Option<u32> =
         connection.query_row("SELECT max(oldest) FROM schema_versions", [], |row| row.get(0))?;
     match oldest {
@@ -52,7 +54,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-fn newest(connection: &Connection) -> Result<u32, StoreError> {
+pub(crate) fn newest(connection: &Connection) -> Result<u32, StoreError> {
     let number = "SELECT number FROM schema_versions ORDER BY number DESC LIMIT 1";
     let newest = connection.query_row(number, [], |row| row.get(0)).optional()?;
     Ok(newest.unwrap_or(0))
@@ -65,18 +67,18 @@ mod tests {
     #[test]
     fn a_file_is_brought_up_once_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
-        migrate(&mut connection).unwrap();
-        migrate(&mut connection).unwrap();
-        assert_eq!(newest(&connection).unwrap(), MIGRATIONS.len() as u32);
+        migrate(&mut connection, REGISTER).unwrap();
+        migrate(&mut connection, REGISTER).unwrap();
+        assert_eq!(newest(&connection).unwrap(), REGISTER.len() as u32);
         // A later release whose schema this program may still work on, and one whose it may not.
         connection
             .execute("INSERT INTO schema_versions VALUES (98, 1, 0)", [])
             .unwrap();
-        assert_eq!(migrate(&mut connection), Ok(()));
+        assert_eq!(migrate(&mut connection, REGISTER), Ok(()));
         connection
             .execute("INSERT INTO schema_versions VALUES (99, 99, 0)", [])
             .unwrap();
-        let refused = migrate(&mut connection).unwrap_err();
+        let refused = migrate(&mut connection, REGISTER).unwrap_err();
         assert_eq!(refused, StoreError::Newer { found: 99, known: 1 });
     }
 }

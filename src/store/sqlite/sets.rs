@@ -1,33 +1,16 @@
-//! The rows of `sets` and `keys`.
+//! The rows of `sets`.
 
+use super::keys;
 use crate::domain::relationship::SetId;
-use crate::pseudonym::KeyFingerprint;
 use crate::store::format::{register_number, set_of, time_of};
-use crate::store::{SetState, Sets, Standing, StoreError};
+use crate::store::{KeyId, SetState, Sets, Standing, StoreError};
 use rusqlite::Connection;
 use uuid::Uuid;
-
-/// Notes the key in a new file; a file of another key is refused.
-pub(super) fn claim_key(connection: &Connection, key: KeyFingerprint) -> Result<(), StoreError> {
-    if !connection.prepare("SELECT 1 FROM keys")?.exists([])? {
-        connection.execute("INSERT INTO keys (fingerprint) VALUES (?1)", [key.as_slice()])?;
-    }
-    check_key(connection, key)
-}
-
-pub(super) fn check_key(connection: &Connection, key: KeyFingerprint) -> Result<(), StoreError> {
-    let known = "SELECT 1 FROM keys WHERE fingerprint = ?1";
-    let is_new = !connection.prepare("SELECT 1 FROM keys")?.exists([])?;
-    match is_new || connection.prepare(known)?.exists([key.as_slice()])? {
-        true => Ok(()),
-        false => Err(StoreError::OtherKey),
-    }
-}
 
 pub(super) fn load(connection: &Connection) -> Result<Sets, StoreError> {
     let mut statement = connection.prepare(
         "SELECT bank, register, id, version, kept_from, loaded, last_delivery, records, running, sequence, whole_set,
-         merging FROM sets",
+         merging, key FROM sets",
     )?;
     let mut rows = statement.query([])?;
     let mut sets = Sets::default();
@@ -47,20 +30,23 @@ pub(super) fn load(connection: &Connection) -> Result<Sets, StoreError> {
                 whole_set: whole_set.map(Uuid::from_bytes),
             },
             merging: row.get(11)?,
+            key: KeyId(row.get(12)?),
         };
         sets.0.insert(set_of(row.get(0)?, row.get(1)?)?, state);
     }
     Ok(sets)
 }
 
-/// Makes the row of a set that is not known yet.
+/// Makes the row of a set that is not known yet. Where a rekey is under way, it begins under the next key.
 pub(super) fn add(connection: &Connection, set: SetId) -> Result<SetState, StoreError> {
+    let key = keys::newest_in_use(connection)?;
     connection.execute(
-        "INSERT INTO sets (bank, register) VALUES (?1, ?2)",
-        (set.bank.as_u32(), register_number(set.register)),
+        "INSERT INTO sets (bank, register, key) VALUES (?1, ?2, ?3)",
+        (set.bank.as_u32(), register_number(set.register), key.0),
     )?;
     Ok(SetState {
         id: connection.last_insert_rowid(),
+        key,
         version: 0,
         kept_from: 0,
         sequence: 0,
@@ -69,7 +55,7 @@ pub(super) fn add(connection: &Connection, set: SetId) -> Result<SetState, Store
     })
 }
 
-/// Writes all of a set's row.
+/// Writes a set's row, but for its key, which only a rekey changes.
 pub(super) fn write(connection: &Connection, state: &SetState) -> Result<(), StoreError> {
     let standing = &state.standing;
     let mut statement = connection.prepare_cached(
@@ -89,4 +75,22 @@ pub(super) fn write(connection: &Connection, state: &SetState) -> Result<(), Sto
         state.merging,
     ))?;
     Ok(())
+}
+
+/// The sets that are not under a key, or have rows that are not.
+pub(super) fn not_wholly_under(connection: &Connection, key: KeyId) -> Result<Vec<SetId>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT bank, register FROM sets WHERE key <> ?1 OR mixed <> 0 ORDER BY id")?;
+    let mut rows = statement.query([key.0])?;
+    let mut sets = Vec::new();
+    while let Some(row) = rows.next()? {
+        sets.push(set_of(row.get(0)?, row.get(1)?)?);
+    }
+    Ok(sets)
+}
+
+/// Whether a set may have rows that are not under its key.
+pub(super) fn is_mixed(connection: &Connection, set_id: i64) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT mixed FROM sets WHERE id = ?1")?;
+    Ok(statement.query_row([set_id], |row| row.get(0))?)
 }

@@ -1,13 +1,15 @@
 //! Snapshots that lookups share as long as nothing is committed: to begin and end a read transaction costs as much as
 //! what a lookup reads by it.
 
+use super::StoreOptions;
 use super::connection::open_reader;
+use super::gate::Gate;
 use super::lookup::last_publication;
 use super::memory::Memory;
 use crate::domain::delivery::PublicationId;
 use crate::store::StoreError;
 use rusqlite::Connection;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,7 @@ pub(super) struct Snapshots {
     cache_kib: usize,
     /// A cache stands in front, so what is read says which publication it was read at.
     is_cached: bool,
+    gate: Arc<Gate>,
     memory: Arc<Memory>,
     free: Mutex<Vec<Snapshot>>,
 }
@@ -42,11 +45,12 @@ struct Begun {
 }
 
 impl Snapshots {
-    pub(super) fn new(path: &Path, cache_kib: usize, is_cached: bool, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(options: &StoreOptions, gate: Arc<Gate>, memory: Arc<Memory>) -> Self {
         Self {
-            path: path.to_owned(),
-            cache_kib,
-            is_cached,
+            path: options.path.clone(),
+            cache_kib: options.cache_kib,
+            is_cached: options.is_cached,
+            gate,
             memory,
             free: Mutex::default(),
         }
@@ -61,6 +65,7 @@ impl Snapshots {
         &self,
         read: impl FnOnce(&Connection, Option<PublicationId>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let _passed = self.gate.pass();
         let commits = self.memory.commits();
         let free = self.free().pop();
         let mut snapshot = match free {

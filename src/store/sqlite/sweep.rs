@@ -31,7 +31,11 @@ impl SetLock {
         // What the merge had queued is written before anybody looks for it.
         let queued = self.store.0.writer.step(|_| Ok(Done::nothing_new(())))?;
         queued.blocking_recv().map_err(|_| StoreError::Closed)??;
-        let mut scan = Scan::of(Wanted::Beyond { set_id: id, version });
+        let mut scan = Scan::of(Wanted::Beyond {
+            set_id: id,
+            key: state.key,
+            version,
+        });
         while let Some(removals) = scan.next_piece(&self.store, |row| {
             let removal = match row.since > version {
                 true => Removal::Delete,

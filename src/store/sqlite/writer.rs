@@ -3,6 +3,7 @@
 use super::connection;
 use super::memory::{Memory, News};
 use crate::store::StoreError;
+use crate::workers::let_lookups_go_first;
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +51,23 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Nothing is being written, until it is dropped.
+pub(super) struct Pause(Arc<Queues>);
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.0.waiting().pause = None;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Whether the thread has heard that it is to pause.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    NotYet,
+    Heard,
+}
+
 struct Queues {
     waiting: Mutex<Waiting>,
     changed: Condvar,
@@ -61,6 +79,7 @@ struct Queues {
 struct Waiting {
     short: VecDeque<Work>,
     steps: VecDeque<Work>,
+    pause: Option<Asked>,
     closed: bool,
 }
 
@@ -114,7 +133,10 @@ impl Writer {
         };
         let started = std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || thread.run());
+            .spawn(move || {
+                let_lookups_go_first();
+                thread.run();
+            });
         let started = started.map_err(|cause| StoreError::Unavailable(cause.to_string()))?;
         Ok(Self {
             queues,
@@ -164,6 +186,22 @@ impl Writer {
         drop(waiting);
         self.queues.changed.notify_all();
         Ok(answered)
+    }
+
+    /// Waits until nothing is being written, which stays so for as long as what it returns lives. One at a time asks.
+    pub(super) fn pause(&self) -> Pause {
+        let mut waiting = self.queues.waiting();
+        waiting.pause = Some(Asked::NotYet);
+        self.queues.changed.notify_all();
+        while waiting.pause == Some(Asked::NotYet) && !waiting.closed {
+            waiting = self
+                .queues
+                .changed
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(waiting);
+        Pause(Arc::clone(&self.queues))
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -219,6 +257,16 @@ impl Thread {
     fn next(&self) -> Option<(Vec<Work>, Option<Work>)> {
         let mut waiting = self.queues.waiting();
         loop {
+            if waiting.pause.is_some() && !waiting.closed {
+                waiting.pause = Some(Asked::Heard);
+                self.queues.changed.notify_all();
+                waiting = self
+                    .queues
+                    .changed
+                    .wait(waiting)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             let together = waiting.short.len().min(MOST_TOGETHER);
             let short: Vec<Work> = waiting.short.drain(..together).collect();
             let step = waiting.steps.pop_front();
@@ -353,16 +401,8 @@ impl Thread {
             return Err(StoreError::Unavailable("a sync has failed just now".to_owned()));
         }
         self.tried_at = Some(Instant::now());
-        self.connection.pragma_update(None, "synchronous", "FULL")?;
         self.syncs = true;
-        self.connection.busy_timeout(RECOVERY_WAIT)?;
-        let busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        self.connection.busy_timeout(connection::BUSY)?;
-        if busy? != 0 {
-            return Err(StoreError::Unavailable("the log is in use".to_owned()));
-        }
+        connection::bring_in_log(&self.connection, RECOVERY_WAIT)?;
         (self.unsynced, self.tried_at) = (false, None);
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The disk of the record fills up, goes away, becomes read-only or blocks, while agencies keep asking.
 
-use super::load::{Ledger, audit_folder, verify};
+use super::load::{Ledger, verify};
 use crate::harness::ask::Ask;
 use crate::harness::issuer::AGENCY;
+use crate::harness::store::Away;
+use crate::harness::strace::{SYNC, Tampered, WRITE};
 use crate::harness::{Caching, Service};
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,12 +20,11 @@ const RECOVERY: Duration = Duration::from_secs(10);
 const FAULT_LASTS: Duration = Duration::from_secs(3);
 const SETTLING: Duration = Duration::from_secs(30);
 
-fn configuration(folder: Option<&Path>, segment_bytes: u64) -> String {
-    let folder = folder.map_or(String::new(), |path| format!("directory = {path:?}\n"));
-    format!(
-        "[audit]\ntimeout_milliseconds = {}\nsegment_bytes = {segment_bytes}\n{folder}",
-        TIMEOUT.as_millis()
-    )
+fn configuration(file: Option<&Path>) -> String {
+    let url = file.map_or(String::new(), |path| {
+        format!("url = \"sqlite:{}\"\n", path.display())
+    });
+    format!("[record]\ntimeout_milliseconds = {}\n{url}", TIMEOUT.as_millis())
 }
 
 /// Lookups before, during and after a fault: none is answered unrecorded or late, readiness is off while the
@@ -89,7 +91,7 @@ async fn wait_until_nothing_is_answered(service: &Service, ledger: &Ledger) {
 /// Runs everywhere: no file may grow, which is how a quota and a limit on file sizes show themselves.
 #[tokio::test]
 async fn files_that_may_not_grow_are_survived() {
-    let service = Service::start_with(Caching::Without, &configuration(None, 20_000)).await;
+    let service = Service::start_with(Caching::Without, &configuration(None)).await;
     let pid = service.pid().to_string();
     let limit = |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
@@ -105,20 +107,17 @@ async fn files_that_may_not_grow_are_survived() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_moved_away_and_back_is_survived() {
-    let service = Service::start_with(Caching::Without, &configuration(None, 20_000)).await;
-    let (here, away) = (audit_folder(&service), service.directory.path().join("away"));
-    let back = || {
-        assert!(!here.exists(), "a new log was begun");
-        std::fs::rename(&away, &here).unwrap();
-    };
-    survives(&service, || std::fs::rename(&here, &away).unwrap(), back).await;
+async fn a_record_that_is_moved_away_and_back_is_survived() {
+    let service = Service::start_with(Caching::Without, &configuration(None)).await;
+    let away = RefCell::new(None);
+    let take = || drop(away.replace(Some(Away::take(service.record_files()))));
+    survives(&service, take, || away.take().unwrap().bring_back()).await;
 }
 
 #[tokio::test]
 async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
-    let service = Service::start_with(Caching::Without, &configuration(None, 1)).await;
-    std::fs::rename(audit_folder(&service), service.directory.path().join("away")).unwrap();
+    let service = Service::start_with(Caching::Without, &configuration(None)).await;
+    let _away = Away::take(service.record_files());
     let told = || service.log().matches("cannot be recorded").count();
     let other_scope = service.issuer.token(AGENCY, "bits:other");
     let before = told();
@@ -139,30 +138,30 @@ async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
 
 #[tokio::test]
 async fn a_full_disk_is_survived() {
-    let mount = Mount::new(&["-t", "tmpfs", "-o", "size=2m", "none"]);
-    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.folder()), 20_000)).await;
+    let mount = Mount::new(&["-t", "tmpfs", "-o", "size=8m", "none"]);
+    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.file()))).await;
     let filler = mount.0.path().join("filler");
     let fill = || {
         assert!(
-            std::fs::write(&filler, vec![1; 4 << 20]).is_err(),
+            std::fs::write(&filler, vec![1; 16 << 20]).is_err(),
             "it is not full"
         )
     };
     survives(&service, fill, || std::fs::remove_file(&filler).unwrap()).await;
 }
 
-/// Segments of one flush each, since a file that is open may still be written after this.
+/// What an open file of a file system says that has become read-only, and a disk that fails.
 #[tokio::test]
-async fn a_disk_that_becomes_read_only_is_survived() {
-    let mount = Mount::new(&["-t", "tmpfs", "-o", "size=64m", "none"]);
-    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.folder()), 1)).await;
-    let path = mount.0.path().to_str().unwrap();
-    // Prepared at another place, so that it becomes read-only at once.
-    let prepared = Mount::new(&["--bind", path]);
-    let prepared_path = prepared.0.path().to_str().unwrap();
-    run("mount", &["-o", "remount,bind,ro", prepared_path]);
-    let read_only = || run("mount", &["--bind", prepared_path, path]);
-    survives(&service, read_only, || run("umount", &[path])).await;
+async fn a_disk_that_becomes_read_only_or_fails_is_survived() {
+    for (calls, how) in [(WRITE, "error=EROFS"), (WRITE, "error=EIO"), (SYNC, "error=EIO")] {
+        let service = Service::start_with(Caching::Without, &configuration(None)).await;
+        let tampered = RefCell::new(None);
+        let begin = || {
+            let files = service.record_files();
+            tampered.replace(Some(Tampered::begin_on(&service, &files, calls, how)));
+        };
+        survives(&service, begin, || tampered.take().unwrap().end()).await;
+    }
 }
 
 #[tokio::test]
@@ -171,7 +170,7 @@ async fn a_disk_that_blocks_is_survived() {
     image.as_file().set_len(32 << 20).unwrap();
     run("mkfs.ext4", &["-q", image.path().to_str().unwrap()]);
     let mount = Mount::new(&["-o", "loop", image.path().to_str().unwrap()]);
-    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.folder()), 1 << 20)).await;
+    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.file()))).await;
     let path = mount.0.path().to_str().unwrap();
     survives(
         &service,
@@ -195,8 +194,8 @@ impl Mount {
         self.0.path()
     }
 
-    fn folder(&self) -> std::path::PathBuf {
-        self.0.path().join("audit")
+    fn file(&self) -> std::path::PathBuf {
+        self.0.path().join("record.sqlite")
     }
 }
 

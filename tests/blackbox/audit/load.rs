@@ -6,7 +6,6 @@ use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -104,8 +103,10 @@ pub fn recorded_statuses(service: &Service) -> BTreeMap<String, u64> {
 pub fn search(service: &Service, criteria: &[&str], input: &str) -> Vec<Value> {
     let (success, output) = audit(service, &[&["search", "--json"], criteria].concat(), input);
     assert!(success, "{output}");
+    // At the end it tells, on standard error, in how many entries it looked.
     output
         .lines()
+        .filter(|line| line.starts_with('{'))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
@@ -140,8 +141,4 @@ pub fn audit(service: &Service, arguments: &[&str], input: &str) -> (bool, Strin
 pub async fn management_head(service: &Service) -> Value {
     let url = format!("http://{}/internal/audit/head", service.management);
     service.http.get(url).send().await.unwrap().json().await.unwrap()
-}
-
-pub fn audit_folder(service: &Service) -> PathBuf {
-    service.directory.path().join("audit")
 }

@@ -248,7 +248,12 @@ async fn a_demo_with_a_folder_remembers() {
         assert_eq!(register(&line).await, 200);
         demo.stop();
     }
-    for kept in ["register.sqlite", "pseudonym.key", "client-key.pem", "audit"] {
+    for kept in [
+        "register.sqlite",
+        "pseudonym.key",
+        "client-key.pem",
+        "record.sqlite",
+    ] {
         assert!(Path::new(&data).join(kept).exists(), "{kept}");
     }
     assert_eq!(

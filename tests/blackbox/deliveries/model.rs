@@ -10,6 +10,7 @@ use super::encodings::{gzip, zstandard};
 use super::side_by_side::Running;
 use super::{BLABAERLIA, GRANSKAUEN, change, conflict, id_of, lines, newest, published, roll_back, send};
 use crate::harness::identifiers::{accounts, people};
+use crate::harness::keys::section;
 use crate::harness::{Service, world};
 use cache::Cache;
 use chrono::{Days, NaiveDate};
@@ -94,6 +95,8 @@ impl World {
                 self.call(*set, call).await;
             }
             Step::RollBack { set } => self.roll_back(*set).await,
+            Step::Rekey { set, during } => self.rekey(*set, during).await,
+            Step::Erase => self.erase().await,
             Step::Restart => self.service.restart().await,
             Step::Kill => self.service.kill_and_restart().await,
         }
@@ -277,6 +280,41 @@ impl World {
             }
             Call::Add { .. } | Call::End { .. } => *calls += 1,
         }
+    }
+
+    async fn rekey(&mut self, at: usize, during: &[Call]) {
+        self.service.name_next_key();
+        self.service.restart().await;
+        let rekey = self.service.begin_rekey();
+        for call in during {
+            self.call(at, call).await;
+        }
+        let done = rekey.await.unwrap();
+        assert!(done.status.success(), "{done:?}");
+        self.service.name_next_key_only();
+        self.service.restart().await;
+    }
+
+    /// Records are kept for no time once they have ended, until those that had are gone.
+    async fn erase(&mut self) {
+        let years = |years: i64| {
+            move |table: &mut toml::Table| {
+                section(table, "retention").insert("closed_years".to_owned(), years.into());
+                section(table, "store").insert("upkeep_seconds".to_owned(), 1.into());
+            }
+        };
+        self.service.configure(years(0));
+        self.service.restart().await;
+        self.service.wait_until_erased(self.today).await;
+        self.service.configure(years(10));
+        assert!(self.service.terminate().success());
+        // By the rules of that time what is cached of it does not answer; here, where time goes back, no entry counts.
+        let drawn = "UPDATE publications SET drawn = randomblob(8)";
+        self.service.open_store().execute(drawn, []).unwrap();
+        self.service.start_again();
+        self.service.wait_until_ready().await;
+        let today = self.today;
+        self.sets.iter_mut().for_each(|set| set.erase(today));
     }
 
     async fn roll_back(&mut self, at: usize) {

@@ -7,6 +7,7 @@ pub mod fault_proxy;
 pub mod faults;
 pub mod identifiers;
 pub mod issuer;
+pub mod keys;
 pub mod metrics;
 pub mod redis;
 #[path = "../../support/servers.rs"]
@@ -26,6 +27,8 @@ use tempfile::TempDir;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_kundeforhold");
 const STORE: &str = "register.sqlite";
+/// The file of the record of use.
+const RECORD: &str = "record.sqlite";
 
 /// Whether the service under test has a Redis as a cache in front of its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +131,11 @@ impl Service {
     /// The file of the store. Beside it are SQLite's own.
     pub fn store(&self) -> PathBuf {
         self.directory.path().join(STORE)
+    }
+
+    /// The file of the record of use. Beside it are SQLite's own.
+    pub fn record(&self) -> PathBuf {
+        self.directory.path().join(RECORD)
     }
 
     /// Everything the service has logged.
@@ -312,14 +320,14 @@ fn write_configuration(
     let base = format!(
         "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
          [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {:?}\n[cache]\nurl = {cache:?}\n\
-         [pseudonym]\nkey_file = {:?}\n[audit]\ndirectory = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
+         [pseudonym]\nkey_file = {:?}\n[record]\nurl = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
          [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
         path("participants.toml"),
         issuer.name(),
         issuer.jwks_uri(),
         format!("sqlite:{}", path(STORE)),
         path("pseudonym.key"),
-        path("audit"),
+        format!("sqlite:{}", path(RECORD)),
         path("dsop-services.toml"),
     );
     let merged = merged(base.parse().unwrap(), more);

@@ -1,8 +1,10 @@
 //! The file of the store, looked at and changed as no call lets anybody.
 
-use super::Service;
+use super::{PROGRAM, Service};
+use chrono::NaiveDate;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 impl Service {
@@ -20,25 +22,71 @@ impl Service {
         assert_eq!(told, "ok", "{}", self.log());
     }
 
-    /// Copies the store, with all that is acknowledged, whether the service runs or not.
-    pub fn copy_store(&self, to: &Path) {
-        let to = to.to_str().unwrap();
-        self.open_store().execute("VACUUM INTO ?1", [to]).unwrap();
+    /// A command on the configuration of the service, to its end.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("timeout");
+        command
+            .args(["120", PROGRAM])
+            .args(arguments)
+            .arg("--config")
+            .arg(self.configuration());
+        command.output().unwrap()
     }
 
-    /// Puts a copy in the place of the store, while the service is down.
-    pub fn restore_store(&self, from: &Path) {
-        for file in self.store_files() {
-            let _ = std::fs::remove_file(file);
-        }
-        std::fs::copy(from, self.store()).unwrap();
+    /// Makes a backup, beside the service if that runs.
+    pub fn back_up(&self, to: &Path) {
+        let made = self.command(&["backup", to.to_str().unwrap(), "--replace"]);
+        assert!(made.status.success(), "{made:?}");
+    }
+
+    /// Puts the register of a backup in the place of what stands, while the service is down.
+    pub fn restore(&self, from: &Path) {
+        let restored = self.command(&[
+            "restore",
+            from.to_str().unwrap(),
+            "--only",
+            "register",
+            "--replace",
+        ]);
+        assert!(restored.status.success(), "{restored:?}");
     }
 
     /// The file itself and SQLite's own beside it.
     pub fn store_files(&self) -> [PathBuf; 3] {
-        let file = self.store();
-        let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", file.display()));
-        [beside(""), beside("-wal"), beside("-shm")]
+        files_of(&self.store())
+    }
+
+    /// The same of the record of use.
+    pub fn record_files(&self) -> [PathBuf; 3] {
+        files_of(&self.record())
+    }
+}
+
+fn files_of(file: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", file.display())))
+}
+
+/// Files that are out of the service's reach, by renaming them: root is not held by permissions.
+pub struct Away([PathBuf; 3]);
+
+impl Away {
+    pub fn take(files: [PathBuf; 3]) -> Self {
+        for file in &files {
+            std::fs::rename(file, Self::place(file)).unwrap();
+        }
+        Self(files)
+    }
+
+    /// Nothing was put in their place.
+    pub fn bring_back(self) {
+        for file in &self.0 {
+            assert!(!file.exists(), "another {} was begun", file.display());
+            std::fs::rename(Self::place(file), file).unwrap();
+        }
+    }
+
+    fn place(file: &Path) -> PathBuf {
+        PathBuf::from(format!("{}.away", file.display()))
     }
 }
 
@@ -62,6 +110,15 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(self.count(BROKEN_OFF), 0);
+    }
+}
+
+impl Service {
+    /// Waits until no record is left that ended before a day.
+    pub async fn wait_until_erased(&self, day: NaiveDate) {
+        let day = (day - NaiveDate::default()).num_days();
+        let ended = format!("SELECT count(*) FROM relationships WHERE to_day < {day}");
+        self.wait_until(|| self.count(&ended) == 0).await;
     }
 }
 

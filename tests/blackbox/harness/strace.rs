@@ -1,6 +1,7 @@
 //! System calls of the service that fail or take long, by `strace`.
 
 use super::Service;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ pub const READ: &str = "read,pread64";
 pub const WRITE: &str = "write,pwrite64";
 pub const SYNC: &str = "fsync,fdatasync";
 
-/// As long as it is there, calls on the files of the store are tampered with.
+/// As long as it is there, calls on some files, by default those of the store, are tampered with.
 pub struct Tampered {
     strace: Child,
     pid: u32,
@@ -18,11 +19,16 @@ pub struct Tampered {
 impl Tampered {
     /// `how` as strace has it: `error=EIO`, `error=ENOSPC:when=3+`, `delay_enter=2000000`. Counted for each thread.
     pub fn begin(service: &Service, calls: &str, how: &str) -> Self {
+        Self::begin_on(service, &service.store_files(), calls, how)
+    }
+
+    /// The same on other files.
+    pub fn begin_on(service: &Service, files: &[PathBuf], calls: &str, how: &str) -> Self {
         let mut command = Command::new("strace");
         command.args(["-f", "-q", "-o", "/dev/null", "-p", &service.pid().to_string()]);
         command.args(["-e", &format!("trace={calls}")]);
         command.args(["-e", &format!("inject={calls}:{how}")]);
-        for file in service.store_files() {
+        for file in files {
             command.arg("-P").arg(file);
         }
         let strace = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();

@@ -1,28 +1,8 @@
 //! A disk that fails while the service runs, and the probes that tell of it.
 
 use super::{GRANSKAUEN, Told, told, truths};
+use crate::harness::store::Away;
 use crate::harness::{Caching, EITHER_WAY, Service};
-use std::path::PathBuf;
-
-/// Takes a directory out of the service's reach, by renaming it away: root is not held by permissions.
-struct Away {
-    here: PathBuf,
-    there: PathBuf,
-}
-
-impl Away {
-    fn take(service: &Service, name: &str) -> Self {
-        let here = service.directory.path().join(name);
-        let there = service.directory.path().join(format!("{name}.away"));
-        std::fs::rename(&here, &there).unwrap();
-        Self { here, there }
-    }
-
-    fn bring_back(self) {
-        let _ = std::fs::remove_dir_all(&self.here);
-        std::fs::rename(self.there, self.here).unwrap();
-    }
-}
 
 #[tokio::test]
 async fn without_a_record_of_use_nothing_is_answered() {
@@ -30,7 +10,7 @@ async fn without_a_record_of_use_nothing_is_answered() {
         let service = Service::start(caching).await;
         service.deliver_world().await;
         let truths = truths(&service).await;
-        let away = Away::take(&service, "audit");
+        let away = Away::take(service.record_files());
         for (customer, right) in &truths {
             assert_eq!(
                 told(&service, customer, right).await,
@@ -63,7 +43,7 @@ async fn without_a_record_of_use_nothing_is_answered() {
             service
                 .metrics()
                 .await
-                .contains("kundeforhold_audit_failures_total")
+                .contains("kundeforhold_record_failures_total")
         );
         away.bring_back();
         service.wait_until_ready().await;
@@ -110,7 +90,7 @@ async fn probes_and_metrics_are_on_the_management_port_under_both_names() {
         let metrics = service.metrics().await;
         for name in [
             "kundeforhold_ready 1",
-            "kundeforhold_audit_head",
+            "kundeforhold_record_head",
             "kundeforhold_requests_total",
             "kundeforhold_request_seconds_bucket",
         ] {

@@ -27,8 +27,8 @@ fn of_another(service: &Service) -> PathBuf {
     };
     set("server", "listen", free_address());
     set("server", "management_listen", free_address());
-    let record = service.directory.path().join("another-record");
-    set("audit", "directory", record.display().to_string());
+    let record = service.directory.path().join("another-record.sqlite");
+    set("record", "url", format!("sqlite:{}", record.display()));
     let file = service.directory.path().join("another.toml");
     std::fs::write(&file, table.to_string()).unwrap();
     file

@@ -12,6 +12,8 @@ CREATE TABLE sets (
     sequence      INTEGER NOT NULL DEFAULT 0,   -- the Delivery-Sequence that was published last
     whole_set     BLOB,                         -- the delivery that stands, with what changed it since
     merging       INTEGER NOT NULL DEFAULT 0,   -- rows of the next version are being written
+    key           INTEGER NOT NULL,             -- of its rows; rows of another key are seen by nobody
+    mixed         INTEGER NOT NULL DEFAULT 0,   -- there may be rows of another key: a rekey copies or clears
     UNIQUE (bank, register)
 );
 
@@ -25,6 +27,7 @@ CREATE TABLE relationships (
     until     INTEGER,
     terms     INTEGER NOT NULL,   -- format version, kind of agreement, role, creditable, holdsFunds
     to_day    INTEGER,
+    key       INTEGER NOT NULL,   -- that subject and agreement are sealed with
     PRIMARY KEY (subject, set_id, agreement, from_day, since)
 ) WITHOUT ROWID;
 
@@ -33,6 +36,7 @@ CREATE TABLE accounts (
     tag     BLOB NOT NULL,        -- the first bytes of the sealed account
     set_id  INTEGER NOT NULL,
     subject BLOB NOT NULL,
+    key     INTEGER NOT NULL,
     PRIMARY KEY (tag, set_id, subject)
 ) WITHOUT ROWID;
 
@@ -82,6 +86,7 @@ CREATE TABLE pending_calls (
     number  INTEGER NOT NULL,
     change  BLOB NOT NULL,
     version INTEGER NOT NULL,     -- of the set, from which on the call is in force
+    key     INTEGER NOT NULL,
     PRIMARY KEY (set_id, subject, number)
 ) WITHOUT ROWID;
 
@@ -96,7 +101,17 @@ CREATE TABLE publications (
     changed  BLOB                 -- tags of the customers and accounts that changed; absent: any may have
 );
 
--- The pseudonym key that the rows were made with.
+-- The pseudonym keys of rows: one, or two while a rekey is wanted or under way. Former ones are gone from here.
 CREATE TABLE keys (
-    fingerprint BLOB PRIMARY KEY
-) WITHOUT ROWID;
+    id          INTEGER PRIMARY KEY,   -- as rows have it: 0 or 1, which take no room
+    fingerprint BLOB NOT NULL UNIQUE,
+    state       INTEGER NOT NULL       -- 0: the service has it, and nothing is made with it; 1: current; 2: sets are brought under it
+);
+
+-- When the machine's clock was last found to be right. One row.
+CREATE TABLE clock (
+    id        INTEGER PRIMARY KEY CHECK (id = 0),
+    seen_at   INTEGER NOT NULL,
+    boot      TEXT NOT NULL,           -- names the boot of the machine
+    uptime    INTEGER NOT NULL         -- milliseconds since then
+);

@@ -40,6 +40,13 @@ pub enum Step {
     RollBack {
         set: usize,
     },
+    /// All is brought under another pseudonym key, while calls are made.
+    Rekey {
+        set: usize,
+        during: Vec<Call>,
+    },
+    /// Time goes on, until all that has ended by today has ended too long ago.
+    Erase,
     Restart,
     Kill,
 }
@@ -152,6 +159,8 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(set, changes, lenient)| Step::Changes { set, changes, lenient }),
         5 => (KFR_SETS, call()).prop_map(|(set, call)| Step::Call { set, call }),
         3 => (0..SETS).prop_map(|set| Step::RollBack { set }),
+        1 => (KFR_SETS, calls()).prop_map(|(set, during)| Step::Rekey { set, during }),
+        1 => Just(Step::Erase),
         1 => Just(Step::Restart),
         1 => Just(Step::Kill),
     ];

@@ -1,7 +1,7 @@
 //! The register as the specification tells it: what stands of each set, and what became of each delivery.
 
 use chrono::{Days, NaiveDate};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Customer, agreement as on the wire, and first day.
 pub type Identity = (usize, Agreement, NaiveDate);
@@ -115,6 +115,17 @@ impl Set {
         let whole = self.whole_sets.pop().expect("a whole set to roll back");
         self.standing = whole.before;
         self.publications.push((Some(id), Kind::Rollback(whole.at)));
+    }
+
+    /// What ended before a day is gone from all that stood, with what the record was before.
+    pub fn erase(&mut self, day: NaiveDate) {
+        let ended = |row: &Row| row.to.is_some_and(|to| to < day);
+        let standing = self.standing.iter().filter(|(_, row)| ended(row));
+        let gone: BTreeSet<Identity> = standing.map(|(identity, _)| identity.clone()).collect();
+        let before = self.whole_sets.iter_mut().map(|whole| &mut whole.before);
+        for records in before.chain([&mut self.standing]) {
+            records.retain(|identity, row| !ended(row) && !gone.contains(identity));
+        }
     }
 
     pub fn latest(&self) -> Option<Latest> {

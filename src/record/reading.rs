@@ -1,0 +1,204 @@
+//! The record of this very process, read back while it is being written: proved, or searched.
+
+use super::fault::RecordFault;
+use super::hex;
+use super::index::BatchId;
+use super::read::{Record, understand};
+use super::recorder::Recorder;
+use super::search::{Looked, Query, Search, Way};
+use super::sqlite::Reader;
+use super::stored::{StoredEntry, StoredEvent};
+use super::walk::Walk;
+use crate::domain::calendar::oslo_day;
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+use uuid::Uuid;
+
+/// A reading under way: how far it is, and how long it may go on.
+#[derive(Debug)]
+pub struct Reading {
+    entries: AtomicU64,
+    stop: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Reading {
+    /// One that ends early when `stop` is set, or its time is over.
+    pub fn until(stop: Arc<AtomicBool>, deadline: Option<Instant>) -> Self {
+        Self {
+            entries: AtomicU64::new(0),
+            stop,
+            deadline,
+        }
+    }
+
+    /// One that goes on to the end.
+    pub(super) fn endless() -> Self {
+        Self::until(Arc::default(), None)
+    }
+
+    /// Entries read so far.
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of one more entry; whether to go on.
+    pub(super) fn goes_on(&self) -> bool {
+        self.entries.fetch_add(1, Ordering::Relaxed);
+        let is_late = self.deadline.is_some_and(|deadline| Instant::now() > deadline);
+        !is_late && !self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What was proved of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proved {
+    /// Number and hash of the last entry that was proved.
+    pub sequence: u64,
+    pub hash: String,
+    /// Entries that were proved.
+    pub entries: u64,
+    /// The whole of it was read.
+    pub complete: bool,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// In the order of the record.
+    pub records: Vec<Record>,
+    /// All was looked through, and there were no more than could be held.
+    pub complete: bool,
+    pub looked: Looked,
+}
+
+impl Recorder {
+    /// Proves every entry that this process has written, and those before them, up to the head. Blocks while it reads.
+    ///
+    /// # Errors
+    /// At the first place where the record is not what was written.
+    pub fn prove(&self, reading: &Reading) -> Result<Proved, RecordFault> {
+        let written = self.head().sequence;
+        let reader = Reader::open(self.path())?;
+        let own = self.own_chain(&reader)?;
+        let (mut entries, mut walk) = (0, Walk::whole(&reader, self.ring(), Arc::clone(&own)));
+        let complete = walk.entries(&mut |head, entry| {
+            understand(entry, self.ring()).map_err(|flaw| own.flawed(head.sequence, flaw))?;
+            entries += 1;
+            Ok(match reading.goes_on() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            })
+        })?;
+        let head = walk.head();
+        // What was written is known here, whatever the list of heads says.
+        if complete && head.sequence < written {
+            return Err(RecordFault::Cut {
+                last: head.sequence,
+                written,
+            });
+        }
+        Ok(Proved {
+            sequence: head.sequence,
+            hash: hex::encode(&head.hash),
+            entries,
+            complete,
+        })
+    }
+
+    /// Which deliveries have a record since the day before the last entry was made. `None`: there is no entry. Blocks
+    /// while it reads.
+    ///
+    /// # Errors
+    /// At the first entry that is not what was written.
+    pub fn recorded_deliveries(&self) -> Result<Option<RecordedDeliveries>, RecordFault> {
+        let reader = Reader::open(self.path())?;
+        let own = self.own_chain(&reader)?;
+        let sequence = reader.last(own.number)?.map_or(0, |last| last.sequence);
+        let Some((entry, _)) = reader.entry(own.number, sequence)? else {
+            return Ok(None);
+        };
+        let last = understand(&entry, self.ring()).map_err(|flaw| own.flawed(sequence, flaw))?;
+        let since = DateTime::from_timestamp_micros(last.at).unwrap_or_default() - TimeDelta::days(1);
+        let mut recorded = RecordedDeliveries {
+            since,
+            told: HashSet::new(),
+            undone: HashSet::new(),
+        };
+        let first = first_batch_of(&reader, own.number, oslo_day(since))?;
+        let mut walk = Walk::behind(&reader, self.ring(), Arc::clone(&own), first.after())?;
+        walk.entries(&mut |head, entry| {
+            let flawed = |flaw| own.flawed(head.sequence, flaw);
+            recorded.note(&understand(entry, self.ring()).map_err(flawed)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Some(recorded))
+    }
+
+    /// Finds up to `most` records. Blocks while it reads.
+    ///
+    /// # Errors
+    /// At the first entry that is not what was written.
+    pub fn find(&self, query: &Query, most: usize, reading: &Reading) -> Result<Found, RecordFault> {
+        let mut records = Vec::new();
+        let search = Search::new(self.ring(), query, Way::Index);
+        let (looked, complete) = search.run(self.path(), reading, &mut |record| {
+            if records.len() == most {
+                return ControlFlow::Break(());
+            }
+            records.push(record);
+            ControlFlow::Continue(())
+        })?;
+        Ok(Found {
+            records,
+            complete,
+            looked,
+        })
+    }
+}
+
+/// The first batch that may have entries of a day or of later ones.
+fn first_batch_of(reader: &Reader, chain: u32, day: NaiveDate) -> Result<BatchId, RecordFault> {
+    let days = reader.days()?.into_iter();
+    let of_day =
+        days.filter(|((its_day, _), batch)| batch.chain == chain && *its_day >= day.num_days_from_ce());
+    let number = of_day.map(|(_, batch)| batch.number).min();
+    Ok(BatchId {
+        chain,
+        number: number.map_or_else(|| reader.indexed(chain), Ok)?,
+    })
+}
+
+/// Deliveries that have a record.
+#[derive(Debug)]
+pub struct RecordedDeliveries {
+    /// All since then are here.
+    pub since: DateTime<Utc>,
+    told: HashSet<Uuid>,
+    /// By operators, whose acts name what they undo.
+    undone: HashSet<Uuid>,
+}
+
+impl RecordedDeliveries {
+    /// Whether the receipt of a delivery is recorded; `undoes`: what it rolls back.
+    pub fn has(&self, delivery: Uuid, undoes: Option<&Uuid>) -> bool {
+        self.told.contains(&delivery) || undoes.is_some_and(|undone| self.undone.contains(undone))
+    }
+
+    fn note(&mut self, entry: &StoredEntry) {
+        match &entry.event {
+            StoredEvent::Call(call) if call.endpoint.makes_deliveries() => {
+                self.told.extend(call.delivery.map(|delivery| delivery.id));
+            }
+            StoredEvent::Late(receipt) => {
+                self.told.insert(receipt.delivery.id);
+            }
+            StoredEvent::Act(act) => self.undone.extend(act.delivery),
+            StoredEvent::Call(_) | StoredEvent::TurnedAway(_) | StoredEvent::Probe => {}
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! Writes the record of use.
+
+use super::answer::answer;
+use super::chain::Head;
+use super::entry::{self, Call, Conclusion, LateRecord, OperatorAct};
+use super::fault::{Flaw, RecordFault, TableError};
+use super::heads::{Chain, Chains, Event, ListEnd, Mark};
+use super::keys::KeyRing;
+use super::published::{HEAD_MESSAGE, PublishedHead};
+use super::sqlite::{Reader, Table, Work};
+use super::upkeep::{Upkeep, UpkeepWork};
+use super::walk::Walk;
+use super::writer::{AppendError, Command, Own, Progress, Writer};
+use crate::domain::identifiers::OrganizationNumber;
+use chrono::{DateTime, Utc};
+use metrics::Histogram;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::Instrument;
+use uuid::Uuid;
+
+/// Entries that wait for the writer; further ones wait to be queued, within the same time.
+const QUEUE_ENTRIES: usize = 4_096;
+/// Largest entry.
+const MOST_ENTRY_BYTES: usize = 1 << 20;
+/// Longest wait for what is queued when closing.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The entry could not be made durable in time, so nothing may be answered.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the record of use cannot be written: {0}")]
+pub struct Unrecorded(AppendError);
+
+/// Why the record is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// It cannot be used, or is not what was written.
+    #[error(transparent)]
+    Record(#[from] RecordFault),
+    #[error("its threads cannot be started: {0}")]
+    Threads(std::io::Error),
+}
+
+impl From<TableError> for RecorderError {
+    fn from(cause: TableError) -> Self {
+        Self::Record(cause.into())
+    }
+}
+
+/// What may be answered, since its record is durable. Only [`Recorder::record`] and [`Recorder::record_act`] make it.
+#[derive(Debug)]
+pub struct Recorded<T>(T);
+
+impl<T> Recorded<T> {
+    /// What was concluded, to be answered now.
+    pub fn into_answer(self) -> T {
+        self.0
+    }
+}
+
+/// Which chain is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainChoice {
+    /// The last one, or the first if there is none.
+    GoOn,
+    /// A new one, beside those that others write.
+    Begin,
+}
+
+#[derive(Debug, Clone)]
+pub struct RecorderOptions {
+    pub path: PathBuf,
+    pub chain: ChainChoice,
+    /// Longest wait of one call for its record.
+    pub timeout: Duration,
+}
+
+/// Writes the record of use of one instance.
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    ring: Arc<KeyRing>,
+    own: Own,
+    timeout: Duration,
+    queue: mpsc::Sender<Command>,
+    progress: Arc<Progress>,
+    upkeep: Upkeep,
+    writable: AtomicBool,
+    waiting: AtomicU64,
+    last_append_micros: AtomicU64,
+    append_seconds: Histogram,
+}
+
+/// How far those who wait for their record are behind.
+#[derive(Debug, Clone, Copy)]
+pub struct Lag {
+    /// Answers that wait for their record.
+    pub waiting: u64,
+    /// How long the last record took.
+    pub last: Duration,
+}
+
+/// Counts one who waits, as long as it lives.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn among(waiting: &'a AtomicU64) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Recorder {
+    /// Opens the record, made if need be, and starts the threads that write and tidy it. Proves the list of heads, and
+    /// the entries behind the last of them. Blocks while it reads.
+    pub fn open(ring: KeyRing, options: &RecorderOptions) -> Result<Self, RecorderError> {
+        let (ring, path) = (Arc::new(ring), options.path.clone());
+        let mut table = Table::open(&path)?;
+        let reader = Reader::open(&path)?;
+        let chains = Chains::prove(&reader.heads()?, &ring)?;
+        check_no_stray(&reader, &chains)?;
+        let last = chains.all.last().filter(|_| options.chain == ChainChoice::GoOn);
+        let (own, list) = match (last, chains.end()) {
+            (Some(last), Some(end)) => (Arc::clone(last), end),
+            (None, _) | (_, None) => begin(&mut table, &ring, chains.all.len())?,
+        };
+        let head = prove_end(&reader, &ring, &own)?;
+        let others = chains.all.into_iter().filter(|chain| chain.number != own.number);
+        let (queue, commands) = mpsc::channel(QUEUE_ENTRIES);
+        let progress = Arc::new(Progress::new(head, list));
+        let upkeep = Upkeep::start(UpkeepWork {
+            path: path.clone(),
+            ring: Arc::clone(&ring),
+            queue: queue.clone(),
+            progress: Arc::clone(&progress),
+            own: Arc::clone(&own),
+            others: others.collect(),
+        });
+        let of_own = Own {
+            number: own.number,
+            instance: own.instance,
+        };
+        let listed = own.last_reached().sequence;
+        let writer = Writer::new(
+            table,
+            Arc::clone(&ring),
+            of_own,
+            commands,
+            Arc::clone(&progress),
+            listed,
+        );
+        let thread = std::thread::Builder::new().name("record".to_owned());
+        thread.spawn(|| writer.run()).map_err(RecorderError::Threads)?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            ring,
+            own: of_own,
+            timeout: options.timeout,
+            queue,
+            progress,
+            upkeep: upkeep.map_err(RecorderError::Threads)?,
+            writable: AtomicBool::new(true),
+            waiting: AtomicU64::new(0),
+            last_append_micros: AtomicU64::new(0),
+            append_seconds: metrics::histogram!("kundeforhold_record_append_seconds"),
+        })))
+    }
+
+    /// Makes the record of a call durable, and only then hands the conclusion back for answering.
+    pub async fn record<T: Conclusion>(&self, call: Call, conclusion: T) -> Result<Recorded<T>, Unrecorded> {
+        let entry = entry::encode(&call, &conclusion, self.0.ring.in_use());
+        self.append(entry).await.map(|()| Recorded(conclusion))
+    }
+
+    /// The same of what an operator does: what it shows is handed back once the act is durable.
+    pub async fn record_act<T>(&self, act: &OperatorAct, shown: T) -> Result<Recorded<T>, Unrecorded> {
+        let entry = entry::encode_act(act, self.0.ring.in_use());
+        self.append(entry).await.map(|()| Recorded(shown))
+    }
+
+    /// Makes up for the record of a delivery that took effect without one.
+    pub async fn record_late(&self, delivery: &LateRecord) -> Result<(), Unrecorded> {
+        self.append(entry::encode_late(delivery, self.0.ring.in_use()))
+            .await
+    }
+
+    /// Records how many calls of a consumer were turned away in a minute.
+    pub async fn record_turned_away(
+        &self,
+        consumer: OrganizationNumber,
+        minute: DateTime<Utc>,
+        calls: u64,
+    ) -> Result<(), Unrecorded> {
+        let entry = entry::encode_turned_away(consumer, minute, calls, self.0.ring.in_use());
+        self.append(entry).await
+    }
+
+    async fn append(&self, entry: Vec<u8>) -> Result<(), Unrecorded> {
+        let (started, _waiting) = (Instant::now(), Waiting::among(&self.0.waiting));
+        let span = tracing::debug_span!("record of use");
+        let appended = self.write(entry).instrument(span).await;
+        let elapsed = started.elapsed();
+        self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.0.last_append_micros.store(micros, Ordering::Relaxed);
+        self.0.append_seconds.record(elapsed);
+        appended.map_err(|cause| {
+            metrics::counter!("kundeforhold_record_failures_total").increment(1);
+            Unrecorded(cause)
+        })
+    }
+
+    /// When this returns `Ok` the entry is durable. If it fails, or is dropped, the entry may or may not be in the
+    /// record.
+    async fn write(&self, entry: Vec<u8>) -> Result<(), AppendError> {
+        if entry.len() > MOST_ENTRY_BYTES {
+            return Err(AppendError::TooLarge {
+                bytes: entry.len(),
+                limit: MOST_ENTRY_BYTES,
+            });
+        }
+        let (answer, answered) = answer();
+        let written = async {
+            let queued = self.0.queue.send(Command::Append { entry, answer }).await;
+            queued.map_err(|_| AppendError::Closed)?;
+            answered.await
+        };
+        timeout(self.0.timeout, written)
+            .await
+            .unwrap_or(Err(AppendError::TimedOut))
+    }
+
+    /// How far the record is behind those who wait for it.
+    pub fn lag(&self) -> Lag {
+        Lag {
+            waiting: self.0.waiting.load(Ordering::Relaxed),
+            last: Duration::from_micros(self.0.last_append_micros.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Whether the last record could be written.
+    pub fn writable(&self) -> bool {
+        self.0.writable.load(Ordering::Relaxed)
+    }
+
+    /// Tries the record with an entry of its own, so that it is found usable again after a fault.
+    pub async fn probe(&self) -> bool {
+        let written = self.write(entry::probe(self.0.ring.in_use())).await;
+        self.0.writable.store(written.is_ok(), Ordering::Relaxed);
+        written.is_ok()
+    }
+
+    /// Records that wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.queue.max_capacity() - self.0.queue.capacity()
+    }
+
+    /// The last durable entry and the end of the list of heads, to be put where an outside party can keep them.
+    pub fn head(&self) -> PublishedHead {
+        let (head, list) = self.0.progress.now();
+        PublishedHead::new(&head, &list, self.0.own.instance, self.0.ring.in_use())
+    }
+
+    /// Puts the head into the log of the process.
+    pub fn log_head(&self) {
+        let PublishedHead {
+            instance,
+            sequence,
+            hash,
+            heads,
+            key,
+            mac,
+        } = self.head();
+        tracing::info!(%instance, sequence, hash, heads, key, mac, "{HEAD_MESSAGE}");
+    }
+
+    /// Where the record is.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    pub(super) fn ring(&self) -> &KeyRing {
+        &self.0.ring
+    }
+
+    /// The chain that this process writes, as the list of heads has it now.
+    pub(super) fn own_chain(&self, reader: &Reader) -> Result<Arc<Chain>, RecordFault> {
+        let chains = Chains::prove(&reader.heads()?, &self.0.ring)?;
+        let own = chains.find(self.0.own.number).map(Arc::clone);
+        own.ok_or(RecordFault::Stray(self.0.own.number))
+    }
+
+    /// Makes what is queued durable, lists and publishes the last head, and ends what writes.
+    pub async fn close(&self) {
+        let closed = timeout(CLOSE_TIMEOUT, self.end()).await;
+        let closed = closed.unwrap_or(Err(AppendError::TimedOut));
+        if let Err(cause) = closed {
+            tracing::warn!(%cause, "the record of use did not close cleanly");
+        }
+        self.log_head();
+    }
+
+    async fn end(&self) -> Result<(), AppendError> {
+        // It may wait for the writer, and so goes first.
+        self.0.upkeep.close().await;
+        let (done, finished) = oneshot::channel();
+        let queued = self.0.queue.send(Command::Close { done }).await;
+        queued.map_err(|_| AppendError::Closed)?;
+        Ok(finished.await.map_err(|_| AppendError::Closed)??)
+    }
+}
+
+fn check_no_stray(reader: &Reader, chains: &Chains) -> Result<(), RecordFault> {
+    let stray = reader
+        .chains()?
+        .into_iter()
+        .find(|number| chains.find(*number).is_none());
+    stray.map_or(Ok(()), |number| Err(RecordFault::Stray(number)))
+}
+
+/// Begins a chain behind so many.
+fn begin(table: &mut Table, ring: &KeyRing, chains: usize) -> Result<(Arc<Chain>, ListEnd), TableError> {
+    let instance = Uuid::new_v4();
+    let mark = Mark {
+        event: Event::Begun,
+        chain: u32::try_from(chains + 1).map_err(|_| TableError::Damaged("the list of heads"))?,
+        instance,
+        head: Head::birth(instance),
+        at: Utc::now().timestamp(),
+    };
+    let list = table.commit(&Work {
+        chain: mark.chain,
+        first: 1,
+        entries: &[],
+        mark: Some((mark, ring.in_use())),
+        index: None,
+    })?;
+    let list = list.ok_or(TableError::Damaged("the list of heads"))?;
+    Ok((Arc::new(Chain::begun(&mark)), list))
+}
+
+/// Proves the entries behind the last head in the list, and gives the last of them.
+fn prove_end(reader: &Reader, ring: &KeyRing, own: &Arc<Chain>) -> Result<Head, RecordFault> {
+    let listed = own.last_reached();
+    let mut walk = Walk::behind(reader, ring, Arc::clone(own), listed.sequence)?;
+    if walk.head() != listed {
+        return Err(own.flawed(listed.sequence, Flaw::OtherHead));
+    }
+    walk.entries(&mut |_, _| Ok(ControlFlow::Continue(())))?;
+    Ok(walk.head())
+}
+
+/// The banks that an answer lists, as the record keeps them.
+pub type ListedBanks = Vec<OrganizationNumber>;

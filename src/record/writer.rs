@@ -1,0 +1,281 @@
+//! The one thread that writes: takes all that is queued, makes it durable in one transaction, then answers all.
+
+use super::answer::{Answer, Bench};
+use super::chain::{Hash, Head};
+use super::fault::TableError;
+use super::heads::{Event, ListEnd, Mark};
+use super::index::IndexStep;
+use super::keys::KeyRing;
+use super::sqlite::{Table, Work};
+use chrono::Utc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+/// One transaction takes no further entry once it has this many bytes.
+const MOST_GROUP_BYTES: usize = 4 << 20;
+/// From one transaction to the next, at least, where several wait at a time.
+const COMMIT_EVERY: Duration = Duration::from_millis(1);
+/// The head is listed once so many entries have come since it was ...
+const LISTED_EVERY_ENTRIES: u64 = 10_000;
+/// ... or, if any has, this long after.
+const LISTED_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Why an entry is not known to be durable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    #[error("an entry of {bytes} bytes exceeds the limit of {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    /// It may become durable later.
+    #[error("not durable within `record.timeout_milliseconds`")]
+    TimedOut,
+    /// The next attempt repairs what it can.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error("it is closed")]
+    Closed,
+}
+
+pub(super) enum Command {
+    Append {
+        entry: Vec<u8>,
+        answer: Answer,
+    },
+    /// Written along with what is queued.
+    Index {
+        step: IndexStep,
+        /// Whether it is written.
+        done: oneshot::Sender<bool>,
+    },
+    Close {
+        done: oneshot::Sender<Result<(), TableError>>,
+    },
+}
+
+/// What is durable, as others see it.
+pub(super) struct Progress(Mutex<(Head, ListEnd)>);
+
+impl Progress {
+    pub(super) fn new(head: Head, list: ListEnd) -> Self {
+        Self(Mutex::new((head, list)))
+    }
+
+    /// The last entry, and the end of the list of heads.
+    pub(super) fn now(&self) -> (Head, ListEnd) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, head: Head, list: Option<ListEnd>) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = (head, list.unwrap_or(now.1));
+    }
+}
+
+/// The chain that this process writes.
+#[derive(Clone, Copy)]
+pub(super) struct Own {
+    pub(super) number: u32,
+    pub(super) instance: Uuid,
+}
+
+pub(super) struct Writer {
+    queue: mpsc::Receiver<Command>,
+    table: Table,
+    ring: Arc<KeyRing>,
+    own: Own,
+    progress: Arc<Progress>,
+    /// The last durable entry.
+    head: Head,
+    listed: LastListed,
+    /// What a failed transaction would have made the last entry: perhaps it did.
+    in_doubt: Option<Head>,
+    crowded: Option<Instant>,
+    group: Group,
+}
+
+/// When the head was listed last.
+struct LastListed {
+    sequence: u64,
+    at: Instant,
+}
+
+impl LastListed {
+    fn is_due(&self, head: &Head) -> bool {
+        let since = head.sequence - self.sequence;
+        since >= LISTED_EVERY_ENTRIES || (since > 0 && self.at.elapsed() >= LISTED_EVERY)
+    }
+}
+
+/// What goes into one transaction.
+#[derive(Default)]
+struct Group {
+    /// With room for their hashes.
+    entries: Vec<(Vec<u8>, Hash)>,
+    answers: Vec<Answer>,
+    bytes: usize,
+    index: Option<(IndexStep, oneshot::Sender<bool>)>,
+    closing: Option<oneshot::Sender<Result<(), TableError>>>,
+}
+
+impl Writer {
+    /// Goes on behind `head`, of which entries up to `listed` are in the list of heads.
+    pub(super) fn new(
+        table: Table,
+        ring: Arc<KeyRing>,
+        own: Own,
+        queue: mpsc::Receiver<Command>,
+        progress: Arc<Progress>,
+        listed: u64,
+    ) -> Self {
+        Self {
+            queue,
+            table,
+            ring,
+            own,
+            head: progress.now().0,
+            progress,
+            listed: LastListed {
+                sequence: listed,
+                at: Instant::now(),
+            },
+            in_doubt: None,
+            crowded: None,
+            group: Group::default(),
+        }
+    }
+
+    /// Runs until it is closed, or nobody is left who could ask.
+    pub(super) fn run(mut self) {
+        while let Some(command) = self.queue.blocking_recv() {
+            self.keep_pace();
+            self.gather(command);
+            self.crowded = (self.group.answers.len() > 1).then(Instant::now);
+            let committed = self.commit();
+            self.tell(&committed);
+            if let Some(done) = self.group.closing.take() {
+                // The file is free for others before anybody is told. Nobody waits if closing took too long.
+                drop(self);
+                let _ = done.send(committed);
+                return;
+            }
+        }
+    }
+
+    /// A sync costs about as much as ten answers: where many wait at a time, more of them share one. Who is alone never
+    /// waits for others.
+    fn keep_pace(&self) {
+        let since = self.crowded.map(|began| began.elapsed());
+        let rest = since.and_then(|since| COMMIT_EVERY.checked_sub(since));
+        rest.into_iter().for_each(sleep);
+    }
+
+    /// Takes `command` and what is queued behind it; stops at a second step of the index, and at a close.
+    fn gather(&mut self, command: Command) {
+        self.group.clear();
+        let mut next = Some(command);
+        while let Some(command) = next {
+            match command {
+                Command::Append { entry, answer } => self.group.push(entry, answer),
+                Command::Index { step, done } => self.group.index = Some((step, done)),
+                Command::Close { done } => self.group.closing = Some(done),
+            }
+            let is_open = self.group.closing.is_none()
+                && self.group.index.is_none()
+                && self.group.bytes < MOST_GROUP_BYTES;
+            next = if is_open { self.queue.try_recv().ok() } else { None };
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), TableError> {
+        self.settle()?;
+        let (before, mut head) = (self.head, self.head);
+        for (entry, hash) in &mut self.group.entries {
+            head = head.then(entry);
+            *hash = head.hash;
+        }
+        let is_last = self.group.closing.is_some() && head.sequence > self.listed.sequence;
+        let lists = is_last || self.listed.is_due(&head);
+        if self.group.entries.is_empty() && self.group.index.is_none() && !lists {
+            return Ok(());
+        }
+        let mark = Mark {
+            event: Event::Reached,
+            chain: self.own.number,
+            instance: self.own.instance,
+            head,
+            at: Utc::now().timestamp(),
+        };
+        self.in_doubt = Some(head);
+        let list = self.table.commit(&Work {
+            chain: self.own.number,
+            first: before.sequence + 1,
+            entries: &self.group.entries,
+            mark: lists.then(|| (mark, self.ring.in_use())),
+            index: self.group.index.as_ref().map(|(step, _)| step),
+        })?;
+        self.in_doubt = None;
+        self.advance(head, list);
+        Ok(())
+    }
+
+    fn advance(&mut self, head: Head, list: Option<ListEnd>) {
+        self.head = head;
+        if list.is_some() {
+            self.listed = LastListed {
+                sequence: head.sequence,
+                at: Instant::now(),
+            };
+        }
+        self.progress.note(head, list);
+    }
+
+    /// After a failure: finds out whether the last transaction is in the table.
+    fn settle(&mut self) -> Result<(), TableError> {
+        let Some(attempted) = self.in_doubt else {
+            return Ok(());
+        };
+        match self.table.last(self.own.number)? {
+            Some(last) if last == attempted => self.advance(last, None),
+            // Whatever was pruned meanwhile, this process's last entry is known to it.
+            None => {}
+            Some(last) if last == self.head => {}
+            Some(_) => return Err(TableError::OtherEnd),
+        }
+        self.in_doubt = None;
+        Ok(())
+    }
+
+    fn tell(&mut self, committed: &Result<(), TableError>) {
+        let outcome = || committed.clone().map_err(Into::into);
+        let benches: Vec<Arc<Bench>> = self
+            .group
+            .answers
+            .drain(..)
+            .filter_map(|answer| answer.send(outcome()))
+            .collect();
+        benches.iter().for_each(|bench| bench.wake_one());
+        if let Some((_, done)) = self.group.index.take() {
+            // Nobody waits at the end of the process.
+            let _ = done.send(committed.is_ok());
+        }
+    }
+}
+
+impl Group {
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.bytes = 0;
+    }
+
+    /// Leaves out an entry that nobody waits for any longer.
+    fn push(&mut self, entry: Vec<u8>, answer: Answer) {
+        if answer.is_closed() {
+            return;
+        }
+        self.bytes += entry.len();
+        self.entries.push((entry, Hash::default()));
+        self.answers.push(answer);
+    }
+}

@@ -1,0 +1,71 @@
+//! Makes up for what could not be recorded: deliveries that took effect while the process ended, or while nothing could
+//! be written.
+
+use crate::domain::delivery::DeliveryKind;
+use crate::record::{DeliveryMark, Endpoint, LateRecord, RecordFault, Recorder, Unrecorded};
+use crate::store::{Receipt, Store, StoreError};
+use chrono::{DateTime, Utc};
+
+/// Why it is not known, or not recorded, which deliveries have no record.
+#[derive(Debug, thiserror::Error)]
+pub enum LateRecordError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Record(#[from] RecordFault),
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
+    #[error("the search ended in a defect")]
+    Panicked,
+}
+
+/// Records deliveries that took effect before `until` and have no record. Gives how many they were.
+pub async fn record_late(
+    store: &Store,
+    recorder: &Recorder,
+    until: DateTime<Utc>,
+) -> Result<usize, LateRecordError> {
+    let (asked, reader) = (store.clone(), recorder.clone());
+    let find = move || find_unrecorded(&asked, &reader, until);
+    let found = tokio::task::spawn_blocking(find).await;
+    let found = found.map_err(|_| LateRecordError::Panicked)??;
+    for late in &found {
+        recorder.record_late(late).await?;
+    }
+    Ok(found.len())
+}
+
+fn find_unrecorded(
+    store: &Store,
+    recorder: &Recorder,
+    until: DateTime<Utc>,
+) -> Result<Vec<LateRecord>, LateRecordError> {
+    // Of a record that has just been begun, nothing is known of what came before.
+    let Some(recorded) = recorder.recorded_deliveries()? else {
+        return Ok(Vec::new());
+    };
+    let receipts = store.published_since(recorded.since)?.into_iter();
+    let late = receipts
+        .filter(|receipt| receipt.published_at.is_some_and(|at| at < until))
+        .filter(|receipt| !recorded.has(receipt.delivery_id, receipt.summary.discarded.first()))
+        .filter_map(|receipt| late_record(&receipt));
+    Ok(late.collect())
+}
+
+fn late_record(receipt: &Receipt) -> Option<LateRecord> {
+    Some(LateRecord {
+        at: receipt.received_at,
+        bank: receipt.set.bank,
+        endpoint: match receipt.kind {
+            DeliveryKind::WholeSet => Endpoint::WholeSet,
+            DeliveryKind::Changes => Endpoint::Changes,
+            DeliveryKind::Batch => Endpoint::KfrBatch,
+            DeliveryKind::Rollback => Endpoint::Rollback,
+            DeliveryKind::KfrCalls => return None,
+        },
+        delivery: DeliveryMark {
+            id: receipt.delivery_id,
+            sha256: receipt.summary.sha256,
+        },
+    })
+}

@@ -1,0 +1,110 @@
+//! Erases records that ended longer ago than they are kept, from all versions.
+
+use super::lock::SetLock;
+use super::memory::News;
+use super::rows::{self, Key};
+use super::scan::{Scan, Wanted};
+use super::writer::Done;
+use super::{Store, sets};
+use crate::clock::TrustedClock;
+use crate::domain::calendar::{oslo_day, years_before};
+use crate::domain::relationship::SetId;
+use crate::store::StoreError;
+use crate::store::format::day_number;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Rows of a step.
+const ROWS_PER_STEP: usize = 500;
+/// Longest wait for a set that is in use; then its turn comes with the next upkeep.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(2);
+
+impl Store {
+    /// Erases what ended more than so many years ago, and empties the log of it. Gives how many rows went. Once that is
+    /// done for a day, nothing is left to be erased that day. Reads all rows; not for threads that answer.
+    pub fn erase(&self, closed_years: u32, clock: &TrustedClock) -> Result<u64, StoreError> {
+        let day = day_number(years_before(oslo_day(clock.now()), closed_years));
+        if self.0.erased_before.load(Ordering::Acquire) == day {
+            return Ok(0);
+        }
+        // Before anything is read: a rekey that ends meanwhile may have copied what is erased.
+        self.0.erased_before.store(day, Ordering::Release);
+        let erased = self.erase_ended_before(day);
+        if !matches!(erased, Ok((_, true))) {
+            self.forget_erased();
+        }
+        erased.map(|(rows, _)| rows)
+    }
+
+    /// Rows may have come that are to be erased.
+    pub(super) fn forget_erased(&self) {
+        self.0.erased_before.store(i32::MIN, Ordering::Release);
+    }
+
+    /// Gives how many rows went, and whether those were all.
+    fn erase_ended_before(&self, day: i32) -> Result<(u64, bool), StoreError> {
+        let sets = self.sets();
+        let names: BTreeMap<i64, SetId> = sets.0.iter().map(|(set, state)| (state.id, *set)).collect();
+        let (mut scan, mut erased, mut are_all) = (Scan::of(Wanted::EndedBefore(day)), 0, true);
+        while let Some(rows) = scan.next_piece(self, |row| row.key().map(Some))? {
+            let mut by_set = BTreeMap::<i64, Vec<Key>>::new();
+            for row in rows {
+                by_set.entry(row.set_id).or_default().push(row);
+            }
+            for (set_id, rows) in by_set {
+                // One that came since is looked at another time.
+                let lock = match names.get(&set_id) {
+                    Some(set) => self.lock_soon(*set)?,
+                    None => None,
+                };
+                match lock {
+                    Some(lock) => erased += lock.erase(rows)?,
+                    None => are_all = false,
+                }
+            }
+        }
+        self.truncate_log()?;
+        Ok((erased, are_all))
+    }
+
+    fn lock_soon(&self, set: SetId) -> Result<Option<SetLock>, StoreError> {
+        let since = Instant::now();
+        loop {
+            let lock = self.try_lock(set)?;
+            if lock.is_some() || since.elapsed() > LONGEST_WAIT {
+                return Ok(lock);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl SetLock {
+    /// What was in force is counted no longer.
+    fn erase(&self, mut rows: Vec<Key>) -> Result<u64, StoreError> {
+        let mut erased = 0;
+        while !rows.is_empty() {
+            let step = rows.split_off(rows.len().saturating_sub(ROWS_PER_STEP));
+            let (set, state) = (self.set, self.state()?);
+            let done = self.store.0.writer.step(move |connection: &Connection| {
+                let (mut gone, mut next) = (0, state);
+                for row in &step {
+                    let erased = rows::erase(connection, row, next.key)?;
+                    gone += erased.rows;
+                    let was_in_force = u64::from(erased.was_in_force);
+                    next.standing.records = next.standing.records.saturating_sub(was_in_force);
+                }
+                sets::write(connection, &next)?;
+                Ok(Done {
+                    value: gone,
+                    news: vec![News::Set(set, next)],
+                })
+            })?;
+            erased += done.blocking_recv().map_err(|_| StoreError::Closed)??;
+        }
+        Ok(erased)
+    }
+}

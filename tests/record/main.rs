@@ -1,0 +1,10 @@
+//! The record of use on real files: every edit is found, the index finds what reading finds, pruning stays provable,
+//! keys can be changed, damaged ends are refused.
+
+mod edits;
+mod ends;
+mod figures;
+mod index;
+mod keys;
+mod pruning;
+mod table;
