@@ -5,6 +5,7 @@ use crate::table::{head, open, place, ring, verify, wait_until_indexed};
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::domain::calendar::oslo_day;
 use kundeforhold::domain::identifiers::{AccountNumber, OrganizationNumber};
+use kundeforhold::domain::noted::NotedText;
 use kundeforhold::record::{self, Call, Conclusion, Endpoint, ListedBanks, Query, Recorder, Subject, Way};
 use std::path::Path;
 use std::sync::Arc;
@@ -85,11 +86,13 @@ fn call(number: usize, entries: usize, until: DateTime<Utc>) -> Call {
         endpoint: Endpoint::AccountServicingProvider,
         consumer: agency(number),
         supplier: None,
-        token_id: Some(id(3, number / 100).to_string()),
-        client_amr: Some("virksomhetssertifikat".to_owned()),
+        token_id: Some(NotedText::of_uuid(id(3, number / 100))),
+        client_amr: Some(NotedText::of("virksomhetssertifikat")),
         correlation: id(2, number),
         case: Some(case(number)),
-        legal_mandate: Some("Skatteforvaltningsloven § 10-2 første ledd, jf. § 10-14".to_owned()),
+        legal_mandate: Some(NotedText::of(
+            "Skatteforvaltningsloven § 10-2 første ledd, jf. § 10-14",
+        )),
         subject: Some(subject(number)),
         period: None,
         only_primary_owner: Some(true),

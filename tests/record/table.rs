@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::clock::{Reading, TrustedClock};
 use kundeforhold::domain::identifiers::{CustomerId, IdentifierRules, OrganizationNumber};
+use kundeforhold::domain::noted::NotedText;
 use kundeforhold::pseudonym::MasterKey;
 use kundeforhold::record::{
     self, Call, ChainChoice, Conclusion, Endpoint, KeptHead, KeyRing, ListedBanks, Looked, Query, Record,
@@ -84,11 +85,11 @@ fn call(number: usize, at: DateTime<Utc>) -> Call {
         endpoint: Endpoint::CustomerRelationships,
         consumer: organization(),
         supplier: None,
-        token_id: Some(Uuid::from_u128(number as u128).to_string()),
-        client_amr: Some("virksomhetssertifikat".to_owned()),
+        token_id: Some(NotedText::of_uuid(Uuid::from_u128(number as u128))),
+        client_amr: Some(NotedText::of("virksomhetssertifikat")),
         correlation: Uuid::from_u128(number as u128),
         case: Some(Uuid::from_u128(number as u128 / 10)),
-        legal_mandate: Some("Skatteforvaltningsloven § 10-2 første ledd".to_owned()),
+        legal_mandate: Some(NotedText::of("Skatteforvaltningsloven § 10-2 første ledd")),
         subject: Some(customer(CUSTOMERS[number % 3])),
         period: None,
         only_primary_owner: number.is_multiple_of(2).then_some(true),
