@@ -7,11 +7,13 @@ mod judgement;
 mod limits;
 mod meters;
 mod participants;
+mod question;
 mod services;
 
 pub use coverage::KnownFreshness;
 pub use meters::StoreMeters;
 pub use participants::{ParticipantState, ParticipantStatus};
+pub use question::{AccountQuestion, Asked, Fault, FaultKind, RelationshipsQuestion};
 pub use services::OwnServices;
 
 use super::participants::ParticipantsInForce;
@@ -19,15 +21,15 @@ use crate::access::caller::{Caller, Scope};
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
 use crate::cache::Cache;
-use crate::domain::calendar::{Period, oslo_day, years_before};
-use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
+use crate::domain::calendar::{oslo_day, years_before};
+use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::noted::NotedText;
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
-use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Unrecorded};
 use crate::store::{Found, Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
@@ -71,50 +73,6 @@ struct Asker<'a> {
     caller: &'a Caller,
     context: &'a LegalContext,
     arrival: &'a Arrival,
-}
-
-/// A question as it was asked, valid or not: what could be read of it is recorded either way.
-#[derive(Debug)]
-pub struct Asked<Q> {
-    pub arrival: Arrival,
-    pub context: LegalContext,
-    pub subject: Option<Subject>,
-    pub question: Result<Q, Refusal>,
-}
-
-/// `customerRelationships`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelationshipsQuestion {
-    pub customer: CustomerId,
-    pub period: Period,
-    /// `None` when the request did not carry the parameter.
-    pub only_primary_owner: Option<bool>,
-}
-
-/// `accountServicingProvider`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountQuestion {
-    pub account: AccountNumber,
-    /// Asked at the older path, where an unknown account counts as an invalid one, as published.
-    pub as_published: bool,
-}
-
-/// Which group of rules a fault breaks; the order is that of precedence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
-    CustomerId,
-    Period,
-    AccountId,
-    Request,
-}
-
-/// One thing that is wrong with a request. Never repeats the value sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    pub kind: FaultKind,
-    /// The header or parameter as the specification writes it.
-    pub parameter: &'static str,
-    pub reason: String,
 }
 
 /// Why a lookup is not answered with what it asked for.
