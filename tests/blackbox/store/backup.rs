@@ -140,7 +140,7 @@ async fn banks_find_themselves_where_they_were_when_the_backup_was_made() {
         let (parameter, reason) = conflict(numbered(&service, "3").await);
         assert_eq!(
             (parameter.as_str(), reason),
-            ("Delivery-Sequence", "2 is expected".to_owned())
+            ("Delivery-Sequence", "Delivery-Sequence 2 is expected.".to_owned())
         );
         published(numbered(&service, "2").await);
     }
