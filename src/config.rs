@@ -140,6 +140,7 @@ pub struct StoreSettings {
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
     pub scratch_directory: Option<PathBuf>,
+    pub copy_megabytes_per_second: u64,
     pub upkeep_seconds: u64,
 }
 

@@ -1,10 +1,12 @@
 //! The DSOP Customer Relations Overview.
 
 pub mod access;
+pub mod backup;
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copying;
 pub mod domain;
 pub mod http;
 pub mod pseudonym;

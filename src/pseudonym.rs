@@ -5,6 +5,10 @@
 //! digits of different kinds do not look alike. The synthetic IV of a sealed value is itself a keyed
 //! pseudorandom function of it, so its first bytes serve as a short one-way key.
 
+mod ring;
+
+pub use ring::{PseudonymRing, UnderEachKey};
+
 use crate::domain::identifiers::{AccountNumber, CustomerId};
 use crate::domain::relationship::{Agreement, AgreementId};
 use aes_siv::KeyInit;
@@ -16,7 +20,7 @@ use sha2::Sha256;
 use std::fmt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use zeroize::Zeroizing;
 
 /// Bytes of secret in a key file.
@@ -303,83 +307,6 @@ impl Pseudonyms {
 impl fmt::Debug for Pseudonyms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pseudonyms(masked)")
-    }
-}
-
-/// The pseudonyms of the store, of each key that the process was given: one, and the next one for a rekey.
-#[derive(Debug)]
-pub struct PseudonymRing {
-    present: Arc<Pseudonyms>,
-    next: Option<Arc<Pseudonyms>>,
-}
-
-impl PseudonymRing {
-    pub fn new(present: &MasterKey, next: Option<&MasterKey>) -> Self {
-        Self {
-            present: Arc::new(Pseudonyms::new(present)),
-            next: next.map(|key| Arc::new(Pseudonyms::new(key))),
-        }
-    }
-
-    /// Of the key that rows stand under before a rekey.
-    pub fn present(&self) -> &Arc<Pseudonyms> {
-        &self.present
-    }
-
-    /// Of the one that a rekey brings them under.
-    pub fn next(&self) -> Option<&Arc<Pseudonyms>> {
-        self.next.as_ref()
-    }
-
-    pub fn find(&self, fingerprint: KeyFingerprint) -> Option<&Arc<Pseudonyms>> {
-        let mut all = [Some(&self.present), self.next.as_ref()].into_iter().flatten();
-        all.find(|pseudonyms| pseudonyms.fingerprint() == fingerprint)
-    }
-
-    /// A customer as rows may have it.
-    pub fn customer(&self, id: &CustomerId) -> UnderEachKey {
-        self.each(|pseudonyms| pseudonyms.customer(id))
-    }
-
-    /// An account as rows may have it.
-    pub fn account(&self, number: &AccountNumber) -> UnderEachKey {
-        self.each(|pseudonyms| pseudonyms.account(number))
-    }
-
-    fn each(&self, seal: impl Fn(&Pseudonyms) -> Sealed) -> UnderEachKey {
-        UnderEachKey {
-            present: seal(&self.present),
-            next: self.next.as_deref().map(seal),
-        }
-    }
-}
-
-/// A customer or an account that is looked up, sealed under each key that rows may stand under.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnderEachKey {
-    present: Sealed,
-    next: Option<Sealed>,
-}
-
-impl UnderEachKey {
-    /// Under a key that a rekey leaves alone: what names it elsewhere, as in the cache.
-    pub fn present(&self) -> &Sealed {
-        &self.present
-    }
-
-    pub fn each(&self) -> impl Iterator<Item = &Sealed> {
-        std::iter::once(&self.present).chain(&self.next)
-    }
-
-    /// By which a publication names it, whatever key its set stood under.
-    pub fn tags(&self) -> impl Iterator<Item = Tag> {
-        self.each().map(Sealed::tag)
-    }
-}
-
-impl From<Sealed> for UnderEachKey {
-    fn from(present: Sealed) -> Self {
-        Self { present, next: None }
     }
 }
 

@@ -175,6 +175,7 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     describe_deliveries();
     describe_store();
     describe_operation();
+    describe_deeds();
     begin_at_zero();
     metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
@@ -211,6 +212,41 @@ fn describe_operation() {
     metrics::describe_counter!(
         "kundeforhold_unusual_days_total",
         "Days of a consumer that left its usual range, by dimension"
+    );
+}
+
+/// What commands do beside the service.
+fn describe_deeds() {
+    let times = [
+        (
+            "kundeforhold_backup_timestamp_seconds",
+            "When the last backup was begun; 0: never",
+        ),
+        (
+            "kundeforhold_store_verified_timestamp_seconds",
+            "When `store verify` was run last; 0: never",
+        ),
+        (
+            "kundeforhold_record_verified_timestamp_seconds",
+            "When `audit verify` was run last; 0: never",
+        ),
+        ("kundeforhold_backup_seconds", "How long the last backup took"),
+    ];
+    for (name, told) in times {
+        metrics::describe_gauge!(name, metrics::Unit::Seconds, told);
+    }
+    metrics::describe_gauge!(
+        "kundeforhold_backup_bytes",
+        metrics::Unit::Bytes,
+        "Size of the last backup"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_store_faults",
+        "Rows that the last `store verify` found to be wrong"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_record_faults",
+        "1 if the last `audit verify` found the record of use to be wrong"
     );
 }
 
@@ -281,7 +317,7 @@ fn describe_store() {
     );
     metrics::describe_gauge!(
         "kundeforhold_clock_jumped",
-        "1: the machine's clock is further off than its uptime explains, and nothing is removed by it"
+        "Whether the machine's clock is further off than its uptime explains, so that nothing is removed by it"
     );
     metrics::describe_gauge!(
         "kundeforhold_rekey_sets_left",

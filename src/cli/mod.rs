@@ -4,6 +4,7 @@
 
 mod ask;
 mod audit;
+mod backup;
 mod cache;
 mod call;
 mod check;
@@ -24,8 +25,10 @@ mod progress;
 mod push;
 mod receipt;
 mod rekey;
+mod restore;
 mod serve;
 mod signals;
+mod store;
 mod terms;
 
 use clap::{Parser, Subcommand};
@@ -62,6 +65,10 @@ enum Command {
     #[command(subcommand)]
     Cache(cache::CacheCommand),
     Migrate(migrate::Migrate),
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    Backup(backup::MakeBackup),
+    Restore(restore::RestoreBackup),
     #[command(subcommand)]
     Key(key::KeyCommand),
     Rekey(rekey::RekeyCommand),
@@ -146,6 +153,9 @@ pub fn run() -> ExitCode {
             Command::Audit(command) => command.run().await,
             Command::Cache(command) => command.run().await,
             Command::Migrate(command) => command.run().await,
+            Command::Store(command) => command.run(),
+            Command::Backup(command) => command.run(),
+            Command::Restore(command) => command.run(),
             Command::Key(command) => command.run(),
             Command::Rekey(command) => command.run().await,
             Command::Clock(command) => command.run().await,

@@ -31,3 +31,11 @@ pub fn counter(what: &'static str) -> Result<ProgressBar, Failure> {
     counter.enable_steady_tick(TICK);
     Ok(counter)
 }
+
+/// Where one thing is done after the other: what is being done, and for how long.
+pub fn stages() -> Result<ProgressBar, Failure> {
+    let stages =
+        ProgressBar::no_length().with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
+    stages.enable_steady_tick(TICK);
+    Ok(stages)
+}

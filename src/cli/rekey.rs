@@ -4,9 +4,8 @@ use super::Failure;
 use crate::config::Settings;
 use crate::pseudonym::PseudonymRing;
 use crate::register::rekey::Rekeying;
-use crate::server::{StartError, open_store, space, store_place};
+use crate::server::{StartError, rekeying, store_place};
 use crate::store::{Rekey, Store, StoreError, StorePlace};
-use crate::workers::Workers;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,15 +44,8 @@ impl RekeyCommand {
         {
             return Err(StoreError::Absent(path.clone()).into());
         }
-        match open_store(&settings).await {
-            Ok(store) => {
-                let rekeying = Rekeying {
-                    store,
-                    workers: Workers::start("rekey", 1)?,
-                    space: space(&settings)?,
-                };
-                do_alone(rekeying, &place, &pseudonyms).await?;
-            }
+        match rekeying(&settings).await {
+            Ok(rekeying) => do_alone(rekeying, &place, &pseudonyms).await?,
             Err(StartError::Store(StoreError::InUse(_))) => watch_service(&place, &pseudonyms).await?,
             Err(cause) => return Err(cause.into()),
         }

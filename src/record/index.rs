@@ -3,8 +3,8 @@
 //! Four indexes in the path of every answer cost many times what the entry itself does. So entries are indexed behind,
 //! a batch at a time and sorted; the last entries, which no batch holds yet, are read by whoever searches.
 
-use super::entry::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject};
 use super::search::day_of;
+use super::stored::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredSubject};
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::Datelike;
 use std::collections::BTreeSet;

@@ -10,6 +10,7 @@
 mod answer;
 mod chain;
 mod entry;
+mod facts;
 mod fault;
 mod heads;
 mod hex;
@@ -22,6 +23,7 @@ mod reading;
 mod recorder;
 mod search;
 mod sqlite;
+mod stored;
 mod upkeep;
 mod verify;
 mod walk;
@@ -29,6 +31,7 @@ mod writer;
 
 pub use chain::{Hash, Head};
 pub use entry::{Call, Conclusion, Deed, DeliveryMark, Endpoint, LateRecord, OperatorAct, Subject};
+pub use facts::facts;
 pub use fault::{Flaw, RecordFault, TableError};
 pub use heads::{ListEnd, Removal};
 pub use hex::encode as hex;

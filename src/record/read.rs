@@ -1,9 +1,9 @@
 //! An entry as it is read back: understood, and as people and programs read it.
 
-use super::entry::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject};
 use super::fault::Flaw;
 use super::hex;
 use super::keys::KeyRing;
+use super::stored::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject};
 use super::{DeliveryMark, Endpoint};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;

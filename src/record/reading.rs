@@ -1,6 +1,5 @@
 //! The record of this very process, read back while it is being written: proved, or searched.
 
-use super::entry::{StoredEntry, StoredEvent};
 use super::fault::RecordFault;
 use super::hex;
 use super::index::BatchId;
@@ -8,6 +7,7 @@ use super::read::{Record, understand};
 use super::recorder::Recorder;
 use super::search::{Looked, Query, Search, Way};
 use super::sqlite::Reader;
+use super::stored::{StoredEntry, StoredEvent};
 use super::walk::Walk;
 use crate::domain::calendar::oslo_day;
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};

@@ -1,6 +1,6 @@
 //! Finds recorded calls: by the index where there is one, and by reading the entries that it does not hold yet.
 
-use super::entry::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject, Subject};
+use super::entry::Subject;
 use super::fault::{Flaw, RecordFault};
 use super::heads::{Chain, Chains};
 use super::index::{BATCH_ENTRIES, BatchId, Key, KeyKind, subject_key};
@@ -8,6 +8,7 @@ use super::keys::KeyRing;
 use super::read::{Record, understand};
 use super::reading::Reading;
 use super::sqlite::Reader;
+use super::stored::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject};
 use super::walk::Walk;
 use crate::domain::calendar::oslo_day;
 use crate::domain::identifiers::OrganizationNumber;

@@ -145,6 +145,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Older { .. }
             | StoreError::Settings(_)
             | StoreError::Absent(_)
+            | StoreError::HalfRestored(_)
             | StoreError::Closed => Self::Unavailable,
         }
     }

@@ -1,6 +1,6 @@
 //! What the server does beside answering, from its start to its end.
 
-use super::disk::{Upkeep, sweep, tell_record, tell_store};
+use super::disk::{Upkeep, sweep, tell_deeds, tell_record, tell_store};
 use super::heads::publish_heads;
 use super::upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
 use super::wiring::Parts;
@@ -40,6 +40,9 @@ impl Background {
         tasks.spawn(keep_usage(recorder().path().to_owned(), limits, end()));
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
+        if let Some(file) = parts.store.file() {
+            tasks.spawn(tell_deeds(file.to_owned(), end()));
+        }
         tasks.spawn(sweep(store(), end()));
         let rekeying = Rekeying {
             store: store(),

@@ -1,5 +1,6 @@
 //! What keeps the disks from filling up, and tells how full they are.
 
+use crate::backup::{self, Deed, Last};
 use crate::register::delivery::Space;
 use crate::store::{Kept, Store, StoreError};
 use crate::workers::Workers;
@@ -29,6 +30,33 @@ pub(super) async fn tell_store(store: Store, space: Space, end: CancellationToke
             let (bank, register) = (set.bank.to_string(), set.register.name());
             metrics::gauge!("kundeforhold_records", "bank" => bank, "register" => register)
                 .set(state.standing.running as f64);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(TELL_EVERY) => {}
+            () = end.cancelled() => return,
+        }
+    }
+}
+
+/// Tells when commands beside the service have made a backup or verified something last, until shutdown; 0: never.
+pub(super) async fn tell_deeds(register: PathBuf, end: CancellationToken) {
+    loop {
+        let asked = register.clone();
+        let look = move || {
+            [Deed::Backup, Deed::StoreVerify, Deed::RecordVerify].map(|deed| backup::last(&asked, deed))
+        };
+        if let Ok([made, store, record]) = tokio::task::spawn_blocking(look).await {
+            let at = |last: &Option<Last>| last.as_ref().map_or(0.0, |last| last.at.timestamp() as f64);
+            let faults = |last: &Option<Last>| last.as_ref().map_or(0.0, |last| last.faults as f64);
+            metrics::gauge!("kundeforhold_backup_timestamp_seconds").set(at(&made));
+            metrics::gauge!("kundeforhold_backup_bytes")
+                .set(made.as_ref().map_or(0.0, |made| made.bytes as f64));
+            metrics::gauge!("kundeforhold_backup_seconds")
+                .set(made.as_ref().map_or(0.0, |made| made.seconds));
+            metrics::gauge!("kundeforhold_store_verified_timestamp_seconds").set(at(&store));
+            metrics::gauge!("kundeforhold_store_faults").set(faults(&store));
+            metrics::gauge!("kundeforhold_record_verified_timestamp_seconds").set(at(&record));
+            metrics::gauge!("kundeforhold_record_faults").set(faults(&record));
         }
         tokio::select! {
             () = tokio::time::sleep(TELL_EVERY) => {}

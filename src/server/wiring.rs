@@ -21,6 +21,7 @@ use crate::record::{ChainChoice, KeyRing, Recorder, RecorderOptions};
 use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, TurnBounds, Turns};
 use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
+use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
 use crate::store::{Kept, PostgresOptions, Store, StoreOptions, StorePlace};
 use crate::workers::Workers;
@@ -169,11 +170,19 @@ fn workers(settings: &DeliverySettings) -> Result<Workers, StartError> {
     Workers::start("delivery", settings.max_at_once + 2).map_err(StartError::Threads)
 }
 
-/// What has to stay free on the disk of the store.
-pub fn space(settings: &Settings) -> Result<Space, StartError> {
+fn space(settings: &Settings) -> Result<Space, StartError> {
     Ok(Space {
         directory: settings.store.scratch_directory()?,
         min_free_bytes: settings.delivery.min_free_megabytes.saturating_mul(1 << 20),
+    })
+}
+
+/// What does a rekey where no service runs.
+pub async fn rekeying(settings: &Settings) -> Result<Rekeying, StartError> {
+    Ok(Rekeying {
+        store: open_store(settings).await?,
+        workers: Workers::start("rekey", 1).map_err(StartError::Threads)?,
+        space: space(settings)?,
     })
 }
 

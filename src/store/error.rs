@@ -42,6 +42,8 @@ pub enum StoreError {
     Settings(String),
     #[error("there is no store at {0}; `kundeforhold serve` makes one")]
     Absent(PathBuf),
+    #[error("{0} is half restored; run `kundeforhold restore` again")]
+    HalfRestored(PathBuf),
     #[error(transparent)]
     ClockJumped(#[from] ClockJumped),
     #[error("the store is closed")]

@@ -1,6 +1,7 @@
 //! Figures of deliveries, printed as tables in Markdown. Here they are small, so that the commands that print them stay
 //! sound; `benches/deliveries.sh` runs them large, in a release build.
 
+mod backup;
 mod bare;
 pub mod lookups;
 mod nation;
@@ -48,4 +49,9 @@ async fn a_nation_without_a_cache() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nation_with_a_cache() {
     a_nation(Caching::With).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_nation() {
+    backup::measure(number("FIGURES_BACKUP", 20_000), number("FIGURES_RATE", 100)).await;
 }

@@ -29,6 +29,9 @@ async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
         }
         canaries.assert_absent(service.metrics().await.as_bytes(), "the metrics");
         search_redis(&service, &canaries);
+        service.back_up(&service.directory.path().join("backup.tar"));
+        let verified = service.command(&["store", "verify", "--json"]);
+        canaries.assert_absent(&verified.stdout, "what is told of the store");
         search_files(&service, &canaries);
         collector.wait_for(b"record of use").await;
         canaries.assert_absent(&collector.received().await, "the spans");

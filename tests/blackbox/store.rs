@@ -1,5 +1,6 @@
 //! What the register is in: a file, its disk, who serves it, what it is restored from; a database that several serve.
 
+mod backup;
 mod clock;
 mod disk;
 mod erasure;
@@ -10,6 +11,7 @@ mod restored;
 mod room;
 mod served_once;
 mod uploads;
+mod verify;
 
 use crate::harness::Service;
 use crate::harness::identifiers::people;

@@ -17,11 +17,15 @@ promtool check rules deploy/prometheus/alerts.yml >/dev/null
 promtool test rules deploy/prometheus/alerts.test.yml
 promtool check config --syntax-only deploy/prometheus/prometheus.yml >/dev/null
 
-echo "systemd unit"
-sed "s#/usr/local/bin/kundeforhold#$program#" deploy/systemd/kundeforhold.service >"$work/kundeforhold.service"
-said=$(systemd-analyze verify "$work/kundeforhold.service" 2>&1) || fail "$said"
-[ -z "$said" ] || fail "$said"
-systemd-analyze security --offline=true --threshold=20 "$work/kundeforhold.service" >/dev/null || fail "the unit is open to attacks"
+echo "systemd units"
+for unit in deploy/systemd/*; do sed "s#/usr/local/bin/kundeforhold#$program#" "$unit" >"$work/$(basename "$unit")"; done
+for unit in kundeforhold.service kundeforhold-backup.service kundeforhold-backup.timer; do
+    said=$(systemd-analyze verify "$work/$unit" 2>&1) || fail "$said"
+    [ -z "$said" ] || fail "$said"
+done
+for unit in kundeforhold kundeforhold-backup; do
+    systemd-analyze security --offline=true --threshold=20 "$work/$unit.service" >/dev/null || fail "$unit is open to attacks"
+done
 python3 tests/deploy/syscalls.py "$program"
 
 echo "container: the service is built from what is copied"

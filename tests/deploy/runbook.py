@@ -6,6 +6,7 @@ in the runbook. What differs from an operator's machine is given by the variable
 Usage: tests/deploy/runbook.py PROGRAM
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -74,7 +75,7 @@ class Machine:
         self.script("kundeforhold", f'exec {self.program} "$@"')
         self.script("new-kundeforhold", f'exec {self.program} "$@"')
         self.script("start", f"""
-            if [ -e {self.work}/full ] && grep -q '^directory = "{self.state}/' {self.etc}/kundeforhold.toml; then
+            if [ -e {self.work}/full ] && grep -q '^url = "sqlite:{self.state}/' {self.etc}/kundeforhold.toml; then
                 export KUNDEFORHOLD__DELIVERY__MIN_FREE_MEGABYTES=1000000000
             fi
             setsid {self.work}/bin/kundeforhold serve --config {self.etc}/kundeforhold.toml >>{self.log} 2>&1 </dev/null &
@@ -117,7 +118,7 @@ class Machine:
 
     def environment(self):
         given = {
-            "ETC": self.etc, "STATE": self.state, "KEEP": self.work / "keep", "SOURCE": pathlib.Path.cwd(),
+            "ETC": self.etc, "KEEP": self.work / "keep", "SOURCE": pathlib.Path.cwd(),
             "OWNER": subprocess.check_output(["id", "-un"], text=True).strip(),
             "BINARY": self.work / "bin/kundeforhold", "PROGRAM": self.work / "bin/kundeforhold",
             "NEW_BINARY": self.work / "bin/new-kundeforhold", "BIGGER": self.work / "bigger",
@@ -126,9 +127,13 @@ class Machine:
             "SERVICE": f"http://127.0.0.1:{self.service}", "MANAGEMENT": f"http://127.0.0.1:{self.management}",
             "BANK_TOKEN": self.work / "bank.token", "RECORDS": self.work / "right.ndjson", "NUMBER": self.work / "number.txt",
         }
-        if (self.work / "bigger").exists():
-            given["STATE"] = self.work / "bigger"
+        given["STATE"] = self.place()
         return os.environ | {name: str(value) for name, value in given.items()}
+
+    def place(self):
+        """Where register and record are."""
+        bigger = self.work / "bigger"
+        return bigger if bigger.exists() else self.state
 
     def is_running(self):
         """Is there a process, and one that has not ended and only waits to be noticed?"""
@@ -264,6 +269,13 @@ def after_full_disk(machine):
     answered(machine)
 
 
+def before_damaged(machine):
+    with contextlib.closing(sqlite3.connect(machine.place() / "register.sqlite")) as register:
+        changed = register.execute("UPDATE sets SET records = records + 5 WHERE bank = ?", [int(BANK)]).rowcount
+        register.commit()
+    assert changed == 1, changed
+
+
 def before_request(machine):
     (machine.work / "number.txt").write_text(CUSTOMER + "\n")
 
@@ -287,6 +299,7 @@ STORY = {
     "Full disk": (before_full_disk, after_full_disk),
     "Wrong key": (before_wrong_key, answered),
     "The clock has jumped": (before_clock, answered),
+    "A damaged register": (before_damaged, answered),
     "Backup and restore": (None, answered),
     "Suspected misuse": (None, answered),
     "An access request": (before_request, after_request),
@@ -305,7 +318,8 @@ PRINTED = {
     "Full disk": "entries proved",
     "Wrong key": r'pseudonym key(.|\n)*"ready":true',
     "The clock has jumped": r"nothing is removed(.|\n)*believed from now on(.|\n)*is believed",
-    "Backup and restore": r'keep/state(.|\n)*"ready":true',
+    "A damaged register": r"the count of records is wrong(.|\n)*counts of 1 sets(.|\n)*kundeforhold_store_faults 0",
+    "Backup and restore": r'backup-\d.tar: \d+ bytes(.|\n)*nothing restored(.|\n)*restored\.(.|\n)*"ready":true',
     "Suspected misuse": AGENCY,
     "An access request": AGENCY,
     "Upgrade and downgrade": "kundeforhold_build_info",

@@ -1,5 +1,6 @@
 //! The contract of the store, held by every engine: versions, merges, receipts, and what is left after a kill.
 
+mod backup;
 mod broken_off;
 mod cache_list;
 mod calls;
@@ -19,6 +20,7 @@ mod rekey;
 mod rollback;
 mod steps;
 mod upkeep;
+mod verify;
 mod whole_sets;
 
 #[path = "../support/postgres.rs"]

@@ -35,6 +35,9 @@ pub enum Step {
     /// A kill while a rekey copies.
     KillAmidRekey(Vec<Meanwhile>),
     Purge,
+    BackUp,
+    /// Of the last backup, if there is one.
+    Restore,
     /// Time goes on, until all that has ended by today has ended too long ago.
     Erase,
 }
@@ -103,6 +106,8 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => vec(meanwhile(), 0..3).prop_map(Step::KillAmid),
         1 => vec(meanwhile(), 0..3).prop_map(Step::KillAmidRekey),
         1 => Just(Step::Purge),
+        1 => Just(Step::BackUp),
+        1 => Just(Step::Restore),
         1 => Just(Step::Erase),
     ]
 }

@@ -1,6 +1,8 @@
 //! `kundeforhold audit verify`
 
 use super::{Failure, Source, refused};
+use crate::backup::Deed;
+use crate::cli::backup::{note_verified, register_file};
 use crate::cli::progress;
 use crate::record::{self, HeadStanding, KeptHead, KeyRing, Proof, RecordFault, Removal, Verification, hex};
 use chrono::DateTime;
@@ -33,7 +35,8 @@ pub struct Verify {
 
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (_, path, ring) = self.source.open()?;
+        let is_of_the_service = self.source.record.is_none();
+        let (settings, path, ring) = self.source.open()?;
         let mut heads = self.heads;
         for file in &self.head_files {
             heads.extend(read_heads(file, &ring)?);
@@ -43,6 +46,10 @@ impl Verify {
         let verification = record::verify(&path, &ring, heads, &mut || counter.inc(1));
         counter.finish_and_clear();
         let elapsed = started.elapsed();
+        if is_of_the_service {
+            let faults = u64::from(!verification.holds());
+            note_verified(&register_file(&settings)?, Deed::RecordVerify, started, faults)?;
+        }
         if self.json {
             println!("{}", verification_json(&verification, elapsed));
         } else {

@@ -1,25 +1,26 @@
 //! Brings the log into the file, beside the one who writes.
 
 use super::CACHE_KIB;
+use crate::copying::is_being_copied;
 use crate::record::fault::TableError;
 use crate::store::sqlite_file;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A log beyond this is brought into the file. What is synced at once is what others wait for. The log's file is kept
-/// at this length when the log begins anew, so that it is overwritten rather than grown: a sync then is a matter of its
-/// own bytes, and does not wait for the file system's own log.
-pub(super) const CHECKPOINT_BYTES: u64 = 8 << 20;
-/// Beyond this, the writer waits for what came meanwhile to be brought in too, so that the log can begin anew.
-const FULL_BYTES: u64 = 10 << 20;
+/// So much of the log is brought into the file at once. What is synced at once is what others wait for.
+const CHECKPOINT_BYTES: u64 = 4 << 20;
+/// A log of this length is begun anew, for which the writer waits a moment. Its file keeps the length, so that it is
+/// overwritten rather than grown: a sync then is a matter of its own bytes, and does not wait for the file system's log.
+pub(super) const RESTART_BYTES: u64 = 16 << 20;
 /// Longest wait for those who write and read.
 const WAIT: Duration = Duration::from_millis(100);
+/// Of SQLite, unless a file was made otherwise.
+const PAGE_BYTES: u64 = 4096;
 
-/// The log, and a connection to bring it in by.
+/// The record, and a connection to bring its log in by.
 pub(in crate::record) struct Checkpoints {
     path: PathBuf,
-    log: PathBuf,
     connection: Option<Connection>,
 }
 
@@ -27,38 +28,64 @@ impl Checkpoints {
     pub(in crate::record) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            log: sqlite_file::with_ending(path, "-wal"),
             connection: None,
         }
     }
 
     /// Brings in the log if it is long.
     pub(in crate::record) fn look(&mut self) -> Result<(), TableError> {
-        let bytes = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        metrics::gauge!("kundeforhold_record_wal_bytes").set(bytes as f64);
-        if bytes <= CHECKPOINT_BYTES {
-            return Ok(());
-        }
-        let done = self.bring_in(bytes);
+        let done = self.bring_in();
         if done.is_err() {
             self.connection = None;
         }
         done
     }
 
-    fn bring_in(&mut self, bytes: u64) -> Result<(), TableError> {
+    fn bring_in(&mut self) -> Result<(), TableError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => {
-                let connection = sqlite_file::open_writer(&self.path, CACHE_KIB)?;
-                connection.busy_timeout(WAIT)?;
-                self.connection.insert(connection)
-            }
+            None => self.connection.insert(connect(&self.path)?),
         };
-        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        if bytes > FULL_BYTES {
-            connection.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))?;
+        let log = checkpoint(connection, "NOOP")?;
+        metrics::gauge!("kundeforhold_record_wal_bytes").set(log.ahead as f64);
+        // While the file is copied the log cannot begin anew, and the writer would wait for it in vain.
+        let begins_anew = log.bytes >= RESTART_BYTES && log.ahead > 0 && !is_being_copied(&self.path);
+        if begins_anew || log.ahead >= CHECKPOINT_BYTES {
+            checkpoint(connection, "PASSIVE")?;
+        }
+        if begins_anew {
+            checkpoint(connection, "FULL")?;
         }
         Ok(())
     }
+}
+
+/// Where the file is gone, none is made in its place.
+fn connect(path: &Path) -> Result<Connection, TableError> {
+    if !path.exists() {
+        return Err(TableError::Absent(path.to_owned()));
+    }
+    let connection = sqlite_file::open_writer(path, CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", RESTART_BYTES.cast_signed())?;
+    connection.busy_timeout(WAIT)?;
+    Ok(connection)
+}
+
+/// The pages of the log, in bytes.
+struct Log {
+    /// Since it last began anew.
+    bytes: u64,
+    /// Of them, what is not in the file yet.
+    ahead: u64,
+}
+
+/// Brings the log into the file as far as `mode` goes, and says how long it is then.
+fn checkpoint(connection: &Connection, mode: &str) -> Result<Log, TableError> {
+    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    let (pages, copied): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    let bytes = |pages: i64| u64::try_from(pages).unwrap_or(0) * PAGE_BYTES;
+    Ok(Log {
+        bytes: bytes(pages),
+        ahead: bytes(pages).saturating_sub(bytes(copied)),
+    })
 }

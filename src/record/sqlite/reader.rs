@@ -25,6 +25,10 @@ pub(in crate::record) enum Chunk {
     Enough,
 }
 
+/// What an entry's number, the entry and its hash are handed to; it says whether to go on.
+pub(in crate::record) type TakeRow<'t> =
+    dyn FnMut(u64, &[u8], &[u8]) -> Result<ControlFlow<()>, RecordFault> + 't;
+
 /// A connection that reads.
 pub(in crate::record) struct Reader(Connection);
 
@@ -36,6 +40,11 @@ impl Reader {
         let connection = sqlite_file::open_reader(path, CACHE_KIB)?;
         sqlite_schema::check(&connection, MIGRATIONS)?;
         Ok(Self(connection))
+    }
+
+    /// The number of the last migration.
+    pub(in crate::record) fn schema(&self) -> Result<u32, TableError> {
+        Ok(sqlite_schema::newest(&self.0)?)
     }
 
     /// The list of heads, in order.
@@ -71,7 +80,7 @@ impl Reader {
         &self,
         chain: u32,
         after: u64,
-        take: &mut dyn FnMut(u64, &[u8], &[u8]) -> Result<ControlFlow<()>, RecordFault>,
+        take: &mut TakeRow,
     ) -> Result<Chunk, RecordFault> {
         let mut statement = self.0.prepare_cached(
             "SELECT place, entry, hash FROM entries WHERE place > ?1 AND place < ?2 ORDER BY place LIMIT ?3",

@@ -1,6 +1,6 @@
 //! Writes the table: groups of entries, the list of heads, the search index; and prunes.
 
-use super::checkpoints::CHECKPOINT_BYTES;
+use super::checkpoints::RESTART_BYTES;
 use super::{CACHE_KIB, MIGRATIONS, batch_place, insert_head, list_end, place};
 use crate::record::chain::{Hash, Head};
 use crate::record::fault::TableError;
@@ -50,7 +50,7 @@ impl Table {
     pub(in crate::record) fn open(path: &Path) -> Result<Self, TableError> {
         let taken = sqlite_file::take(path)?;
         let mut connection = sqlite_file::open_writer(path, CACHE_KIB)?;
-        connection.pragma_update(None, "journal_size_limit", CHECKPOINT_BYTES.cast_signed())?;
+        connection.pragma_update(None, "journal_size_limit", RESTART_BYTES.cast_signed())?;
         sqlite_schema::migrate(&mut connection, MIGRATIONS)?;
         sync_directory(path)?;
         let files = Files::find(path)?;

@@ -4,6 +4,7 @@ use super::connection;
 use super::gate::{Closed, Gate};
 use super::snapshot::Snapshots;
 use super::writer::Writer;
+use crate::copying::{LONGEST_COPY, is_being_copied};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ const CHECKPOINT_BYTES: u64 = 8 << 20;
 const RESTART_BYTES: u64 = 48 << 20;
 /// Longest wait for those who read in other processes; lookups wait meanwhile.
 const RESTART_WITHIN: Duration = Duration::from_millis(40);
-/// Longest attempt to empty the log, and the pause between two tries.
+/// Longest attempt to empty the log, unless the file is being copied, and the pause between two tries.
 const LONGEST_TRUNCATION: Duration = Duration::from_secs(60);
 const TRUNCATE_AGAIN: Duration = Duration::from_millis(50);
 /// Of SQLite, unless a file was made otherwise.
@@ -70,14 +71,18 @@ impl Checkpoints {
     /// threads that answer.
     pub(super) fn truncate_log(&self) -> Result<(), StoreError> {
         let connection = self.checkpointer.connect()?;
-        let since = Instant::now();
-        while self.checkpointer.begin_anew(&connection, "TRUNCATE")?.bytes > 0 {
+        let (began, mut since) = (Instant::now(), Instant::now());
+        loop {
+            if began.elapsed() < LONGEST_COPY && is_being_copied(&self.checkpointer.path) {
+                since = Instant::now();
+            } else if self.checkpointer.begin_anew(&connection, "TRUNCATE")?.bytes == 0 {
+                return Ok(());
+            }
             if since.elapsed() > LONGEST_TRUNCATION {
                 return Err(StoreError::Unavailable("the log is in use".to_owned()));
             }
             std::thread::sleep(TRUNCATE_AGAIN);
         }
-        Ok(())
     }
 
     pub(super) fn close(&self) {
@@ -140,7 +145,8 @@ impl Checkpointer {
         };
         let log = checkpoint(connection, "NOOP")?;
         self.note(log);
-        if log.ahead > 0 && log.bytes >= RESTART_BYTES {
+        // While the file is copied the log cannot begin anew, and writers and readers would wait for it in vain.
+        if log.ahead > 0 && log.bytes >= RESTART_BYTES && !is_being_copied(&self.path) {
             self.note(self.begin_anew(connection, "RESTART")?);
         } else if log.ahead >= CHECKPOINT_BYTES {
             checkpoint(connection, "PASSIVE")?;

@@ -22,16 +22,36 @@ const LOG_BYTES_KEPT: u64 = 64 << 20;
 
 /// Takes the file for this process, as long as what it returns lives, unless its end is missing.
 pub(crate) fn take(path: &Path) -> Result<File, StoreError> {
+    let lock = hold(path)?;
+    check_restored(path)?;
+    // SQLite gives what it puts beside the file the mode of the file.
+    private(path).map_err(|cause| StoreError::Unavailable(format!("{}: {cause}", path.display())))?;
+    check_length(path).map(|()| lock)
+}
+
+/// Keeps others from serving the file, whether there is one or not.
+pub(super) fn hold(path: &Path) -> Result<File, StoreError> {
     let unavailable = |cause: std::io::Error| StoreError::Unavailable(format!("{}: {cause}", path.display()));
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(unavailable)?;
     }
-    // SQLite gives what it puts beside the file the mode of the file.
-    private(path).map_err(unavailable)?;
     let lock = private(&with_ending(path, "-lock")).map_err(unavailable)?;
     match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => check_length(path).map(|()| lock),
+        Ok(()) => Ok(lock),
         Err(_) => Err(StoreError::InUse(path.to_owned())),
+    }
+}
+
+/// Stands beside the file from before it is replaced until all is in its place.
+pub(super) fn restoring(path: &Path) -> PathBuf {
+    with_ending(path, "-restoring")
+}
+
+/// Refuses what a restore has begun to replace and not ended.
+pub(super) fn check_restored(path: &Path) -> Result<(), StoreError> {
+    match restoring(path).exists() {
+        true => Err(StoreError::HalfRestored(path.to_owned())),
+        false => Ok(()),
     }
 }
 

@@ -96,6 +96,15 @@ fn insert(connection: &Connection, fingerprint: KeyFingerprint, state: KeyState)
     Ok(())
 }
 
+/// The fingerprints of those that rows are made with.
+pub(super) fn in_use(connection: &Connection) -> Result<Vec<KeyFingerprint>, StoreError> {
+    let in_use = load(connection)?.into_iter();
+    Ok(in_use
+        .filter(|key| key.state != KeyState::Offered)
+        .map(|key| key.fingerprint)
+        .collect())
+}
+
 fn load(connection: &Connection) -> Result<Vec<KnownKey>, StoreError> {
     let mut statement = connection.prepare("SELECT id, fingerprint, state FROM keys")?;
     let mut rows = statement.query([])?;

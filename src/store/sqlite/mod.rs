@@ -6,6 +6,7 @@ pub(crate) mod connection;
 mod deliveries;
 mod erase;
 mod gate;
+mod held;
 mod keys;
 mod lock;
 mod lookup;
@@ -22,12 +23,15 @@ mod snapshot;
 mod steps;
 mod sweep;
 mod upkeep;
+mod verify;
 mod writer;
 
+pub use held::Held;
 pub use lock::SetLock;
 pub use merge::{KeptCalls, Merge, Written};
 pub use rekey::Rekeyed;
 pub use scan::SortedRecords;
+pub use verify::{Facts, Fault, Finding, SetCounts, Verification, facts, repair_counts, verify};
 
 use self::checkpoints::Checkpoints;
 use self::connection::Readers;
@@ -117,6 +121,7 @@ impl Store {
     /// Looks at a file without serving it: how its sets stand, if this program may serve it with these keys. `None`:
     /// there is none yet.
     pub fn look(path: &Path, given: &PseudonymRing) -> Result<Option<Sets>, StoreError> {
+        connection::check_restored(path)?;
         if !path.exists() {
             return Ok(None);
         }
@@ -173,6 +178,11 @@ impl Store {
     /// threads that answer.
     pub fn truncate_log(&self) -> Result<(), StoreError> {
         self.0.checkpoints.truncate_log()
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
     }
 
     /// How long the file is.

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "d.id, s.bank, s.register, d.kind, d.state, d.received_at, d.published_at, d.reason, d.day,
     d.calls, d.read, d.stored, d.ended, d.removed, d.rejected, d.customers, d.accounts, d.sha256, d.sequence,
     d.discarded, d.records";
@@ -203,7 +203,7 @@ fn find(connection: &Connection, delivery: Uuid) -> Result<Option<Receipt>, Stor
     rows.next()?.map(receipt).transpose()
 }
 
-fn receipt(row: &Row<'_>) -> Result<Receipt, StoreError> {
+pub(super) fn receipt(row: &Row<'_>) -> Result<Receipt, StoreError> {
     let (kind, state): (usize, usize) = (row.get(3)?, row.get(4)?);
     let (published_at, day): (Option<i64>, Option<i32>) = (row.get(6)?, row.get(8)?);
     let day = day.map(day_of).transpose()?;

@@ -5,21 +5,25 @@
 //! on every lookup reads the copies, and whoever writes next writes among them. Until then nobody reads the copies, and
 //! afterwards nobody reads what they were made of, which is removed. A copy that is broken off is removed too.
 
+mod calls;
+mod clearing;
+mod copies;
+
+use self::calls::{KeptCall, kept_calls, write_calls};
+use self::copies::{Copied, write_copies};
 use super::lock::SetLock;
 use super::memory::News;
 use super::publish::number;
-use super::rows::Key;
-use super::scan::{Scan, Scanned, Wanted};
+use super::scan::{Scan, Wanted};
 use super::steps::{Pointers, Steps, spilled};
 use super::writer::Done;
 use super::{Store, connection, keys, sets};
 use crate::domain::relationship::SetId;
-use crate::pseudonym::{KeyFingerprint, PseudonymRing, Sealed};
+use crate::pseudonym::{KeyFingerprint, PseudonymRing};
 use crate::spill::Sorter;
-use crate::store::format::{day_number, encode_terms};
-use crate::store::{Changed, KeyId, Rekey, Resealing, RowKey, SealedRecord, SetChange, SetState, StoreError};
+use crate::store::{Changed, Rekey, Resealing, RowKey, SetState, StoreError};
 use chrono::Utc;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use std::path::Path;
 
 /// Memory for sorting the rows of a set.
@@ -28,8 +32,6 @@ const SORT_BYTES: usize = 32 << 20;
 const FEW_CHANGES: u64 = 2_000;
 /// Rounds of carrying over what has changed meanwhile, before the rest is done under the lock however much it is.
 const MOST_ROUNDS: usize = 5;
-/// Kept calls that are sealed anew in a step.
-const CALLS_PER_STEP: usize = 1_000;
 
 /// A copy of a set's rows under the next key, as they were at a version.
 pub struct Rekeyed {
@@ -90,48 +92,6 @@ impl Store {
             }
         }
         Ok(Some(copy))
-    }
-
-    /// Removes the rows of a set that are not under its key: those that a copy was made of, or a copy that was broken
-    /// off. Nobody reads them. Not for threads that answer.
-    pub fn clear_other_keys(&self, set: SetId) -> Result<(), StoreError> {
-        let SetState { id, key, .. } = self.state_of(set)?;
-        let is_mixed = self.0.readers.read(|connection| sets::is_mixed(connection, id))?;
-        if !is_mixed {
-            return Ok(());
-        }
-        let mut steps = Steps::new(self);
-        let mut scan = Scan::of(Wanted::NotUnder { set_id: id, key });
-        while let Some(mut rows) = scan.next_piece(self, |row| row.key().map(Some))? {
-            while !rows.is_empty() {
-                let rest = rows.split_off(rows.len().min(steps.rows()));
-                let step = std::mem::replace(&mut rows, rest);
-                steps.queue(move |connection| delete_rows(connection, &step))?;
-            }
-        }
-        for share in 0..=u8::MAX {
-            let mut pointers = self
-                .0
-                .readers
-                .read(|connection| other_pointers(connection, id, key, share))?;
-            while !pointers.is_empty() {
-                let rest = pointers.split_off(pointers.len().min(steps.rows()));
-                let step = std::mem::replace(&mut pointers, rest);
-                steps.queue(move |connection| delete_pointers(connection, id, &step))?;
-            }
-        }
-        steps.queue(move |connection| {
-            connection.execute(
-                "DELETE FROM pending_calls WHERE set_id = ?1 AND key <> ?2",
-                (id, key.0),
-            )?;
-            connection.execute(
-                "UPDATE sets SET mixed = 0 WHERE id = ?1 AND key = ?2",
-                (id, key.0),
-            )?;
-            Ok(())
-        })?;
-        steps.finish()
     }
 
     /// The former key is no longer in use, if all sets are under the next one. Nothing is left of what it has made: the
@@ -221,10 +181,7 @@ impl Rekeyed {
         while let Some(changed) = scan.next_piece(&self.store, |row| Copied::between(row, from, to))? {
             rows += changed.len() as u64;
             for copied in changed {
-                let copied = Copied {
-                    record: resealing.record(copied.record)?,
-                    ..copied
-                };
+                let copied = copied.resealed(&mut resealing)?;
                 sorter.push(&copied.encode()).map_err(spilled)?;
             }
         }
@@ -271,202 +228,10 @@ impl Rekeyed {
                 return steps.finish();
             };
             after = (last.change.customer().as_bytes().to_vec(), last.number);
-            let reseal = |call: KeptCall| {
-                let change = resealing.change(call.change)?;
-                Ok::<_, StoreError>(KeptCall { change, ..call })
-            };
+            let reseal = |call: KeptCall| call.resealed(&mut resealing);
             let calls: Vec<KeptCall> = calls.into_iter().map(reseal).collect::<Result<_, _>>()?;
             let (set_id, key) = (state.id, self.to.id);
             steps.queue(move |connection| write_calls(connection, set_id, key, &calls))?;
         }
     }
-}
-
-/// A row that is copied, with the versions at which it began and ended.
-struct Copied {
-    record: SealedRecord,
-    since: u64,
-    until: Option<u64>,
-}
-
-/// What still is in force has no end.
-const IN_FORCE: u64 = u64::MAX;
-
-impl Copied {
-    /// A row as it is at version `to`, if it was another at version `from`. What is beyond that is not in force yet, and
-    /// may never be.
-    fn between(row: &Scanned<'_>, from: u64, to: u64) -> Result<Option<Self>, StoreError> {
-        let (began, until) = (row.since, row.until.filter(|until| *until <= to));
-        let is_changed = began > from || until.is_some_and(|until| until > from);
-        if began > to || !is_changed {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            record: row.record()?,
-            since: began,
-            until,
-        }))
-    }
-
-    /// As bytes that sort in the order of rows.
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.record.encode_sorted(self.since, &mut bytes);
-        bytes.extend(self.until.unwrap_or(IN_FORCE).to_be_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let (sorted, until) = bytes
-            .split_last_chunk()
-            .ok_or(StoreError::Damaged("a copied row"))?;
-        let (since, record) = SealedRecord::decode_sorted(sorted)?;
-        Ok(Self {
-            record,
-            since,
-            until: Some(u64::from_be_bytes(*until)).filter(|until| *until != IN_FORCE),
-        })
-    }
-}
-
-/// What began since a version is copied, what ended since then ends in the copies too.
-fn write_copies(
-    connection: &Connection,
-    set_id: i64,
-    key: KeyId,
-    from: u64,
-    copies: &[Copied],
-) -> Result<(), StoreError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO relationships (subject, set_id, agreement, from_day, since, until, terms, to_day, key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
-    let mut end = connection.prepare_cached(
-        "UPDATE relationships SET until = ?6
-         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5",
-    )?;
-    for Copied { record, since, until } in copies {
-        let interval = record.relationship.interval();
-        let (customer, agreement) = (record.customer.as_bytes(), record.agreement.as_bytes());
-        let from_day = day_number(interval.from());
-        if *since > from {
-            insert.execute(params![
-                customer,
-                set_id,
-                agreement,
-                from_day,
-                since,
-                until,
-                encode_terms(&record.agreement, &record.relationship),
-                interval.to().map(day_number),
-                key.0,
-            ])?;
-        } else {
-            // One that was removed since it was copied is removed from here too.
-            end.execute(params![customer, set_id, agreement, from_day, since, until])?;
-        }
-    }
-    Ok(())
-}
-
-fn delete_rows(connection: &Connection, keys: &[Key]) -> Result<(), StoreError> {
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM relationships
-         WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5",
-    )?;
-    for key in keys {
-        delete.execute((&key.subject, key.set_id, &key.agreement, key.from_day, key.since))?;
-    }
-    Ok(())
-}
-
-/// An account's tag and a customer.
-type Pointer = ([u8; 8], Vec<u8>);
-
-/// What points to accounts of a set under other keys, of one share of the tags.
-fn other_pointers(
-    connection: &Connection,
-    set_id: i64,
-    key: KeyId,
-    share: u8,
-) -> Result<Vec<Pointer>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT tag, subject FROM accounts WHERE tag >= ?1 AND tag < ?2 AND set_id = ?3 AND key <> ?4 ORDER BY tag",
-    )?;
-    // Beyond every tag of the share.
-    let (begin, end) = ([share], [&[share][..], &[u8::MAX; 9]].concat());
-    let mut rows = statement.query(params![begin.as_slice(), end, set_id, key.0])?;
-    let mut pointers = Vec::new();
-    while let Some(row) = rows.next()? {
-        pointers.push((row.get(0)?, row.get(1)?));
-    }
-    Ok(pointers)
-}
-
-fn delete_pointers(connection: &Connection, set_id: i64, pointers: &[Pointer]) -> Result<(), StoreError> {
-    let mut delete =
-        connection.prepare_cached("DELETE FROM accounts WHERE tag = ?1 AND set_id = ?2 AND subject = ?3")?;
-    for (tag, subject) in pointers {
-        delete.execute((tag.as_slice(), set_id, subject))?;
-    }
-    Ok(())
-}
-
-/// A call that is kept for a whole set, and its number among those of its customer.
-struct KeptCall {
-    number: u64,
-    version: u64,
-    change: SetChange,
-}
-
-/// The next ones after a customer and number.
-fn kept_calls(
-    connection: &Connection,
-    set: &SetState,
-    (subject, number): &(Vec<u8>, u64),
-) -> Result<Vec<KeptCall>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT number, version, change FROM pending_calls
-         WHERE set_id = ?1 AND (subject, number) > (?2, ?3) AND key = ?4 ORDER BY subject, number LIMIT ?5",
-    )?;
-    let mut rows = statement.query(params![set.id, subject, number, set.key.0, CALLS_PER_STEP])?;
-    let mut calls = Vec::new();
-    while let Some(row) = rows.next()? {
-        let mut change = row
-            .get_ref(2)?
-            .as_blob()
-            .map_err(|_| StoreError::Damaged("a call"))?;
-        let change = SetChange::decode(&mut change)?.ok_or(StoreError::Damaged("a call"))?;
-        calls.push(KeptCall {
-            number: row.get(0)?,
-            version: row.get(1)?,
-            change,
-        });
-    }
-    Ok(calls)
-}
-
-fn write_calls(
-    connection: &Connection,
-    set_id: i64,
-    key: KeyId,
-    calls: &[KeptCall],
-) -> Result<(), StoreError> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO pending_calls (set_id, subject, number, change, version, key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for call in calls {
-        let mut change = Vec::new();
-        call.change.encode(&mut change);
-        let subject: &Sealed = call.change.customer();
-        insert.execute(params![
-            set_id,
-            subject.as_bytes(),
-            call.number,
-            change,
-            call.version,
-            key.0
-        ])?;
-    }
-    Ok(())
 }

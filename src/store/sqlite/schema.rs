@@ -54,7 +54,7 @@ pub(crate) fn check(connection: &Connection, migrations: &[Migration]) -> Result
     }
 }
 
-fn newest(connection: &Connection) -> Result<u32, StoreError> {
+pub(crate) fn newest(connection: &Connection) -> Result<u32, StoreError> {
     let number = "SELECT number FROM schema_versions ORDER BY number DESC LIMIT 1";
     let newest = connection.query_row(number, [], |row| row.get(0)).optional()?;
     Ok(newest.unwrap_or(0))

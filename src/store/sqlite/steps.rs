@@ -3,6 +3,7 @@
 use super::Store;
 use super::rows::RowWriter;
 use super::writer::Done;
+use crate::copying::{LONGEST_COPY, is_being_copied};
 use crate::pseudonym::Tag;
 use crate::spill::Sorter;
 use crate::store::{KeyId, StoreError};
@@ -23,7 +24,7 @@ const STEPS_AHEAD: usize = 2;
 const SORT_ACCOUNTS_BYTES: usize = 8 << 20;
 /// While the log is longer than this, steps wait for checkpoints.
 const LONGEST_LOG_BYTES: u64 = 64 << 20;
-/// Longest such wait.
+/// Longest such wait, unless the file is being copied.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -85,8 +86,12 @@ impl Steps {
     }
 
     fn wait_for_checkpoint(&self) -> Result<(), StoreError> {
-        let since = Instant::now();
+        let (began, mut since) = (Instant::now(), Instant::now());
         while self.store.0.checkpoints.log_bytes() > LONGEST_LOG_BYTES {
+            // As long as the file is copied, the log cannot begin anew.
+            if began.elapsed() < LONGEST_COPY && is_being_copied(&self.store.0.path) {
+                since = Instant::now();
+            }
             if since.elapsed() > LONGEST_PAUSE {
                 return Err(StoreError::Unavailable(
                     "the log is not brought into the file".to_owned(),

@@ -21,14 +21,14 @@ const STEPS: &str = "kundeforhold_merge_steps_total";
 const ROWS_PER_STEP: f64 = 1_000.0;
 
 /// The banks, and a file for each set.
-struct Nation {
+pub(super) struct Nation {
     population: Population,
     files: Vec<PathBuf>,
 }
 
 impl Nation {
     /// All files are on disk before anybody is asked: to make them takes a processor, and to write them the disk.
-    fn generate(records: u64, directory: &Path) -> Self {
+    pub(super) fn generate(records: u64, directory: &Path) -> Self {
         let population = Population::new(&PopulationSize {
             banks: BANKS.into(),
             relationships: records,
@@ -46,6 +46,10 @@ impl Nation {
         Self { population, files }
     }
 
+    pub(super) fn population(&self) -> &Population {
+        &self.population
+    }
+
     fn sets(&self) -> impl Iterator<Item = (&GeneratedSet, &Path)> {
         let files = self.files.iter().map(PathBuf::as_path);
         self.population.sets().iter().zip(files)
@@ -58,7 +62,7 @@ impl Nation {
     }
 
     /// The time that the banks take to push their sets.
-    fn load(&self, service: &Service) -> Duration {
+    pub(super) fn load(&self, service: &Service) -> Duration {
         let began = Instant::now();
         let sets: Vec<_> = self.sets().collect();
         for sets in sets.chunks(SIDE_BY_SIDE) {
@@ -115,7 +119,7 @@ pub async fn measure(records: u64, caching: Caching, rate: u64) {
     );
 }
 
-fn print_asked(mut asked: Asked, rate: u64) {
+pub(super) fn print_asked(mut asked: Asked, rate: u64) {
     println!(
         "| lookups meanwhile, {rate}/s | p50 {:.1} ms, p99 {:.1} ms, {} of {} failed | 25 ms, none |",
         asked.percentile(50),
@@ -126,7 +130,7 @@ fn print_asked(mut asked: Asked, rate: u64) {
 }
 
 /// Milliseconds that each change took.
-async fn changes(service: &Service, nation: &Nation) -> Vec<f64> {
+pub(super) async fn changes(service: &Service, nation: &Nation) -> Vec<f64> {
     let set = nation.population.sets().last().unwrap();
     let (bank, register) = (set.id.bank.to_string(), set.id.register.name());
     let path = format!("/v2/financialInstitutions/{bank}/relationships/changes?register={register}");
@@ -192,7 +196,7 @@ async fn kill_amid_a_merge(service: &mut Service, set: &GeneratedSet, files: [&P
 }
 
 /// Of a service that was killed.
-async fn seconds_until_ready(service: &mut Service) -> f64 {
+pub(super) async fn seconds_until_ready(service: &mut Service) -> f64 {
     let began = Instant::now();
     service.start_again();
     service.wait_until_ready().await;

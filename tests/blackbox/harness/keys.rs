@@ -24,7 +24,7 @@ impl Service {
         self.configure(|table| {
             let next = next.display().to_string();
             section(table, "pseudonym").insert("next_key_file".to_owned(), next.into());
-            section(table, "audit").insert("key_files".to_owned(), vec![first].into());
+            section(table, "record").insert("key_files".to_owned(), vec![first].into());
         });
     }
 

@@ -1,9 +1,10 @@
 //! The file of the store, looked at and changed as no call lets anybody.
 
-use super::Service;
+use super::{PROGRAM, Service};
 use chrono::NaiveDate;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 impl Service {
@@ -24,18 +25,33 @@ impl Service {
         assert_eq!(told, "ok", "{}", self.log());
     }
 
-    /// Copies the store, with all that is acknowledged, whether the service runs or not.
-    pub fn copy_store(&self, to: &Path) {
-        let to = to.to_str().unwrap();
-        self.open_store().execute("VACUUM INTO ?1", [to]).unwrap();
+    /// A command on the configuration of the service, to its end.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("timeout");
+        command
+            .args(["120", PROGRAM])
+            .args(arguments)
+            .arg("--config")
+            .arg(self.configuration());
+        command.output().unwrap()
     }
 
-    /// Puts a copy in the place of the store, while the service is down.
-    pub fn restore_store(&self, from: &Path) {
-        for file in self.store_files() {
-            let _ = std::fs::remove_file(file);
-        }
-        std::fs::copy(from, self.store()).unwrap();
+    /// Makes a backup, beside the service if that runs.
+    pub fn back_up(&self, to: &Path) {
+        let made = self.command(&["backup", to.to_str().unwrap(), "--replace"]);
+        assert!(made.status.success(), "{made:?}");
+    }
+
+    /// Puts the register of a backup in the place of what stands, while the service is down.
+    pub fn restore(&self, from: &Path) {
+        let restored = self.command(&[
+            "restore",
+            from.to_str().unwrap(),
+            "--only",
+            "register",
+            "--replace",
+        ]);
+        assert!(restored.status.success(), "{restored:?}");
     }
 
     /// The file itself and SQLite's own beside it.
@@ -96,8 +112,11 @@ impl Service {
         }
     }
 
-    /// Waits until no delivery is being received.
-    pub async fn wait_until_nothing_is_received(&self) {
+    /// Waits until what a killed instance received is given up: on PostgreSQL, by whoever looks for ten seconds.
+    pub async fn wait_until_given_up(&self) {
+        if self.database.is_none() {
+            return;
+        }
         let started = Instant::now();
         while self.count(RECEIVING).await > 0 {
             assert!(started.elapsed() < GIVEN_UP_WITHIN, "{}", self.log());
@@ -153,7 +172,7 @@ impl Service {
     }
 
     /// Gives how many rows are changed.
-    async fn change_store(&self, sql: &str) -> u64 {
+    pub async fn change_store(&self, sql: &str) -> u64 {
         match &self.database {
             Some(database) => database.connect().await.execute(sql, &[]).await.unwrap(),
             None => self.open_store().execute(sql, []).unwrap() as u64,

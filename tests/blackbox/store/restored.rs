@@ -1,4 +1,4 @@
-//! A store that is an older copy of itself, under a Redis that is warm with what came after: nothing of the lost
+//! A store that is restored from an older backup, under a Redis that is warm with what came after: nothing of the lost
 //! future answers.
 
 use super::{BANK, call, is_listed, line};
@@ -33,9 +33,9 @@ async fn no_entry_of_a_lost_future_answers() {
     put(&service, "KFR", &who[..2]).await;
     put(&service, "KAR", &who[2..3]).await;
     let past = [true, true, true, false, false, false];
-    assert_listed(&service, &who, &past, "before the copy").await;
-    let copy = service.directory.path().join("copy.sqlite");
-    service.copy_store(&copy);
+    assert_listed(&service, &who, &past, "before the backup").await;
+    let backup = service.directory.path().join("backup.tar");
+    service.back_up(&backup);
 
     // The future that is lost: two calls, a whole set.
     assert_eq!(call(&service, Method::DELETE, &who[0]).await, 204);
@@ -44,7 +44,7 @@ async fn no_entry_of_a_lost_future_answers() {
     let future = [false, true, false, true, true, false];
     assert_listed(&service, &who, &future, "before it was lost").await;
     assert!(service.terminate().success());
-    service.restore_store(&copy);
+    service.restore(&backup);
     service.start_again();
     service.wait_until_ready().await;
     assert_listed(&service, &who, &past, "restored").await;
@@ -56,6 +56,8 @@ async fn no_entry_of_a_lost_future_answers() {
     assert_listed(&service, &who, &[true, false, true, false, false, true], "two").await;
     put(&service, "KAR", &[]).await;
     assert_listed(&service, &who, &[true, false, false, false, false, true], "three").await;
+    // The record was not restored, and goes on.
+    assert!(service.command(&["audit", "verify"]).status.success());
     // None of all this is a reason to read the store each time.
     assert!(service.cache_lookups("hit").await > 0.0);
 }
