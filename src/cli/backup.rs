@@ -99,8 +99,8 @@ pub(super) fn tell(manifest: &Manifest) {
 pub(super) fn register_file(settings: &Settings) -> Result<PathBuf, Failure> {
     settings.store.path()?.ok_or_else(|| {
         Failure::Refused(
-            "the register is in PostgreSQL, which has tools of its own: pg_basebackup with an archive of its log for any \
-             moment, or pg_dump and pg_restore"
+            "the register is in PostgreSQL, whose own tools do this: pg_basebackup with an archive of its log, or pg_dump \
+             and pg_restore; amcheck proves its tables"
                 .to_owned(),
         )
     })

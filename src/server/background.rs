@@ -40,8 +40,8 @@ impl Background {
         tasks.spawn(keep_usage(recorder().path().to_owned(), limits, end()));
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
-        if let Some(file) = parts.store.file() {
-            tasks.spawn(tell_deeds(file.to_owned(), end()));
+        if let Some(register) = parts.store.file() {
+            tasks.spawn(tell_deeds(register.to_owned(), end()));
         }
         tasks.spawn(sweep(store(), end()));
         let rekeying = Rekeying {

@@ -6,8 +6,10 @@ mod switching;
 
 use crate::harness::calls::CORRELATION;
 use crate::harness::identifiers::{accounts, people};
+use crate::harness::world::today;
 use crate::harness::{EITHER_WAY, Service};
 use aws_lc_rs::digest;
+use chrono::Days;
 use serde_json::{Value, json};
 
 /// In KAR only.
@@ -45,6 +47,7 @@ async fn the_receipt_counts_what_was_read_and_stored() {
     for caching in EITHER_WAY {
         let service = Service::start(caching).await;
         let (who, account): (Vec<_>, Vec<_>) = people().zip(accounts()).take(4).unzip();
+        let a_year_ago = today() - Days::new(365);
         let on = |n: usize| format!(",\"accountID\":\"{}\"", account[n]);
         let set = [
             line(&who[0], "other", &on(0)),
@@ -54,7 +57,7 @@ async fn the_receipt_counts_what_was_read_and_stored() {
             line(
                 &who[3],
                 "owner",
-                ",\"agreementID\":\"loan\",\"toDate\":\"2016-01-01\"",
+                &format!(",\"agreementID\":\"loan\",\"toDate\":\"{a_year_ago}\""),
             ),
             // The same identity once more: this one stands.
             line(&who[0], "owner", &on(0)),

@@ -1,6 +1,6 @@
 //! A register to one file and back: proved on the way, and never half there.
 
-use crate::deliveries::{change, kar, now, record, records, standing_records, whole_set, write};
+use crate::deliveries::{change, kar, record, records, standing_records, whole_set, write};
 use crate::place::{Place, on_sqlite, ring};
 use kundeforhold::backup::{
     Backup, BackupError, Deed, Keys, Last, Manifest, Part, Restore, Restored, Source, last, note, prove,
@@ -144,7 +144,8 @@ fn what_stands_is_refused_or_set_aside_with_its_log() {
         assert_eq!(restored.set_aside.len(), 2, "{restored:?}");
         let aside = restored.set_aside[0].to.clone();
         assert_eq!(standing_records(&killed.open(), kar()).await, records(0..10));
-        let sets = now(Store::look(&StorePlace::Sqlite(aside), &ring(1, None)))
+        let sets = Store::look(&StorePlace::Sqlite(aside), &ring(1, None))
+            .await
             .unwrap()
             .unwrap();
         assert_eq!(
@@ -192,10 +193,10 @@ fn a_service_that_serves_is_not_restored_to_nor_one_that_is_half_restored_served
         let half = StoreError::HalfRestored(place.path());
         assert_eq!(place.open_with(ring(1, None)).err(), Some(half.clone()));
         assert_eq!(
-            now(Store::look(&place.address(), &ring(1, None))),
+            Store::look(&place.address(), &ring(1, None)).await,
             Err(half.clone())
         );
-        assert_eq!(now(Store::migrate(&place.address())), Err(half));
+        assert_eq!(Store::migrate(&place.address()).await, Err(half));
         restore_to(&place, &archive(&place), true, &ring(1, None)).unwrap();
         place.open();
     });

@@ -69,8 +69,8 @@ impl History {
                 let purge = || store.purge(&kept, &store.judge_clock()?);
                 tokio::task::block_in_place(purge).unwrap();
             }
-            // A database has tools of its own for that.
-            Step::BackUp if self.place.database().is_some() => {}
+            // PostgreSQL has tools of its own for that.
+            Step::BackUp | Step::Restore if self.place.database().is_some() => {}
             Step::BackUp => {
                 back_up(&self.place, &ring(self.key, Some(self.key + 1)), true).unwrap();
                 // A kill leaves its place behind; the file moves on with the history.

@@ -202,6 +202,11 @@ impl Store {
         read.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// Ends what writes, after what waits for it. With the last connection the log goes into the file.
     pub fn close(&self) {
         self.0.checkpoints.close();

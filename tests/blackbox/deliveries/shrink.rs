@@ -2,7 +2,9 @@
 
 use super::{BLABAERLIA, GRANSKAUEN, change, conflict, is_listed, newest, owners, published, put, record};
 use crate::harness::identifiers::people;
+use crate::harness::world::today;
 use crate::harness::{Caching, EITHER_WAY, Service};
+use chrono::Days;
 use serde_json::json;
 
 #[tokio::test]
@@ -40,7 +42,8 @@ async fn running_records_count_and_all_records_and_each_once() {
     for caching in EITHER_WAY {
         let service = Service::start(caching).await;
         let who: Vec<String> = people().take(8).collect();
-        let ended = |customer: &String| record(customer, "owner", &json!({"toDate": "2016-01-01"}));
+        let a_year_ago = today() - Days::new(365);
+        let ended = |customer: &String| record(customer, "owner", &json!({"toDate": a_year_ago}));
         let closed = super::lines(&who.iter().map(ended).collect::<Vec<_>>());
         published(put(&service, BLABAERLIA, "", format!("{closed}{}", owners(&who[..2]))).await);
         let (_, reason) = conflict(put(&service, BLABAERLIA, "", closed).await);
