@@ -66,6 +66,9 @@ pub struct ServerSettings {
     pub drain_seconds: u64,
     pub max_header_bytes: usize,
     pub request_head_seconds: u64,
+    pub write_timeout_seconds: u64,
+    pub max_connection_unsent_bytes: u64,
+    pub max_unsent_bytes: u64,
     pub max_lookups_per_worker: usize,
     pub max_worker_lag_milliseconds: u64,
     pub tls: TlsSettings,
@@ -113,6 +116,8 @@ pub struct AccessSettings {
     pub rate_per_second: NonZeroU32,
     pub rate_burst: NonZeroU32,
     pub daily_customers: usize,
+    pub refusals_per_minute: NonZeroU32,
+    pub max_mandate_bytes: usize,
     pub usual_range_factor: u32,
     pub usual_range_floor: usize,
     pub scopes: ScopeSettings,
@@ -193,6 +198,8 @@ pub struct DeliverySettings {
     pub max_batches_per_bank: usize,
     pub turn_seconds: u64,
     pub pause_seconds: u64,
+    pub grace_seconds: u64,
+    pub min_bytes_per_second: u64,
     pub publish_timeout_seconds: u64,
 }
 
@@ -386,6 +393,7 @@ impl AccessSettings {
             rate_per_second: self.rate_per_second,
             rate_burst: self.rate_burst,
             daily_customers: self.daily_customers,
+            refusals_per_minute: self.refusals_per_minute,
             unusual_factor: self.usual_range_factor,
             unusual_floor: self.usual_range_floor,
         }
@@ -405,7 +413,7 @@ impl ScopeSettings {
 }
 
 fn read_setting(key: &'static str, path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|cause| ConfigError::Value {
+    crate::text::read_file(path).map_err(|cause| ConfigError::Value {
         key,
         reason: format!("names {}, which cannot be read: {cause}", path.display()),
     })

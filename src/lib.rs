@@ -17,4 +17,5 @@ pub mod server;
 pub mod spill;
 pub mod store;
 pub mod telemetry;
+pub mod text;
 pub mod workers;

@@ -69,9 +69,7 @@ impl MasterKey {
         if mode & 0o077 != 0 {
             return Err(KeyError::Permissions { path: shown(), mode });
         }
-        Self::parse(&Zeroizing::new(
-            std::fs::read_to_string(path).map_err(unreadable)?,
-        ))
+        Self::parse(&Zeroizing::new(crate::text::read_file(path).map_err(unreadable)?))
     }
 
     /// Writes a new key file, readable by its owner only; an existing file is never overwritten.

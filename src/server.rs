@@ -3,7 +3,9 @@
 mod background;
 mod disk;
 mod heads;
+mod listen;
 mod ports;
+mod refusals;
 mod tls;
 mod upkeep;
 mod wiring;
@@ -18,7 +20,7 @@ use crate::config::{ConfigError, Settings};
 use crate::record::RecorderError;
 use crate::register::participants::ParticipantsFileError;
 use crate::store::StoreError;
-use actix_web::dev::{Server as ActixServer, ServerHandle};
+use actix_web::dev::Server as ActixServer;
 use background::Background;
 use ports::{bind_management, bind_public};
 use std::net::SocketAddr;
@@ -81,6 +83,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub management_address: SocketAddr,
     public: ActixServer,
+    end_connections: CancellationToken,
     management: ActixServer,
     drain: Duration,
     background: Background,
@@ -96,7 +99,8 @@ impl Server {
         let of_tls = [&tls, &management_tls].into_iter().flatten();
         let of_tls: Vec<_> = of_tls.cloned().map(WatchedFiles::tls).collect();
         let parts = Parts::wire(settings).await?;
-        let (public, address) = bind_public(settings, &parts, tls.as_ref())?;
+        let end_connections = CancellationToken::new();
+        let (public, address) = bind_public(settings, &parts, tls.as_ref(), end_connections.clone())?;
         let (management, management_address) =
             bind_management(settings, &parts, management_tls.as_ref(), prometheus.clone())?;
         Ok(Self {
@@ -112,6 +116,7 @@ impl Server {
             address,
             management_address,
             public,
+            end_connections,
             management,
             drain: Duration::from_secs(settings.server.drain_seconds),
         })
@@ -128,10 +133,13 @@ impl Server {
         let tasks = self.background.start(&self.parts, reload, &end);
         let (public_handle, management_handle) = (self.public.handle(), self.management.handle());
         let draining = Arc::clone(&self.parts.readiness.draining);
-        let drain = self.drain;
+        let (drain, end_connections) = (self.drain, self.end_connections);
         tasks.spawn(async move {
             stop.cancelled().await;
-            drain_and_stop(&draining, drain, public_handle, management_handle).await;
+            drain_requests(&draining, drain).await;
+            end_connections.cancel();
+            public_handle.stop(true).await;
+            management_handle.stop(false).await;
         });
         let served = tokio::try_join!(self.public, self.management).map(|_| ());
         end.cancel();
@@ -185,15 +193,8 @@ impl<'s> ListsAtStart<'s> {
     }
 }
 
-async fn drain_and_stop(
-    draining: &AtomicBool,
-    drain: Duration,
-    public: ServerHandle,
-    management: ServerHandle,
-) {
+async fn drain_requests(draining: &AtomicBool, drain: Duration) {
     draining.store(true, Ordering::Relaxed);
     tracing::info!(seconds = drain.as_secs(), "draining");
     tokio::time::sleep(drain).await;
-    public.stop(true).await;
-    management.stop(false).await;
 }

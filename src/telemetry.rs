@@ -74,7 +74,9 @@ fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) -> LogLine
     ];
     let filter = Targets::new()
         .with_default(level)
-        .with_targets(libraries.map(|library| (library, LevelFilter::WARN.min(level))));
+        .with_targets(libraries.map(|library| (library, LevelFilter::WARN.min(level))))
+        // An error for every caller that sends no request or goes away; `http::connection` tells of those.
+        .with_target("actix_http::h1::dispatcher", LevelFilter::OFF);
     // It would tell of a log that cannot be written on standard error, and panic if that cannot be either.
     let lines = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
@@ -130,6 +132,10 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     metrics::describe_counter!(
         "kundeforhold_shed_total",
         "Lookups refused at once, since too many were under way"
+    );
+    metrics::describe_counter!(
+        "kundeforhold_connections_closed_total",
+        "Connections closed since their clients did not take what they were answered"
     );
     metrics::describe_histogram!(
         "kundeforhold_record_append_seconds",
@@ -191,6 +197,7 @@ fn begin_at_zero() {
         "terms",
         "rate",
         "daily_customers",
+        "refusals",
     ] {
         metrics::counter!("kundeforhold_refusals_total", "reason" => reason).absolute(0);
     }
@@ -199,6 +206,7 @@ fn begin_at_zero() {
     }
     metrics::counter!("kundeforhold_record_failures_total").absolute(0);
     metrics::counter!("kundeforhold_shed_total").absolute(0);
+    metrics::counter!("kundeforhold_connections_closed_total", "reason" => "not_read").absolute(0);
     metrics::counter!("kundeforhold_merge_steps_total").absolute(0);
     metrics::counter!("kundeforhold_contested_accounts_total").absolute(0);
 }

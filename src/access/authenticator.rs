@@ -17,6 +17,8 @@ pub const TOKEN_CACHE_METRIC: &str = "kundeforhold_token_cache_total";
 pub enum AuthenticationError {
     #[error("there is no access token")]
     Missing,
+    #[error("there is no one Bearer token")]
+    Unreadable,
     #[error(transparent)]
     Token(#[from] TokenFault),
     /// Nobody can be authenticated now: no keys yet, or none for too long.
@@ -50,14 +52,13 @@ impl Authenticator {
     /// fetch of keys, at most `wait_timeout`; nothing else waits.
     ///
     /// # Errors
-    /// Without a token, with one that fails any check, or when there are no keys to check it with.
+    /// Without one token, with one that fails any check, or when there are no keys to check it with.
     pub async fn authenticate(
         &self,
         authorization: Option<&str>,
     ) -> Result<Arc<Caller>, AuthenticationError> {
-        let token = authorization
-            .and_then(token_in)
-            .ok_or(AuthenticationError::Missing)?;
+        let authorization = authorization.ok_or(AuthenticationError::Missing)?;
+        let token = token_in(authorization).ok_or(AuthenticationError::Unreadable)?;
         let mut outcome = self.judge(token, Utc::now());
         if outcome == Err(AuthenticationError::Token(TokenFault::UnknownKey)) {
             self.key_set.newer_keys().await;

@@ -2,6 +2,7 @@
 
 use super::terms::LookupEndpoint;
 use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::noted::NotedText;
 
 /// One scope, a single word such as `bits:kundeforhold`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,9 +78,9 @@ pub struct Caller {
     pub supplier: Option<OrganizationNumber>,
     pub scopes: Scopes,
     /// `jti`, at most [`MAX_NOTED_BYTES`](super::claims::MAX_NOTED_BYTES) bytes.
-    pub token_id: Option<String>,
+    pub token_id: Option<NotedText>,
     /// `client_amr`, with the same bound.
-    pub client_amr: Option<String>,
+    pub client_amr: Option<NotedText>,
     /// The organisation that owns the system user, in a system-user token. Lookups refuse such tokens;
     /// on deliveries this is the bank.
     pub system_user: Option<OrganizationNumber>,

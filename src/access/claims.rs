@@ -3,9 +3,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::caller::{Caller, Scopes};
 use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::noted::NotedText;
 
 /// Longest `jti` and `client_amr` taken, in bytes: they are written to the record of use.
 pub const MAX_NOTED_BYTES: usize = 256;
@@ -172,10 +174,17 @@ fn is_for(claim: Option<&Value>, audience: &str) -> bool {
 
 /// `{"authority":"iso6523-actorid-upis","ID":"0192:<organisation number>"}`
 fn organization(value: &Value) -> Option<OrganizationNumber> {
-    if value.get("authority")?.as_str()? != ORGANIZATION_AUTHORITY {
-        return None;
-    }
-    let number = value.get("ID")?.as_str()?.strip_prefix(ORGANIZATION_PREFIX)?;
+    is_organization(value).then_some(())?;
+    organization_of(value.get("ID")?)
+}
+
+fn is_organization(value: &Value) -> bool {
+    value.get("authority").and_then(Value::as_str) == Some(ORGANIZATION_AUTHORITY)
+}
+
+/// `0192:<organisation number>`
+fn organization_of(id: &Value) -> Option<OrganizationNumber> {
+    let number = id.as_str()?.strip_prefix(ORGANIZATION_PREFIX)?;
     // The parser trims blanks, which are for headers; in a claim there are none.
     number
         .bytes()
@@ -188,16 +197,22 @@ fn scopes(value: &Value) -> Option<Scopes> {
 }
 
 /// A text for the record of use: bounded, and without control characters.
-fn noted(value: &Value) -> Option<String> {
+fn noted(value: &Value) -> Option<NotedText> {
     let text = value.as_str()?;
-    (text.len() <= MAX_NOTED_BYTES && !text.contains(char::is_control)).then(|| text.to_owned())
+    (text.len() <= MAX_NOTED_BYTES && !text.contains(char::is_control)).then(|| match Uuid::try_parse(text) {
+        Ok(uuid) => NotedText::of_uuid(uuid),
+        Err(_) => NotedText::of(text),
+    })
 }
 
 /// The organisation behind the one system user that `authorization_details` names.
 fn system_user(value: &Value) -> Option<OrganizationNumber> {
     match value.as_array()?.as_slice() {
         [detail] if detail.get("type")?.as_str()? == SYSTEM_USER_TYPE => {
-            organization(detail.get("systemuser_org")?)
+            let organization = detail.get("systemuser_org")?;
+            is_organization(organization).then_some(())?;
+            // Both spellings are about.
+            organization_of(organization.get("ID").or_else(|| organization.get("id"))?)
         }
         _ => None,
     }

@@ -1,7 +1,9 @@
 //! How much one consumer may ask: a rate, and a daily ceiling of distinct customers. And what is unusual of it.
 
+mod refusals;
 mod usage;
 
+pub use refusals::{Refusals, TurnedAway};
 pub use usage::{ConsumerDay, DayCounts, Dimension, History, Volume};
 
 use crate::domain::calendar::until_next_day;
@@ -23,6 +25,8 @@ pub struct LimitSettings {
     pub rate_burst: NonZeroU32,
     /// Distinct customers a day in Oslo.
     pub daily_customers: usize,
+    /// Beyond it, a consumer's calls are turned away to the end of the minute (`access.refusals_per_minute`).
+    pub refusals_per_minute: NonZeroU32,
     /// A day is unusual when it has more than this many times the most of the days before it …
     pub unusual_factor: u32,
     /// … and more than this many.
@@ -36,12 +40,16 @@ pub enum OverLimit {
     Rate { retry_after: Duration },
     /// The day's distinct customers are used up; the next day in Oslo begins after this.
     DailyCustomers { retry_after: Duration },
+    /// Refused too often in this minute.
+    Refusals { retry_after: Duration },
 }
 
 impl OverLimit {
     pub fn retry_after(&self) -> Duration {
         match self {
-            Self::Rate { retry_after } | Self::DailyCustomers { retry_after } => *retry_after,
+            Self::Rate { retry_after }
+            | Self::DailyCustomers { retry_after }
+            | Self::Refusals { retry_after } => *retry_after,
         }
     }
 }
@@ -72,6 +80,7 @@ pub struct Asking {
 pub struct Limits {
     settings: LimitSettings,
     clock: DefaultClock,
+    refusals: Refusals,
     /// One entry a consumer with a good token: as many as there are agencies.
     consumers: RwLock<HashMap<OrganizationNumber, Arc<Consumer>>>,
 }
@@ -87,6 +96,7 @@ impl Limits {
         let limits = Self {
             settings,
             clock: DefaultClock::default(),
+            refusals: Refusals::new(settings.refusals_per_minute),
             consumers: RwLock::default(),
         };
         for (consumer, days) in history.into_consumers() {
@@ -124,6 +134,11 @@ impl Limits {
                 usual_most,
             })
             .collect())
+    }
+
+    /// How often consumers were refused of late.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Counts a question outside the service terms, refused or not.

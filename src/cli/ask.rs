@@ -161,7 +161,6 @@ fn identifier(argument: &str) -> Result<String, Failure> {
     if argument != "-" {
         return Ok(argument.to_owned());
     }
-    let mut text = String::new();
-    std::io::stdin().take(64).read_to_string(&mut text)?;
+    let text = crate::text::read_all(std::io::stdin().take(64))?;
     Ok(text.trim().to_owned())
 }

@@ -98,7 +98,7 @@ impl Credentials {
 }
 
 fn read(path: &Path) -> Result<String, TokenError> {
-    std::fs::read_to_string(path).map_err(|cause| TokenError::Unreadable {
+    crate::text::read_file(path).map_err(|cause| TokenError::Unreadable {
         path: path.display().to_string(),
         cause,
     })
@@ -128,7 +128,7 @@ pub fn refused(status: StatusCode, body: &Value) -> Failure {
         .into_iter()
         .flatten();
     let details: String = details
-        .map(|detail| format!("; {} {}", text(detail, "parameter"), text(detail, "reason")))
+        .map(|detail| format!("; {}", text(detail, "reason")))
         .collect();
     let (code, message) = (text(body, "errorCode"), text(body, "errorMessage"));
     let correlation = text(body, "correlationID");
@@ -147,11 +147,11 @@ mod tests {
     fn what_the_service_says_cannot_move_the_cursor() {
         let body = json!({
             "errorCode": "KFR-011", "errorMessage": "Conflict\u{1b}[2J", "correlationID": null,
-            "details": [{"parameter": "register", "reason": "is being\r\ndelivered"}, {"parameter": 7}],
+            "details": [{"parameter": "register", "reason": "register is being\r\ndelivered."}, {"parameter": 7}],
         });
         assert_eq!(
             refused(StatusCode::CONFLICT, &body).to_string(),
-            "409 KFR-011 Conflict[2J; register is beingdelivered; 7  (correlationID )"
+            "409 KFR-011 Conflict[2J; register is beingdelivered.;  (correlationID )"
         );
         assert_eq!(
             refused(StatusCode::BAD_GATEWAY, &Value::Null).to_string(),

@@ -19,6 +19,7 @@ mod issuer;
 mod key;
 mod listings;
 mod management;
+mod memory;
 mod migrate;
 mod openapi;
 mod progress;
@@ -129,6 +130,7 @@ impl<E: Error + 'static> From<E> for Failure {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
+    memory::keep_private();
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

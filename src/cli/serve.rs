@@ -21,7 +21,6 @@ impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
         let (_lines, traces) = log_and_trace(LogTarget::Stdout, settings.log.level, &settings.traces)?;
-        forbid_core_files();
         let (stop, reload) = signals::listen()?;
         let server = Server::build(&settings).await?;
         tracing::info!(address = %server.address, management = %server.management_address, "listening");
@@ -29,16 +28,5 @@ impl Serve {
         traces.flush().await;
         tracing::info!("stopped");
         Ok(())
-    }
-}
-
-/// A core file would hold identifiers and keys.
-fn forbid_core_files() {
-    let none = rustix::process::Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    if let Err(cause) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
-        tracing::warn!(%cause, "core files could not be forbidden");
     }
 }

@@ -93,7 +93,7 @@ fn read_token(path: &Path) -> Result<SecretString, String> {
     if mode & 0o077 != 0 {
         return Err(format!("names {shown}, which others may read: chmod 600 {shown}"));
     }
-    let text = zeroize::Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    let text = zeroize::Zeroizing::new(crate::text::read_file(path).map_err(unreadable)?);
     let token = text.trim();
     if token.len() < LEAST_TOKEN_CHARACTERS || token.contains(char::is_whitespace) {
         return Err(format!(

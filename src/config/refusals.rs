@@ -7,7 +7,7 @@ use std::path::Path;
 pub(super) fn read_toml(path: &Path) -> Result<String, ConfigError> {
     let shown = path.display();
     let text =
-        std::fs::read_to_string(path).map_err(|cause| ConfigError::Invalid(format!("{shown}: {cause}")))?;
+        crate::text::read_file(path).map_err(|cause| ConfigError::Invalid(format!("{shown}: {cause}")))?;
     match toml::from_str::<toml::Table>(&text) {
         Ok(_) => Ok(text),
         Err(cause) => {

@@ -3,6 +3,7 @@
 pub mod calendar;
 pub mod delivery;
 pub mod identifiers;
+pub mod noted;
 pub mod overview;
 pub mod participants;
 pub mod relationship;

@@ -65,7 +65,8 @@ fn log_unrecorded(cause: &Unrecorded) {
     tracing::error!(%cause, "a call is refused because it cannot be recorded");
 }
 
-/// An extractor's refusal: nobody was authenticated, the refusal is recorded already, or nothing can be recorded.
+/// An extractor's refusal: nobody was authenticated, the refusal is recorded already or will be with others, or nothing can
+/// be recorded.
 pub struct Rejection(Problem, uuid::Uuid, bool);
 
 impl Rejection {
@@ -79,6 +80,11 @@ impl Rejection {
 
     /// Nobody was authenticated, so there is nobody to record.
     pub fn unauthenticated(request: &HttpRequest, problem: Problem) -> Self {
+        Self::new(request, problem)
+    }
+
+    /// The consumer was refused too often in this minute: its calls share an entry, written when the minute is over.
+    pub fn turned_away(request: &HttpRequest, problem: Problem) -> Self {
         Self::new(request, problem)
     }
 

@@ -3,6 +3,7 @@
 use super::deliveries::history::{DeliveriesBody, OwnRecordsBody};
 use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, Problem};
+use crate::access::caller::Scope;
 use crate::domain::delivery::Reject;
 use crate::record::{Conclusion, DeliveryMark, ListedBanks};
 use crate::register::delivery::{Busy, Conflict, DeliveryError, KfrEffect};
@@ -13,7 +14,8 @@ use std::convert::Infallible;
 /// Why a bank's call is not done.
 #[derive(Debug)]
 pub enum BankRefusal {
-    MissingScope,
+    /// Any one of these scopes would do.
+    MissingScope(Vec<Scope>),
     /// Neither the institution in the path nor its successor.
     OtherBank,
     /// Not registered, paused, or not in the register that the call works on.
@@ -29,8 +31,8 @@ pub enum BankRefusal {
     Conflict(Conflict),
     /// Too much is being taken now.
     Busy(Busy),
-    TooLarge,
-    TooSlow,
+    TooLarge(Vec<Detail>),
+    TooSlow(Vec<Detail>),
     /// Some lines are no records; the receipt says which.
     Rejected(Box<RejectedBody>),
     Failed(DeliveryError),

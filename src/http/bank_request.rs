@@ -2,14 +2,15 @@
 
 use super::answer::{Answer, Rejection, respond_to};
 use super::bank_calls::{BankOutcome, BankRefusal};
-use super::caller::{Admitted, authenticate, count_refusal, service};
+use super::caller::{Admitted, authenticate, count_refusal, refused_too_often, service};
 use super::error::Problem;
 use super::request::arrival_of;
 use crate::access::caller::{Caller, RequiredScopes};
+use crate::access::limits::{Limits, OverLimit};
 use crate::domain::identifiers::OrganizationNumber;
-use crate::record::{Call, Endpoint, Recorded, Recorder, Subject, Unrecorded};
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
 use crate::register::delivery::{BankCaller, Delivery, NotAdmitted};
-use crate::register::lookup::{Arrival, Refusal};
+use crate::register::lookup::{Arrival, Lookup, Refusal};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse};
 use std::convert::Infallible;
@@ -89,6 +90,7 @@ pub struct AdmittedBank<O> {
     bank: BankCaller,
     arrival: Arrival,
     recorder: Recorder,
+    limits: Arc<Limits>,
     request: HttpRequest,
     operation: PhantomData<O>,
 }
@@ -114,13 +116,17 @@ impl<O: BankOperation> AdmittedBank<O> {
         done: impl FnOnce(T) -> HttpResponse,
     ) -> Answer
     where
-        BankOutcome<T>: crate::record::Conclusion,
+        BankOutcome<T>: Conclusion,
     {
         if let Err(BankRefusal::Failed(cause)) = &outcome {
             tracing::error!(%cause, correlation = %self.arrival.correlation, "a delivery failed");
         }
         let call = call::<O>(&self.caller, &self.arrival, subject);
-        let recorded = self.recorder.record(call, BankOutcome(outcome)).await;
+        let outcome = BankOutcome(outcome);
+        if outcome.is_refusal() {
+            self.limits.refusals().count(call.consumer, call.at);
+        }
+        let recorded = self.recorder.record(call, outcome).await;
         Answer::of(
             recorded,
             &self.request,
@@ -179,8 +185,12 @@ impl<O: BankOperation> FromRequest for AdmittedBank<O> {
                 service::<Delivery>(&request)?,
                 service::<Recorder>(&request)?.clone(),
             );
+            let lookup = service::<Lookup>(&request)?;
             let required = service::<RequiredScopes>(&request)?;
             let arrival = arrival_of(&request);
+            if let Some(over) = refused_too_often(lookup, &request, parties(&caller).0) {
+                return Err(Rejection::turned_away(&request, too_many::<O>(over)));
+            }
             match admit(&request, &caller, delivery, required, &arrival) {
                 Ok(bank) => {
                     request.extensions_mut().insert(Admitted);
@@ -189,12 +199,14 @@ impl<O: BankOperation> FromRequest for AdmittedBank<O> {
                         bank,
                         arrival,
                         recorder,
+                        limits: Arc::clone(lookup.limits()),
                         request,
                         operation: PhantomData,
                     })
                 }
                 Err(refusal) => {
                     count_refusal("bank");
+                    lookup.limits().refusals().count(parties(&caller).0, arrival.at);
                     let recorded = refuse::<O>(&recorder, &caller, &arrival, refusal).await;
                     Err(Rejection::recorded(
                         recorded,
@@ -216,7 +228,7 @@ fn admit(
     arrival: &Arrival,
 ) -> Result<BankCaller, BankRefusal> {
     if !caller.scopes.has_any(&required.write) {
-        return Err(BankRefusal::MissingScope);
+        return Err(BankRefusal::MissingScope(required.write.clone()));
     }
     let institution = request.match_info().get("institution").unwrap_or_default();
     let institution = OrganizationNumber::parse(institution).map_err(|_| BankRefusal::OtherBank)?;
@@ -248,10 +260,22 @@ fn unavailable<O: BankOperation>() -> Problem {
     }
 }
 
+/// The 429 of the operation's family.
+fn too_many<O: BankOperation>(over: OverLimit) -> Problem {
+    if O::PUBLISHED_ERRORS {
+        Problem::too_many(over)
+    } else {
+        Problem::bank_too_many(over)
+    }
+}
+
 fn problem_of<O: BankOperation>(outcome: BankOutcome<Infallible>) -> Problem {
     match outcome.0 {
         Ok(never) => match never {},
-        Err(_) if O::PUBLISHED_ERRORS => Problem::from(&Refusal::MissingScope),
+        Err(BankRefusal::MissingScope(wanted)) if O::PUBLISHED_ERRORS => {
+            Problem::from(&Refusal::MissingScope(wanted))
+        }
+        Err(_) if O::PUBLISHED_ERRORS => Problem::from(&Refusal::NotAdmitted),
         Err(refusal) => Problem::from(&refusal),
     }
 }

@@ -26,6 +26,13 @@ pub fn read_item(
         )]);
     };
     let item = item.trim_start_matches('\u{feff}').trim();
+    if item
+        .split('#')
+        .any(|part| part.trim().contains([';', '|', ' ', '\t']))
+    {
+        let reason = "holds more than one; items are separated by commas or line breaks";
+        return Err(vec![fault(FaultCode::InvalidCustomer, reason.to_owned())]);
+    }
     let (id, start) = item
         .split_once('#')
         .map_or((item, None), |(id, start)| (id, Some(start.trim())));
@@ -52,8 +59,10 @@ pub fn refuse(batch: &RefusedBatch) -> BankRefusal {
         return BankRefusal::InvalidRequest(details);
     }
     if let more @ 1.. = batch.rejected.saturating_sub(rejects.len() as u64) {
-        let reason = format!("and {more} more items are not valid");
-        details.push(Detail::new("customers", reason));
+        details.push(Detail::said(
+            "customers",
+            format!("{more} more items are not valid."),
+        ));
     }
     let faults = rejects.iter().flat_map(|reject| &reject.faults);
     let any = |code| faults.clone().any(|fault| fault.code == code);

@@ -1,10 +1,17 @@
 //! The body of a delivery: taken within bounds, decoded, hashed, cut into lines and parsed on threads of its own.
 
-use super::bank_calls::BankRefusal;
-use crate::register::delivery::DeliveryError;
+mod decode;
+mod fault;
+mod pace;
+mod shape;
+
+pub use decode::Encoding;
+pub use fault::BodyFault;
+pub use pace::pieces_of;
+
 use crate::workers::Workers;
-use actix_web::web::{Bytes, Payload};
-use flate2::read::MultiGzDecoder;
+use actix_web::web::Bytes;
+use decode::decoder;
 use futures_util::{Stream, StreamExt};
 use memchr::{memchr3_iter, memrchr3};
 use sha2::{Digest, Sha256};
@@ -20,8 +27,8 @@ const QUEUED_PIECES: usize = 16;
 const BLOCK_BYTES: usize = 1 << 20;
 /// Blocks that wait to be parsed.
 const QUEUED_BLOCKS: usize = 2;
-/// Largest window of a zstd body, as a power of two: 32 MiB, what `zstd --ultra -22` uses is more.
-const MAX_ZSTD_WINDOW_LOG: u32 = 25;
+/// Of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Bounds of a body.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +41,20 @@ pub struct BodyLimits {
     pub max_lines: u64,
     /// Longest pause between two pieces.
     pub pause: Duration,
+    /// A body that is waited for longer than this …
+    pub grace: Duration,
+    /// … has to come at least this fast, over as long again and again.
+    pub min_bytes_per_second: u64,
+}
+
+impl BodyLimits {
+    /// A body that its length says is too large is not begun to be read.
+    pub fn check_announced(&self, length: Option<u64>) -> Result<(), BodyFault> {
+        match length.is_some_and(|length| length > self.max_body_bytes) {
+            true => Err(BodyFault::BodyTooLarge(self.max_body_bytes)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Bounds of what banks send.
@@ -74,54 +95,6 @@ impl Separation {
     }
 }
 
-/// How a body is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    Identity,
-    Gzip,
-    Zstd,
-}
-
-/// Why a body was not read to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyFault {
-    #[error("the pause between two pieces was too long")]
-    TooSlow,
-    #[error("the body is too large")]
-    BodyTooLarge,
-    #[error("a line is too long")]
-    LineTooLong,
-    #[error("there are too many lines")]
-    TooManyLines,
-    #[error("the connection was broken off before the end of the body")]
-    Cut,
-    #[error("the body is not of the encoding that Content-Encoding names")]
-    NotDecoded,
-    #[error("the body is not the form that Content-Type names")]
-    NotAForm,
-    #[error("the lines could not be sorted")]
-    Store(io::Error),
-    #[error("the reader of the body failed")]
-    Panicked,
-}
-
-impl From<BodyFault> for BankRefusal {
-    fn from(fault: BodyFault) -> Self {
-        let invalid = |reason| Self::invalid("body", reason);
-        match fault {
-            BodyFault::TooSlow => Self::TooSlow,
-            BodyFault::BodyTooLarge | BodyFault::LineTooLong | BodyFault::TooManyLines => Self::TooLarge,
-            BodyFault::Cut => invalid("ended before its end"),
-            BodyFault::NotDecoded => invalid("is not of the encoding that Content-Encoding names"),
-            BodyFault::NotAForm => {
-                invalid("is not multipart/form-data with the boundary that Content-Type names")
-            }
-            BodyFault::Store(cause) => Self::Failed(cause.into()),
-            BodyFault::Panicked => Self::Failed(DeliveryError::Panicked),
-        }
-    }
-}
-
 /// Whole lines that follow each other.
 pub struct LineBlock {
     separation: Separation,
@@ -134,7 +107,7 @@ impl LineBlock {
     pub fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let mut number = self.first_number;
         self.separation.split(&self.bytes).filter_map(move |line| {
-            let (line, here) = (line.trim_ascii(), number);
+            let (line, here) = (without_marks(line), number);
             let blank = line.is_empty();
             number += u64::from(!blank || self.separation == Separation::Lines);
             (!blank).then_some((here, line))
@@ -150,36 +123,20 @@ impl LineBlock {
             }
             Separation::Items => {
                 let items = self.separation.split(&self.bytes);
-                items.filter(|item| !item.trim_ascii().is_empty()).count()
+                items.filter(|item| !without_marks(item).is_empty()).count()
             }
         };
         count as u64
     }
 }
 
-/// The pieces of a body, within its bounds.
-pub fn pieces_of(body: Payload, limits: BodyLimits) -> impl Stream<Item = Result<Bytes, BodyFault>> {
-    let start = (body, 0, false);
-    futures_util::stream::unfold(start, move |(mut body, taken, ended)| async move {
-        if ended {
-            return None;
-        }
-        let piece = match tokio::time::timeout(limits.pause, body.next()).await {
-            Err(_) => Err(BodyFault::TooSlow),
-            Ok(None) => return None,
-            Ok(Some(Err(_))) => Err(BodyFault::Cut),
-            Ok(Some(Ok(piece))) if taken + piece.len() as u64 > limits.max_body_bytes => {
-                Err(BodyFault::BodyTooLarge)
-            }
-            Ok(Some(Ok(piece))) => Ok(piece),
-        };
-        let taken = taken + piece.as_ref().map_or(0, |piece| piece.len() as u64);
-        let ended = piece.is_err();
-        Some((piece, (body, taken, ended)))
-    })
+/// Without the blanks around it, and without a byte order mark, which stands where each of several files began.
+fn without_marks(line: &[u8]) -> &[u8] {
+    let line = line.trim_ascii();
+    line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii()
 }
 
-/// The same pieces for a reader that may be on another thread. Ends with its reader.
+/// The pieces of a body for a reader that may be on another thread. Ends with its reader.
 pub fn sendable(
     pieces: impl Stream<Item = Result<Bytes, BodyFault>> + 'static,
 ) -> impl Stream<Item = Result<Bytes, BodyFault>> + Send + 'static {
@@ -270,25 +227,14 @@ fn decode_body(
     limits: &BodyLimits,
     take: &(impl Fn(LineBlock) -> io::Result<()> + Send + Sync),
 ) -> Result<[u8; 32], BodyFault> {
-    let read = match encoding {
-        Encoding::Identity => parse_side_by_side(&mut pieces, separation, limits, take),
-        Encoding::Gzip => parse_side_by_side(MultiGzDecoder::new(&mut pieces), separation, limits, take),
-        Encoding::Zstd => match zstd_decoder(&mut pieces) {
-            Ok(decoder) => parse_side_by_side(decoder, separation, limits, take),
-            Err(_) => Err(BodyFault::NotDecoded),
-        },
-    };
+    let read = decoder(&mut pieces, encoding)
+        .map_err(BodyFault::Undecoded)
+        .and_then(|input| parse_side_by_side(input, separation, limits, take));
     // What went wrong with the pieces is the cause of what went wrong with their decoding.
     match (read, pieces.fault) {
-        (Err(BodyFault::NotDecoded), Some(fault)) => Err(fault),
+        (Err(BodyFault::Undecoded(_)), Some(fault)) => Err(fault),
         (read, _) => read,
     }
-}
-
-fn zstd_decoder(pieces: &mut PieceReader) -> io::Result<impl Read> {
-    let mut decoder = zstd::stream::read::Decoder::new(pieces)?;
-    decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
-    Ok(decoder)
 }
 
 /// Cuts the input into blocks of lines; more than one block are parsed by as many threads as there are cores.
@@ -389,10 +335,13 @@ impl<'a, R: Read> Cutter<'a, R> {
         bytes.append(&mut self.rest);
         let searched = bytes.len();
         self.fill(&mut bytes)?;
+        if self.next_number == 1 {
+            shape::check(&bytes, self.separation, self.ended).map_err(BodyFault::Misshapen)?;
+        }
         if !self.ended {
             let [a, b, c] = self.separation.separators();
             let end = memrchr3(a, b, c, &bytes[searched..]);
-            let end = end.ok_or(BodyFault::LineTooLong)? + searched + 1;
+            let end = end.ok_or_else(|| self.too_long(0))? + searched + 1;
             self.rest = bytes.split_off(end);
         }
         self.check_lines(&bytes)?;
@@ -403,7 +352,7 @@ impl<'a, R: Read> Cutter<'a, R> {
         };
         self.next_number += block.numbers();
         if self.next_number - 1 > self.limits.max_lines {
-            return Err(BodyFault::TooManyLines);
+            return Err(BodyFault::TooManyLines(self.limits.max_lines));
         }
         Ok(Some(block))
     }
@@ -412,21 +361,36 @@ impl<'a, R: Read> Cutter<'a, R> {
     fn fill(&mut self, bytes: &mut Vec<u8>) -> Result<(), BodyFault> {
         let start = bytes.len();
         let mut limited = (&mut self.input).take(BLOCK_BYTES as u64);
-        let read = limited.read_to_end(bytes).map_err(|_| BodyFault::NotDecoded)?;
+        let read = limited
+            .read_to_end(bytes)
+            .map_err(|cause| BodyFault::Undecoded(cause.into()))?;
         self.hash.update(&bytes[start..]);
         self.decoded += read as u64;
         self.ended = read < BLOCK_BYTES;
         match self.decoded > self.limits.max_body_bytes {
-            true => Err(BodyFault::BodyTooLarge),
+            true => Err(BodyFault::BodyTooLarge(self.limits.max_body_bytes)),
             false => Ok(()),
         }
     }
 
     fn check_lines(&self, bytes: &[u8]) -> Result<(), BodyFault> {
-        let longest = self.separation.split(bytes).map(<[u8]>::len).max();
-        match longest.unwrap_or(0).max(self.rest.len()) > self.limits.max_line_bytes {
-            true => Err(BodyFault::LineTooLong),
-            false => Ok(()),
+        let most = self.limits.max_line_bytes;
+        let mut lines = self.separation.split(bytes).chain([&self.rest[..]]);
+        match lines.position(|line| line.len() > most) {
+            Some(before) => Err(self.too_long(before)),
+            None => Ok(()),
+        }
+    }
+
+    /// The line after so many more.
+    fn too_long(&self, before: usize) -> BodyFault {
+        let most = self.limits.max_line_bytes;
+        match self.separation {
+            Separation::Lines => BodyFault::LineTooLong {
+                number: self.next_number + before as u64,
+                most,
+            },
+            Separation::Items => BodyFault::ItemTooLong(most),
         }
     }
 }

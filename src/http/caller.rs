@@ -5,6 +5,7 @@ use super::error::Problem;
 use super::request::arrival_of;
 use crate::access::authenticator::{AuthenticationError, Authenticator};
 use crate::access::caller::Caller;
+use crate::access::limits::OverLimit;
 use crate::access::terms::{LookupEndpoint, TermsInForce};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::record::{Conclusion, Endpoint};
@@ -12,7 +13,7 @@ use crate::register::lookup::{
     AccountAnswer, Lookup, OwnServices, ParticipantStatus, Refusal, RelationshipsAnswer,
 };
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use std::future::Future;
@@ -26,6 +27,8 @@ pub trait LookupOperation: 'static {
     const ENDPOINT: Endpoint;
     /// Whether a scope of the caller opens it: a general one, or the own scope of one of its services.
     fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool;
+    /// Whose scopes are told to a caller that has none of them.
+    const OPENED_AS: LookupEndpoint = LookupEndpoint::CustomerRelationships;
 }
 
 /// `customerRelationships`.
@@ -48,6 +51,7 @@ impl LookupOperation for CustomerRelationships {
 impl LookupOperation for AccountServicingProvider {
     type Answer = AccountAnswer;
     const ENDPOINT: Endpoint = Endpoint::AccountServicingProvider;
+    const OPENED_AS: LookupEndpoint = LookupEndpoint::AccountServicingProvider;
     fn is_open_to(caller: &Caller, terms: &TermsInForce) -> bool {
         has_scope(caller, terms, LookupEndpoint::AccountServicingProvider)
     }
@@ -119,6 +123,9 @@ where
                 ));
             }
             let lookup = service::<Lookup>(&request)?;
+            if let Some(over) = refused_too_often(lookup, &request, caller.consumer) {
+                return Err(Rejection::turned_away(&request, Problem::too_many(over)));
+            }
             if O::is_open_to(&caller, lookup.terms()) {
                 request.extensions_mut().insert(Admitted);
                 return Ok(Self {
@@ -127,14 +134,15 @@ where
                 });
             }
             count_refusal("scope");
-            let refused =
-                lookup.refuse::<O::Answer>(O::ENDPOINT, &caller, arrival_of(&request), Refusal::MissingScope);
+            let refusal = Refusal::MissingScope(lookup.terms().scopes_for(&caller, O::OPENED_AS));
+            let problem = Problem::from(&refusal);
+            let refused = lookup.refuse::<O::Answer>(O::ENDPOINT, &caller, arrival_of(&request), refusal);
             let refused = Box::pin(refused).await;
             Err(Rejection::recorded(
                 refused,
                 &request,
                 Problem::UNAVAILABLE,
-                |_| Problem::from(&Refusal::MissingScope),
+                |_| problem,
             ))
         })
     }
@@ -145,14 +153,32 @@ pub async fn authenticate(request: &HttpRequest) -> Result<Arc<Caller>, Authenti
     let Some(authenticator) = request.app_data::<Data<Authenticator>>() else {
         return Err(AuthenticationError::KeysUnavailable);
     };
-    let mut values = request.headers().get_all(header::AUTHORIZATION);
-    let text = match (values.next(), values.next()) {
-        (Some(value), None) => std::str::from_utf8(value.as_bytes()).ok(),
-        _ => None,
-    };
-    let caller = authenticator.authenticate(text).await?;
+    let caller = authenticator
+        .authenticate(authorization(request.headers()))
+        .await?;
     request.extensions_mut().insert(NotedConsumer(caller.consumer));
     Ok(caller)
+}
+
+/// `Authorization`, if it is there. What is there twice, or no text, is nothing that can be read.
+pub fn authorization(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION);
+    match (values.next()?, values.next()) {
+        (value, None) => Some(std::str::from_utf8(value.as_bytes()).unwrap_or_default()),
+        (_, Some(_)) => Some(""),
+    }
+}
+
+/// Whether a consumer was refused so often in this minute that nothing else of its call is looked at.
+pub fn refused_too_often(
+    lookup: &Lookup,
+    request: &HttpRequest,
+    consumer: OrganizationNumber,
+) -> Option<OverLimit> {
+    let refusals = lookup.limits().refusals();
+    let retry_after = refusals.admit(consumer, arrival_of(request).at).err()?;
+    count_refusal("refusals");
+    Some(OverLimit::Refusals { retry_after })
 }
 
 /// A part of the server that `routes` hands to the handlers.

@@ -19,6 +19,7 @@ use crate::store::Receipt;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Payload};
 use futures_util::StreamExt;
+pub use order::content_length;
 use order::read_order;
 use receipt::{ReceiptBody, RejectedBody};
 use std::io;
@@ -105,6 +106,7 @@ async fn take_delivery<O: BankOperation>(
     body: Payload,
 ) -> Result<Receipt, BankRefusal> {
     let (kind, limits) = (order.kind, limits.delivery);
+    limits.check_announced(order.body_bytes)?;
     let (body, lines, workers) = (pieces_of(body, limits), Separation::Lines, delivery.workers());
     let taken = match delivery.begin(order, bank.arrival().today).await {
         Err(refusal) => Err(refusal),

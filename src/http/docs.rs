@@ -2,21 +2,31 @@
 //! from outside.
 
 mod answers;
+mod bodies;
 mod errors;
+#[cfg(test)]
+mod examples;
+mod older;
 mod parameters;
 
 use answers::EveryAnswer;
+use bodies::{Lines, Servers};
 pub use errors::*;
 pub use parameters::*;
 
+use super::answer::respond_to;
 use super::deliveries::receipt::RejectedBody;
-use super::error::{Detail, ErrorBody};
-use actix_web::HttpResponse;
-use actix_web::http::header;
-use actix_web::web::{self, ServiceConfig};
+use super::error::{Detail, ErrorBody, Problem};
+use actix_web::http::header::{self, ContentType};
+use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 /// The document.
 #[derive(OpenApi)]
@@ -46,7 +56,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         super::deliveries::history::own_records,
     ),
     components(schemas(ErrorBody, Detail, RejectedBody)),
-    modifiers(&Maskinporten, &EveryAnswer),
+    modifiers(&Maskinporten, &EveryAnswer, &Lines, &Servers),
     tags(
         (name = "Lookups", description = "For agencies."),
         (name = "Lookups, older path", description = "The same under the path of the service in use before."),
@@ -75,16 +85,36 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-/// `/openapi.json` and `/docs`.
+/// The same in OpenAPI 3.0, as `kundeforhold openapi --v3.0` and `/openapi-3.0.json` give it.
+pub fn document_3_0() -> Value {
+    older::rendered(json!(document()))
+}
+
+/// Made once: every answer shares it.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| bytes_of(&document()));
+static DOCUMENT_3_0: LazyLock<Bytes> = LazyLock::new(|| bytes_of(&document_3_0()));
+
+fn bytes_of(document: &impl Serialize) -> Bytes {
+    serde_json::to_vec(document).unwrap_or_default().into()
+}
+
+/// Whether a path is one of those of the document and its page.
+pub fn is_document(path: &str) -> bool {
+    matches!(path, DOCUMENT_PATH | DOCUMENT_3_0_PATH) || path.starts_with("/docs")
+}
+
+const DOCUMENT_PATH: &str = "/openapi.json";
+const DOCUMENT_3_0_PATH: &str = "/openapi-3.0.json";
+
+/// The document, and the page to browse it.
 pub fn configure(config: &mut ServiceConfig) {
-    let page = Config::new(["/openapi.json"])
+    let page = Config::new([DOCUMENT_PATH])
         .validator_url("none")
         .use_base_layout();
     config
-        .route(
-            "/openapi.json",
-            web::get().to(async || HttpResponse::Ok().json(document())),
-        )
+        .app_data(Data::new(page))
+        .route(DOCUMENT_PATH, web::get().to(async || json_of(&DOCUMENT)))
+        .route(DOCUMENT_3_0_PATH, web::get().to(async || json_of(&DOCUMENT_3_0)))
         .route(
             "/docs",
             web::get().to(async || {
@@ -93,7 +123,28 @@ pub fn configure(config: &mut ServiceConfig) {
                     .finish()
             }),
         )
-        .service(SwaggerUi::new("/docs/{_:.*}").config(page));
+        .route("/docs/{file:.*}", web::get().to(show));
+}
+
+fn json_of(document: &LazyLock<Bytes>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(Bytes::clone(document))
+}
+
+/// A file of the page. All but a small one are parts of the program, which answers share.
+async fn show(request: HttpRequest, file: Path<String>, page: Data<Config<'static>>) -> HttpResponse {
+    let Ok(Some(file)) = utoipa_swagger_ui::serve(&file, page.into_inner()) else {
+        return respond_to(&request, Problem::UNKNOWN_RESOURCE);
+    };
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    response.content_type(file.content_type).body(match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    })
 }
 
 /// A list of customers.

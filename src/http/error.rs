@@ -2,8 +2,10 @@
 //! Norwegian `ERR-…` for agencies and English `KFR-…` for banks.
 
 mod banks;
+mod terms;
 
 use crate::access::authenticator::AuthenticationError;
+use crate::access::caller::Scope;
 use crate::access::limits::OverLimit;
 use crate::access::terms::{OutsideTerms, Term};
 use crate::domain::participants::Coverage;
@@ -29,16 +31,33 @@ const RETRY_AFTER_SECONDS: u64 = 2;
 pub struct Detail {
     #[schema(example = "fromDate")]
     pub parameter: String,
-    #[schema(example = "must be a day, YYYY-MM-DD")]
+    /// A whole sentence.
+    #[schema(example = "fromDate must be a day, YYYY-MM-DD.")]
     pub reason: String,
 }
 
 impl Detail {
-    pub fn new(parameter: impl Into<String>, reason: impl Into<String>) -> Self {
+    /// What is to be said of a parameter.
+    pub fn new(parameter: impl Into<String>, predicate: impl AsRef<str>) -> Self {
+        let parameter = parameter.into();
+        let reason = sentence(&parameter, predicate.as_ref());
+        Self { parameter, reason }
+    }
+
+    /// A sentence that stands by itself.
+    pub fn said(parameter: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             parameter: parameter.into(),
             reason: reason.into(),
         }
+    }
+}
+
+/// What is said of a parameter, as a whole sentence.
+pub fn sentence(parameter: &str, predicate: &str) -> String {
+    match parameter {
+        "body" | "line" | "query" => format!("The {parameter} {predicate}."),
+        _ => format!("{parameter} {predicate}."),
     }
 }
 
@@ -80,7 +99,7 @@ pub struct Problem {
     pub code: &'static str,
     pub message: &'static str,
     pub details: Vec<Detail>,
-    /// `WWW-Authenticate` of a 401.
+    /// `WWW-Authenticate` of a 401, and of a 403 for a missing scope.
     challenge: Option<String>,
     /// `Retry-After` of a 429 or 503, in seconds.
     retry_after: u64,
@@ -112,6 +131,12 @@ impl Problem {
         "ERR-009",
         "Forespørselen er for stor",
     );
+    pub const SLOW_HEAD: Self = Self::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "ERR-009",
+        "Forespørselen tok for lang tid",
+    );
+    pub const NO_REQUEST: Self = Self::new(StatusCode::BAD_REQUEST, "ERR-005", "Ugyldig forespørsel");
     pub const DEFECT: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ERR-500", "Intern feil");
     pub const UNAVAILABLE: Self = Self::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -125,10 +150,37 @@ impl Problem {
     pub fn not_authenticated(cause: &AuthenticationError) -> Self {
         match cause {
             AuthenticationError::KeysUnavailable => Self::UNAVAILABLE,
-            AuthenticationError::Missing | AuthenticationError::Token(_) => Self {
+            AuthenticationError::Missing
+            | AuthenticationError::Unreadable
+            | AuthenticationError::Token(_) => Self {
                 challenge: Some(challenge(cause)),
                 ..Self::NOT_AUTHENTICATED
             },
+        }
+    }
+
+    /// What HTTP itself cannot read, or waits for too long; with a sentence of what is wrong where that is known.
+    pub fn no_request(status: StatusCode, fault: Option<&str>) -> Self {
+        let problem = match status {
+            StatusCode::REQUEST_TIMEOUT => Self::SLOW_HEAD,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HEADERS_TOO_LARGE,
+            _ => Self::NO_REQUEST,
+        };
+        let details = fault.map(|fault| Detail::said("request", fault));
+        problem.with(details.into_iter().collect())
+    }
+
+    fn not_authorized() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "ERR-001", "Klient er ikke autorisert")
+    }
+
+    /// With the scopes any one of which the token must have.
+    fn demanding(self, wanted: &[Scope]) -> Self {
+        let wanted: Vec<&str> = wanted.iter().map(Scope::as_str).collect();
+        let wanted = wanted.join(" ");
+        Self {
+            challenge: Some(format!("Bearer error=\"insufficient_scope\", scope=\"{wanted}\"")),
+            ..self
         }
     }
 
@@ -145,7 +197,9 @@ impl Problem {
     pub fn bank_not_authenticated(cause: &AuthenticationError) -> Self {
         match cause {
             AuthenticationError::KeysUnavailable => Self::bank(BankError::Unavailable),
-            AuthenticationError::Missing | AuthenticationError::Token(_) => Self {
+            AuthenticationError::Missing
+            | AuthenticationError::Unreadable
+            | AuthenticationError::Token(_) => Self {
                 challenge: Some(challenge(cause)),
                 ..Self::bank(BankError::NotAuthenticated)
             },
@@ -161,7 +215,7 @@ impl Problem {
         };
         let invalid = |kind, parameter| Refusal::Invalid(vec![fault(kind, parameter)]);
         let refusals = [
-            Refusal::MissingScope,
+            Refusal::MissingScope(Vec::new()),
             invalid(FaultKind::CustomerId, "CustomerID"),
             invalid(FaultKind::Period, "fromDate"),
             invalid(FaultKind::AccountId, "AccountID"),
@@ -169,6 +223,7 @@ impl Problem {
             Refusal::OutsideTerms(OutsideTerms {
                 term: Term::Mandate,
                 service: Some("Skatt-Kontroll".to_owned()),
+                periods: Vec::new(),
             }),
             Refusal::NotAcceptable,
             Refusal::UnknownAccount(Coverage::default()),
@@ -186,6 +241,24 @@ impl Problem {
         ];
         let of_agencies = constants.into_iter().chain(refusals.iter().map(Self::from));
         of_agencies.chain(BankError::ALL.map(Self::bank)).collect()
+    }
+
+    /// The 429 of the agencies' family.
+    pub fn too_many(over: OverLimit) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "ERR-010", "For mange forespørsler").until(over)
+    }
+
+    /// The 429 of the banks' family.
+    pub fn bank_too_many(over: OverLimit) -> Self {
+        Self::bank(BankError::TooMany).until(over)
+    }
+
+    /// Rounded up: one that comes back at once would be refused again.
+    fn until(self, over: OverLimit) -> Self {
+        Self {
+            retry_after: over.retry_after().as_secs() + 1,
+            ..self
+        }
     }
 
     /// The 503 of the banks' family.
@@ -213,7 +286,12 @@ impl Problem {
         if passes || self.passes {
             response.insert_header((header::RETRY_AFTER, self.retry_after));
         }
-        response.json(ErrorBody {
+        response.json(self.body(correlation_id, older))
+    }
+
+    /// What the response holds.
+    pub fn body(self, correlation_id: Uuid, older: bool) -> ErrorBody {
+        ErrorBody {
             error_code: self.code,
             error_message: self.message,
             timestamp: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -221,15 +299,18 @@ impl Problem {
             details: self.details,
             status_code: older.then(|| self.status.as_u16()),
             message: older.then_some(self.message),
-        })
+        }
     }
 }
 
-/// `error_description` names the failed claim, once the signature was found good.
+/// `error_description` names the failed claim, once the signature was found good. Who sent no token made no error.
 fn challenge(cause: &AuthenticationError) -> String {
     let claim = match cause {
         AuthenticationError::Token(fault) => fault.claim(),
-        AuthenticationError::Missing | AuthenticationError::KeysUnavailable => None,
+        AuthenticationError::Unreadable => None,
+        AuthenticationError::Missing | AuthenticationError::KeysUnavailable => {
+            return "Bearer realm=\"kundeforhold\"".to_owned();
+        }
     };
     match claim {
         Some(claim) => {
@@ -242,22 +323,19 @@ fn challenge(cause: &AuthenticationError) -> String {
 impl From<&Refusal> for Problem {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
-            Refusal::MissingScope => Self::new(StatusCode::FORBIDDEN, "ERR-001", "Klient er ikke autorisert"),
+            Refusal::MissingScope(wanted) => Self::not_authorized().demanding(wanted),
+            Refusal::NotAdmitted => Self::not_authorized(),
             Refusal::Invalid(faults) => invalid(faults),
             Refusal::NotAcceptable => {
                 Self::new(StatusCode::NOT_ACCEPTABLE, "ERR-009", "Formatet støttes ikke")
             }
-            Refusal::TooMany(over) => Self {
-                // Rounded up: one that comes back at once would be refused again.
-                retry_after: over.retry_after().as_secs() + 1,
-                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "ERR-010", "For mange forespørsler")
-            },
+            Refusal::TooMany(over) => Self::too_many(*over),
             Refusal::OutsideTerms(outside) => Self::new(
                 StatusCode::FORBIDDEN,
                 "ERR-007",
                 "Forespørselen er ikke tillatt for tjenesten",
             )
-            .with(vec![failing_term(outside)]),
+            .with(vec![terms::failing(outside)]),
             Refusal::UnknownAccount(_) => Self::new(StatusCode::NOT_FOUND, "ERR-006", "Ukjent kontonummer"),
             Refusal::UnknownAccountAsPublished => invalid(&[Fault {
                 kind: FaultKind::AccountId,
@@ -292,24 +370,6 @@ fn invalid(faults: &[Fault]) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, code, message).with(details)
 }
 
-/// The term that fails at the closest service. `GET /v2/services` tells what would be admitted.
-fn failing_term(outside: &OutsideTerms) -> Detail {
-    let reason = match outside.term {
-        Term::Consumer => "the consumer has no DSOP service here",
-        Term::Supplier => "the consumer's supplier must be the one that the service names",
-        Term::Scope => "the token must have the scope of the service",
-        Term::Endpoint => "the service does not use this endpoint",
-        Term::Mandate => "Legal-Mandate must be a mandate of the service",
-        Term::Customer => "CustomerID must be of the kind that the service may ask about",
-        Term::Period => "fromDate and toDate must lie where the service admits them today",
-        Term::OnlyPrimaryOwner => "onlyPrimaryOwner must be true for the service",
-    };
-    match &outside.service {
-        Some(service) => Detail::new(outside.term.name(), format!("{reason} ({service})")),
-        None => Detail::new(outside.term.name(), reason),
-    }
-}
-
 fn status_of<A>(conclusion: &Result<A, Refusal>) -> u16 {
     conclusion
         .as_ref()
@@ -336,6 +396,15 @@ impl Conclusion for Result<AccountAnswer, Refusal> {
 
     fn banks(&self) -> ListedBanks {
         self.iter().map(|answer| answer.organization).collect()
+    }
+
+    /// The older path tells of an unknown account by 400.
+    fn is_refusal(&self) -> bool {
+        let told = matches!(
+            self,
+            Ok(_) | Err(Refusal::UnknownAccount(_) | Refusal::UnknownAccountAsPublished)
+        );
+        !told && status_of(self) < 500
     }
 }
 

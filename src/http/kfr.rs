@@ -5,6 +5,7 @@ use super::bank_calls::{BankRefusal, BatchAdded};
 use super::bank_request::{AddBatch, AddCustomer, AdmittedBank, BankOperation, EndCustomer, ReadOwnCustomer};
 use super::batch;
 use super::body::{BodyLimits, DeliveryLimits, Encoding, LineBlock, Separation, pieces_of, read_body};
+use super::deliveries::content_length;
 use super::docs::{BankErrors, KfrEndErrors, PublishedReadErrors};
 use super::error::Detail;
 use super::multipart::{BatchField, BatchForm, content_of};
@@ -96,7 +97,7 @@ pub async fn end(bank: AdmittedBank<EndCustomer>, delivery: Data<Delivery>) -> A
     operation_id = "addCustomerRelationships",
     tag = "KFR calls",
     params(super::docs::InstitutionPath, super::docs::CorrelationHeader),
-    request_body(content = super::docs::BatchBody, content_type = "multipart/form-data"),
+    request_body(content = inline(super::docs::BatchBody), content_type = "multipart/form-data"),
     responses((status = 201, description = "Added."), BankErrors, super::docs::BatchErrors),
     security(("maskinporten" = ["bits:kundeforhold.write"]))
 )]
@@ -122,6 +123,9 @@ async fn add_batch(
     limits: &DeliveryLimits,
     body: Payload,
 ) -> Result<BatchAdded, BankRefusal> {
+    limits
+        .batch
+        .check_announced(content_length(bank.request().headers()))?;
     let mut form = BatchForm::new(bank.request(), pieces_of(body, limits.batch))?;
     let mut turn = Some(delivery.turn_for_batch(bank.bank()).await?);
     let (mut customer_type, mut taken) = (None, None);
@@ -209,7 +213,7 @@ pub async fn read(
     let mut reader = Reader::new(bank.request(), &["fromDate", "toDate"]);
     let customer = reader.customer();
     let period = reader.period(bank.arrival().today, true);
-    let takes_part = takes_part(&bank).map_err(|_| Refusal::MissingScope);
+    let takes_part = takes_part(&bank).map_err(|_| Refusal::NotAdmitted);
     let outcome = match takes_part.and_then(|()| published_question(reader, customer.zip(period))) {
         Err(refusal) => Err(BankRefusal::Published(refusal)),
         Ok((customer, period)) => own_banks(&bank, &delivery, &lookup, customer, &period).await,

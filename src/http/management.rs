@@ -4,8 +4,12 @@ use crate::access::key_set::KeySet;
 use crate::record::Recorder;
 use crate::register::participants::ParticipantsInForce;
 use crate::store::Store;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, ContentType, HeaderValue};
+use actix_web::middleware::Next;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{HttpResponse, http::header::ContentType};
+use actix_web::{Error, HttpResponse};
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 use serde::Serialize;
@@ -61,6 +65,19 @@ pub fn configure(config: &mut ServiceConfig) {
     }
     config.route("/internal/audit/head", web::get().to(audit_head));
     config.route("/metrics", web::get().to(metrics));
+}
+
+/// What every answer of the port has.
+pub async fn protect(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut response = next.call(request).await?;
+    let nosniff = HeaderValue::from_static("nosniff");
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    Ok(response)
 }
 
 /// Never touches store or issuer.

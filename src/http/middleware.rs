@@ -3,6 +3,7 @@
 
 use super::answer::respond_to;
 use super::caller::{Admitted, NotedConsumer};
+use super::connection::{Unsent, Watched};
 use super::error::Problem;
 use super::headers::CORRELATION_ID;
 use super::meters::RequestMeters;
@@ -13,10 +14,10 @@ use super::trace::{Trace, caller_trace, continue_trace};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::register::lookup::Arrival;
 use crate::register::statistics::{Outcome, Statistics};
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError};
@@ -35,6 +36,9 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderLimit(pub usize);
 
+/// Header fields of a request, over HTTP/2 as over HTTP/1.
+const MOST_FIELDS: usize = 96;
+
 /// Set when shutdown begins: connections are then closed after their answer, so that clients go elsewhere.
 #[derive(Debug, Clone)]
 pub struct Draining(pub Arc<AtomicBool>);
@@ -42,7 +46,16 @@ pub struct Draining(pub Arc<AtomicBool>);
 /// Only the documentation page loads anything, and only from this service.
 const DOCS_POLICY: &str =
     "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
-const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+pub const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// What every answer has, beside a policy of its contents.
+pub static HEADERS_OF_ALL: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+];
 
 /// Wraps every route of the public port.
 pub async fn wrap(
@@ -50,12 +63,17 @@ pub async fn wrap(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
+    if let Some(connection) = request.request().conn_data::<Unsent>() {
+        connection.refuse_rest(false);
+    }
     let sent = correlation_of(request.headers());
     let id = sent.unwrap_or_else(Uuid::new_v4);
     let echoed = sent.and_then(|_| request.headers().get(&CORRELATION_ID.name).cloned());
     let correlation = echoed.or_else(|| HeaderValue::from_str(&id.to_string()).ok());
     let Ok(_place) = overload::admit(&request) else {
-        return Ok(shed(request, id, correlation, started).map_into_right_body());
+        return Ok(watched(
+            shed(request, id, correlation, started).map_into_right_body(),
+        ));
     };
     let arrival = Arrival::new(Utc::now(), id);
     request.extensions_mut().insert(arrival);
@@ -75,7 +93,8 @@ pub async fn wrap(
     );
     let trace = continue_trace(&span, caller_trace(request.headers()));
 
-    let mut response = if head_bytes(&request) > limit {
+    let is_too_large = head_bytes(&request) > limit || request.headers().len() > MOST_FIELDS;
+    let mut response = if is_too_large {
         let refusal = respond_to(request.request(), Problem::HEADERS_TOO_LARGE);
         request.into_response(refusal).map_into_right_body()
     } else {
@@ -95,7 +114,25 @@ pub async fn wrap(
     );
     close_if(draining, &mut response);
     tell(&response, &arrival, started, &span, &trace);
-    Ok(response)
+    Ok(watched(response))
+}
+
+/// An answer of an HTTP/2 connection is counted until its client has taken it.
+fn watched<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+) -> ServiceResponse<EitherBody<B, Watched>> {
+    let request = response.request();
+    let is_http2 = request.version() == Version::HTTP_2;
+    let connection = request.conn_data::<Unsent>();
+    if let Some(connection) = connection {
+        let has_body = request.headers().contains_key(header::CONTENT_LENGTH)
+            || request.headers().contains_key(header::TRANSFER_ENCODING);
+        connection.refuse_rest(has_body && !is_http2 && response.status().as_u16() >= 400);
+    }
+    match connection.filter(|_| is_http2).cloned() {
+        Some(unsent) => response.map_body(|_, body| EitherBody::right(Watched::new(body.boxed(), &unsent))),
+        None => response.map_body(|_, body| EitherBody::left(body)),
+    }
 }
 
 /// The answer to a lookup for which there is no room. It is counted, and has no log line of its own.
@@ -171,20 +208,14 @@ fn head_bytes(request: &ServiceRequest) -> usize {
     })
 }
 
-fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy: &'static str) {
+pub fn add_headers(headers: &mut HeaderMap, correlation: Option<HeaderValue>, policy: &'static str) {
     if let Some(correlation) = correlation {
         headers.insert(CORRELATION_ID.name.clone(), correlation);
     }
-    for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in &HEADERS_OF_ALL {
+        headers.insert(name.clone(), HeaderValue::from_static(value));
     }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
 }
 
 /// The name of a standard method. Another one is the caller's own text, and could hold anything.

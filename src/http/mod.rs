@@ -1,5 +1,6 @@
 //! The wire: routes, typed requests, answers. Wire spellings live here only.
 
+mod accept;
 pub mod account;
 pub mod answer;
 pub mod bank_calls;
@@ -7,13 +8,16 @@ pub mod bank_request;
 pub mod batch;
 pub mod body;
 pub mod caller;
+pub mod connection;
 pub mod console;
 pub mod deliveries;
 pub mod docs;
 pub mod error;
+pub mod expect;
 pub mod headers;
 pub mod kfr;
 pub mod management;
+mod mandate;
 pub mod meters;
 pub mod middleware;
 pub mod multipart;

@@ -3,15 +3,15 @@
 use super::bank_calls::BankRefusal;
 use super::body::{BodyFault, sendable};
 use actix_web::HttpRequest;
-use actix_web::http::header;
+use actix_web::http::header::{self, ContentDisposition};
 use actix_web::web::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use multer::{Constraints, Field, Multipart, SizeLimit};
+use multer::{Field, Multipart};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Longest `customer_type`, in bytes.
-const MAX_TYPE_BYTES: u64 = 256;
+const MAX_TYPE_BYTES: usize = 256;
 /// Most bytes that multer is given at a time.
 const MAX_PORTION_BYTES: usize = 64 << 10;
 /// Most bytes up to the list of customers, and after it: multer holds them, and searches all of them anew with each
@@ -40,7 +40,9 @@ impl Room {
     fn take(&self, bytes: usize) -> Result<(), BodyFault> {
         let take = |room: usize| room.checked_sub(bytes);
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.map(|_| ()).map_err(|_| BodyFault::NotAForm)
+        taken
+            .map(|_| ())
+            .map_err(|_| BodyFault::OutsideTooLarge(MAX_OUTSIDE_BYTES))
     }
 }
 
@@ -56,8 +58,14 @@ impl BatchForm {
         request: &HttpRequest,
         pieces: impl Stream<Item = Result<Bytes, BodyFault>> + 'static,
     ) -> Result<Self, BankRefusal> {
-        let content_type = request
-            .headers()
+        let headers = request.headers();
+        if headers.contains_key(header::CONTENT_ENCODING) {
+            return Err(BankRefusal::invalid(
+                "Content-Encoding",
+                "is not taken of a batch, which has to be sent uncompressed",
+            ));
+        }
+        let content_type = headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
         let boundary =
@@ -66,30 +74,76 @@ impl BatchForm {
         let boundary = boundary.ok_or_else(|| {
             BankRefusal::invalid("Content-Type", "must be multipart/form-data with a boundary")
         })?;
-        let constraints = Constraints::new()
-            .allowed_fields(vec!["customer_type", "customers"])
-            .size_limit(SizeLimit::new().for_field("customer_type", MAX_TYPE_BYTES));
         let room = Room::outside();
         let portions = one_by_one(sendable(pieces), room.clone());
-        let fields = Multipart::with_constraints(portions, boundary, constraints);
+        let fields = Multipart::new(portions, boundary);
         Ok(Self { fields, room })
     }
 
     /// The next field; `None` at the end.
     pub async fn next_field(&mut self) -> Result<Option<BatchField>, BankRefusal> {
         self.room.set(MAX_OUTSIDE_BYTES);
-        let Some(field) = self.fields.next_field().await.map_err(refusal)? else {
+        let Some(field) = self.fields.next_field().await.map_err(fault)? else {
             return Ok(None);
         };
-        if field.name() != Some("customer_type") {
-            self.room.set(usize::MAX);
-            return Ok(Some(BatchField::Customers(Box::new(field))));
+        let part = |name| field.headers().get(name).map(|value| value.as_bytes());
+        check_transfer_encoding(part("content-transfer-encoding"))?;
+        match name_of(part("content-disposition"))?.as_str() {
+            "customer_type" => Ok(Some(BatchField::CustomerType(customer_type(field).await?))),
+            "customers" => {
+                self.room.set(usize::MAX);
+                Ok(Some(BatchField::Customers(Box::new(field))))
+            }
+            _ => Err(BankRefusal::invalid(
+                "body",
+                "holds a field other than customer_type and customers",
+            )),
         }
-        let text = field.text().await.map_err(refusal)?;
-        Ok(Some(BatchField::CustomerType(
-            text.trim_start_matches('\u{feff}').to_owned(),
-        )))
     }
+}
+
+/// The field that a part is, by its `Content-Disposition`.
+fn name_of(disposition: Option<&[u8]>) -> Result<String, BankRefusal> {
+    let disposition = disposition
+        .and_then(|bytes| header::HeaderValue::from_bytes(bytes).ok())
+        .and_then(|value| ContentDisposition::from_raw(&value).ok());
+    let name = disposition.as_ref().and_then(ContentDisposition::get_name);
+    let name = name.map(str::to_owned);
+    name.ok_or_else(|| {
+        BankRefusal::invalid(
+            "body",
+            "has a part without Content-Disposition: form-data; name=\"...\"",
+        )
+    })
+}
+
+/// Parts come as they are.
+fn check_transfer_encoding(encoding: Option<&[u8]>) -> Result<(), BankRefusal> {
+    let is_plain = |encoding: &[u8]| {
+        let plain = ["7bit", "8bit", "binary"];
+        plain
+            .iter()
+            .any(|plain| encoding.trim_ascii().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    match encoding.is_none_or(is_plain) {
+        true => Ok(()),
+        false => Err(BankRefusal::invalid(
+            "Content-Transfer-Encoding",
+            "of a part must be 7bit, 8bit or binary",
+        )),
+    }
+}
+
+async fn customer_type(mut field: Field<'static>) -> Result<String, BankRefusal> {
+    let mut text = Vec::new();
+    while let Some(piece) = field.chunk().await.map_err(fault)? {
+        if text.len() + piece.len() > MAX_TYPE_BYTES {
+            return Err(BankRefusal::invalid("customer_type", "is too long"));
+        }
+        text.extend_from_slice(&piece);
+    }
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// The pieces in portions, as far as there is room. Whoever polls gets one, and is polled again for the next: multer,
@@ -128,17 +182,10 @@ fn fault(cause: multer::Error) -> BodyFault {
             Ok(fault) => *fault,
             Err(_) => BodyFault::Cut,
         },
+        multer::Error::ReadHeaderFailed(_)
+        | multer::Error::DecodeHeaderName { .. }
+        | multer::Error::DecodeHeaderValue { .. } => BodyFault::PartHeaders,
         _ => BodyFault::NotAForm,
-    }
-}
-
-fn refusal(cause: multer::Error) -> BankRefusal {
-    match cause {
-        multer::Error::UnknownField { .. } => {
-            BankRefusal::invalid("body", "holds a field other than customer_type and customers")
-        }
-        multer::Error::FieldSizeExceeded { .. } => BankRefusal::invalid("customer_type", "is too long"),
-        cause => fault(cause).into(),
     }
 }
 

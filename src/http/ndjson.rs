@@ -13,7 +13,7 @@ use crate::domain::relationship::{
 };
 use crate::register::delivery::{Identity, Line};
 use chrono::NaiveDate;
-use faults::{Faults, fault, parse_json};
+use faults::{CHANGES, Faults, Fields, RECORD, fault, parse_json};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -204,8 +204,11 @@ pub fn parse_record(
     register: Register,
     rules: &IdentifierRules,
 ) -> Result<Line, Vec<LineFault>> {
-    let record = parse_json::<RecordLine>(line)?;
-    record.into_record(register, rules).map(Line::Put)
+    let read = |record: RecordLine| record.into_record(register, rules).map(Line::Put);
+    match parse_json(line, RECORD) {
+        Ok(record) => read(record),
+        Err(malformed) => Err(malformed.and(|rest| read_rest(rest, RECORD, read))),
+    }
 }
 
 /// Parses a line of changes.
@@ -217,10 +220,26 @@ pub fn parse_change(
     register: Register,
     rules: &IdentifierRules,
 ) -> Result<Line, Vec<LineFault>> {
-    match parse_json::<Changes>(line)?.only()? {
+    let read = |changes: Changes| match changes.only()? {
         ChangeLine::Put(line) => line.into_record(register, rules).map(Line::Put),
         ChangeLine::End(line) => line.into_end(rules),
         ChangeLine::Remove(line) => line.into_identity(rules).map(Line::Remove),
+    };
+    match parse_json(line, CHANGES) {
+        Ok(changes) => read(changes),
+        Err(malformed) => Err(malformed.and(|rest| read_rest(rest, CHANGES, read))),
+    }
+}
+
+/// What is left of a line, whose form is right.
+fn read_rest<'r, T: Deserialize<'r>>(
+    rest: &'r str,
+    fields: Fields,
+    read: impl FnOnce(T) -> Result<Line, Vec<LineFault>>,
+) -> Result<Line, Vec<LineFault>> {
+    match parse_json(rest.as_bytes(), fields) {
+        Ok(line) => read(line),
+        Err(malformed) => Err(malformed.and(|_| Ok(()))),
     }
 }
 

@@ -3,6 +3,7 @@
 //! How many it can have is found out: once the worker takes too long to get round to all that is ready, and goes on to,
 //! there are to be fewer, and else more, up to a bound. So those that are refused are told soon, however many come.
 
+use super::docs::is_document;
 use super::routes::lookup_route;
 use actix_web::dev::ServiceRequest;
 use metrics::Counter;
@@ -139,10 +140,11 @@ impl Drop for Place {
     }
 }
 
-/// Lets a request in; a lookup only if there is room for it. Stands before everything that costs, authentication and
+/// Lets a request in; a lookup, and one for the document, only if there is room for it. Stands before everything that costs, authentication and
 /// routing included, since that is what shedding saves; so a shed call is counted, and not recorded.
 pub fn admit(request: &ServiceRequest) -> Result<Option<Place>, Full> {
-    if lookup_route(request.match_info().as_str()).is_none() {
+    let path = request.match_info().as_str();
+    if lookup_route(path).is_none() && !is_document(path) {
         return Ok(None);
     }
     let Some(room) = request.app_data::<LookupRoom>() else {
@@ -200,6 +202,7 @@ mod tests {
         assert!(!admit("/v2/customers/customerRelationships?fromDate=2026-01-01"));
         assert!(!admit("/v2/customers/customer%52elationships"));
         assert!(!admit("/kar-ws/api/v1/customers/accountServicingProvider"));
+        assert!(!admit("/openapi.json") && !admit("/docs/index.html"));
         assert!(admit("/v2/participants"));
     }
 }

@@ -1,17 +1,21 @@
 //! Reading requests: headers and parameters into typed questions, all faults at once.
 
 use super::headers::{
-    ACCOUNT_ID, ACCOUNT_INFO_REQUEST_ID, CORRELATION_ID, CUSTOMER_ID, Header, LEGAL_MANDATE,
+    self, ACCOUNT_ID, ACCOUNT_INFO_REQUEST_ID, CORRELATION_ID, CUSTOMER_ID, Header, LEGAL_MANDATE,
 };
+use super::{accept, mandate};
 use crate::domain::calendar::{Period, parse_day};
 use crate::domain::identifiers::{AccountNumber, CustomerId, IdentifierRules};
 use crate::register::lookup::{Arrival, Fault, FaultKind, LegalContext, Refusal};
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::{HttpMessage, HttpRequest};
 use chrono::{NaiveDate, Utc};
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 use uuid::Uuid;
+
+/// Parameters of a query that are read; no operation knows more than a few.
+const MOST_PARAMETERS: usize = 64;
 
 /// Where the lookups are mounted; the older path is more forgiving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,10 @@ impl Mount {
         self == Self::KarWs
     }
 }
+
+/// Bytes of a `Legal-Mandate`, decoded (`access.max_mandate_bytes`).
+#[derive(Debug, Clone, Copy)]
+pub struct MandateLimit(pub usize);
 
 /// How identifiers are judged here.
 pub fn rules_of(request: &HttpRequest) -> IdentifierRules {
@@ -85,18 +93,35 @@ impl<'r> Reader<'r> {
             mount: Mount::of(request),
             faults: Vec::new(),
         };
-        if reader
-            .query
-            .iter()
-            .any(|(name, _)| !parameters.iter().any(|known| known.eq_ignore_ascii_case(name)))
-        {
-            reader.fault(
-                FaultKind::Request,
-                "query",
-                "holds a parameter that this operation does not know",
-            );
-        }
+        reader.refuse_misplaced(parameters);
         reader
+    }
+
+    /// A name that is not known in the query, and one of ours in the wrong place.
+    fn refuse_misplaced(&mut self, parameters: &[&'static str]) {
+        let is_known = |name: &str| parameters.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if self.query.len() > MOST_PARAMETERS {
+            self.fault(FaultKind::Request, "query", "holds more than 64 parameters");
+            return;
+        }
+        let unknown = self.query.iter().filter(|(name, _)| !is_known(name));
+        let mut faults: Vec<(&str, &str)> = unknown
+            .map(|(name, _)| match headers::find(name) {
+                Some(header) => (header.written, "belongs among the headers, not in the query"),
+                None => ("query", "holds a parameter that this operation does not know"),
+            })
+            .collect();
+        let in_headers = self
+            .request
+            .headers()
+            .keys()
+            .filter_map(headers::misplaced_parameter);
+        faults.extend(in_headers.map(|name| (name, "belongs in the query, not among the headers")));
+        faults.sort_unstable();
+        faults.dedup();
+        for (parameter, reason) in faults {
+            self.fault(FaultKind::Request, parameter, reason);
+        }
     }
 
     pub fn mount(&self) -> Mount {
@@ -208,18 +233,17 @@ impl<'r> Reader<'r> {
         } else {
             self.required(&LEGAL_MANDATE, FaultKind::Request)
         }?;
-        let mandate = percent_decode(value)
-            .decode_utf8()
-            .ok()
-            .filter(|text| !text.trim().is_empty());
-        if mandate.is_none() {
-            self.fault(
-                FaultKind::Request,
-                LEGAL_MANDATE.written,
-                "must be percent-encoded UTF-8 and not empty",
-            );
+        let most_bytes = self
+            .request
+            .app_data::<MandateLimit>()
+            .map_or(usize::MAX, |limit| limit.0);
+        match mandate::decode(value, most_bytes) {
+            Ok(mandate) => Some(mandate),
+            Err(cause) => {
+                self.fault(FaultKind::Request, LEGAL_MANDATE.written, cause.to_string());
+                None
+            }
         }
-        mandate.map(|text| text.into_owned())
     }
 
     /// `fromDate` and `toDate`, not reversed, beginning today at the latest. Both default to today where
@@ -269,7 +293,7 @@ impl<'r> Reader<'r> {
     pub fn finish<Q>(self, question: Option<Q>) -> Result<Q, Refusal> {
         match question {
             Some(question) if self.faults.is_empty() => {
-                if accepts_json(self.request.headers()) {
+                if accept::admits_json(self.request.headers()) {
                     Ok(question)
                 } else {
                     Err(Refusal::NotAcceptable)
@@ -289,6 +313,7 @@ impl<'r> Reader<'r> {
 fn parse_query(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
+        .take(MOST_PARAMETERS + 1)
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value))
@@ -305,45 +330,9 @@ fn decode(text: &str) -> Cow<'_, str> {
     decoded.into_owned().into()
 }
 
-/// Whether `Accept` is absent or admits JSON.
-pub fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut ranges = headers
-        .get_all(header::ACCEPT)
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .map(str::trim)
-        .filter(|range| !range.is_empty())
-        .peekable();
-    ranges.peek().is_none() || ranges.any(admits_json)
-}
-
-fn admits_json(range: &str) -> bool {
-    let mut parts = range.split(';').map(str::trim);
-    let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let refused = parts.any(|part| {
-        let quality = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-        quality.and_then(|quality| quality.parse::<f32>().ok()) == Some(0.0)
-    });
-    !refused && matches!(media.as_str(), "*/*" | "application/*" | "application/json")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn accept_admits_json_in_its_usual_forms() {
-        for (range, admitted) in [
-            ("*/*", true),
-            ("application/json", true),
-            ("application/json;charset=utf-8", true),
-            ("APPLICATION/*;q=0.1", true),
-            ("application/json;q=0", false),
-            ("text/html", false),
-            ("application/xml", false),
-        ] {
-            assert_eq!(admits_json(range), admitted, "{range}");
-        }
-    }
 
     #[test]
     fn query_values_are_decoded_whatever_they_hold() {

@@ -4,12 +4,13 @@ use super::ListedBanks;
 use super::keys::RecordKey;
 use super::stored::{
     FORMAT_VERSION, StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject,
+    StoredTurnedAway,
 };
 use crate::domain::calendar::Period;
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
+use crate::domain::noted::NotedText;
 use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use uuid::Uuid;
 
 /// Bytes that most entries fit in.
@@ -38,6 +39,8 @@ pub enum Endpoint {
     ConsoleSearch,
     /// An operator's rollback: 202 just before it is done, then what it ended in.
     ConsoleRollback,
+    /// Of any operation: calls of a consumer that was refused too often in a minute, with their number.
+    TurnedAway,
 }
 
 impl Endpoint {
@@ -57,7 +60,8 @@ impl Endpoint {
             | Self::Rejects
             | Self::OwnRecords
             | Self::ConsoleSearch
-            | Self::ConsoleRollback => false,
+            | Self::ConsoleRollback
+            | Self::TurnedAway => false,
         }
     }
 }
@@ -78,11 +82,11 @@ pub struct Call {
     pub consumer: OrganizationNumber,
     pub supplier: Option<OrganizationNumber>,
     /// The token's `jti` and `client_amr`.
-    pub token_id: Option<String>,
-    pub client_amr: Option<String>,
+    pub token_id: Option<NotedText>,
+    pub client_amr: Option<NotedText>,
     pub correlation: Uuid,
     pub case: Option<Uuid>,
-    pub legal_mandate: Option<String>,
+    pub legal_mandate: Option<NotedText>,
     pub subject: Option<Subject>,
     pub period: Option<Period>,
     pub only_primary_owner: Option<bool>,
@@ -124,6 +128,10 @@ pub trait Conclusion {
     /// The HTTP status that will be answered.
     fn status(&self) -> u16;
     fn banks(&self) -> ListedBanks;
+    /// Whether nothing was done or told. A 404 tells what was asked.
+    fn is_refusal(&self) -> bool {
+        (400..500).contains(&self.status()) && self.status() != 404
+    }
     /// The delivery whose receipt is answered.
     fn delivery(&self) -> Option<DeliveryMark> {
         None
@@ -150,7 +158,6 @@ pub struct LateRecord {
 }
 
 pub(super) fn encode(call: &Call, conclusion: &impl Conclusion, key: &RecordKey) -> Vec<u8> {
-    let legal_mandate = call.legal_mandate.as_deref().map(mask_identifiers);
     let pseudonym = call.subject.as_ref().map(|subject| key.pseudonym(subject));
     let subject = call.subject.as_ref().zip(pseudonym.as_ref());
     to_bytes(&StoredEntry {
@@ -160,11 +167,11 @@ pub(super) fn encode(call: &Call, conclusion: &impl Conclusion, key: &RecordKey)
             endpoint: call.endpoint,
             consumer: call.consumer.as_u32(),
             supplier: call.supplier.map(OrganizationNumber::as_u32),
-            token_id: call.token_id.as_deref(),
-            client_amr: call.client_amr.as_deref(),
+            token_id: call.token_id.as_ref().map(NotedText::as_str),
+            client_amr: call.client_amr.as_ref().map(NotedText::as_str),
             correlation: call.correlation,
             case: call.case,
-            legal_mandate: legal_mandate.as_deref(),
+            legal_mandate: call.legal_mandate.as_ref().map(NotedText::as_str),
             subject: subject.map(|(subject, sealed)| StoredSubject::of(subject, sealed.as_bytes())),
             period: call
                 .period
@@ -226,75 +233,26 @@ pub(super) fn encode_act(act: &OperatorAct, key: &RecordKey) -> Vec<u8> {
     })
 }
 
+pub(super) fn encode_turned_away(
+    consumer: OrganizationNumber,
+    minute: DateTime<Utc>,
+    calls: u64,
+    key: &RecordKey,
+) -> Vec<u8> {
+    to_bytes(&StoredEntry {
+        key: key.id(),
+        at: minute.timestamp_micros(),
+        event: StoredEvent::TurnedAway(StoredTurnedAway {
+            consumer: consumer.as_u32(),
+            calls,
+        }),
+    })
+}
+
 fn to_bytes(entry: &StoredEntry) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(USUAL_ENTRY_BYTES);
     bytes.push(FORMAT_VERSION);
     postcard::to_extend(entry, bytes).expect("a vector grows as needed, and every field has a known length")
-}
-
-/// Digits that are kept where they stand together.
-const MOST_DIGITS_KEPT: usize = 8;
-/// How identifiers are written with blanks or dots: persons, accounts, organisations.
-const GROUPS: [&[usize]; 3] = [&[6, 5], &[4, 2, 5], &[3, 3, 3]];
-const FEWEST_DIGITS_OF_A_GROUP: usize = 3;
-const BETWEEN_GROUPS: [&str; 4] = [" ", ".", "\u{a0}", "\u{202f}"];
-
-/// A mandate is the caller's own text. Should somebody write an identifier into it, it is not kept.
-fn mask_identifiers(text: &str) -> Cow<'_, str> {
-    if !runs_of(text).any(|run| digits_of(run) >= FEWEST_DIGITS_OF_A_GROUP) {
-        return text.into();
-    }
-    let runs: Vec<&str> = runs_of(text).collect();
-    let (mut masked, mut rest) = (String::with_capacity(text.len()), &runs[..]);
-    while let Some(run) = rest.first() {
-        let identifier = identifier_at(rest);
-        masked.push_str(if identifier == 0 { run } else { "(masked)" });
-        rest = &rest[identifier.max(1)..];
-    }
-    masked.into()
-}
-
-/// Digits and what is between them, in turn.
-fn runs_of(text: &str) -> impl Iterator<Item = &str> {
-    let alike = |a: &u8, b: &u8| a.is_ascii_digit() == b.is_ascii_digit();
-    let mut rest = text;
-    text.as_bytes().chunk_by(alike).map(move |run| {
-        let (run, after) = rest.split_at(run.len());
-        rest = after;
-        run
-    })
-}
-
-fn digits_of(run: &str) -> usize {
-    match run.as_bytes() {
-        [b'0'..=b'9', ..] => run.len(),
-        _ => 0,
-    }
-}
-
-/// How many runs are the identifier that begins with the first; 0: none does.
-fn identifier_at(runs: &[&str]) -> usize {
-    if digits_of(runs[0]) > MOST_DIGITS_KEPT {
-        return 1;
-    }
-    let is_written = |groups: &&&[usize]| {
-        let length = 2 * groups.len() - 1;
-        runs.len() >= length
-            && runs
-                .iter()
-                .step_by(2)
-                .zip(**groups)
-                .all(|(run, digits)| digits_of(run) == *digits)
-            && runs[..length]
-                .iter()
-                .skip(1)
-                .step_by(2)
-                .all(|between| BETWEEN_GROUPS.contains(between))
-    };
-    GROUPS
-        .iter()
-        .find(is_written)
-        .map_or(0, |groups| 2 * groups.len() - 1)
 }
 
 #[cfg(test)]
@@ -320,39 +278,5 @@ mod tests {
         assert!(matches!(decoded.event, StoredEvent::Act(act) if act.operator == "Kari (0011aabb)"));
         let later = [&[FORMAT_VERSION + 1], &bytes[1..]].concat();
         assert!(StoredEntry::decode(&later).is_none());
-    }
-
-    #[test]
-    fn an_identifier_in_a_mandate_is_not_kept() {
-        assert_eq!(
-            mask_identifiers("§ 10-2 om 17912099997, æ"),
-            "§ 10-2 om (masked), æ"
-        );
-        assert_eq!(mask_identifiers("123456785"), "(masked)");
-        for written in [
-            "179120 99997",
-            "8601.11.17947",
-            "8601 11 17947",
-            "974 760 673",
-            "179120\u{a0}99997",
-        ] {
-            assert_eq!(
-                mask_identifiers(&format!("om {written}, § 2")),
-                "om (masked), § 2",
-                "{written}"
-            );
-        }
-        for kept in [
-            "LOV-2005-05-20-28",
-            "§ 10-2-1",
-            "15. juni 2018 nr. 38",
-            "01.01.2024",
-            "179120, 99997",
-            "§ 210 123456",
-            "æ",
-        ] {
-            assert_eq!(mask_identifiers(kept), kept);
-        }
-        assert_eq!(mask_identifiers("Lov 20240101"), "Lov 20240101");
     }
 }

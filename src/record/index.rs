@@ -100,6 +100,7 @@ impl Batch {
                 self.push(sequence, KeyKind::Delivery.key(receipt.delivery.id.as_bytes()));
                 receipt.bank
             }
+            StoredEvent::TurnedAway(calls) => calls.consumer,
             StoredEvent::Probe => return,
         };
         self.days.insert((day_of(entry).num_days_from_ce(), consumer));

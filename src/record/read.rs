@@ -3,11 +3,16 @@
 use super::fault::Flaw;
 use super::hex;
 use super::keys::KeyRing;
-use super::stored::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject};
+use super::stored::{
+    StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject, StoredTurnedAway,
+};
 use super::{DeliveryMark, Endpoint};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use uuid::Uuid;
+
+/// What each call that was turned away was answered with.
+const STATUS_OF_TURNED_AWAY: u16 = 429;
 
 /// What stands in an entry, if its key is in the ring.
 pub(super) fn understand<'a>(entry: &'a [u8], ring: &KeyRing) -> Result<StoredEntry<'a>, Flaw> {
@@ -47,7 +52,7 @@ pub struct Record {
     pub legal_mandate: Option<String>,
     #[serde(rename = "accountInfoRequestID")]
     pub case: Option<Uuid>,
-    /// Absent of a delivery that took effect without a record.
+    /// Absent of a delivery that took effect without a record, and of calls that were turned away.
     #[serde(rename = "correlationID")]
     pub correlation: Option<Uuid>,
     /// The pseudonym under `key`.
@@ -61,6 +66,9 @@ pub struct Record {
     pub only_primary_owner: Option<bool>,
     /// Absent of a delivery that took effect without a record.
     pub status: Option<u16>,
+    /// How many calls were turned away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
     pub banks: Vec<String>,
 }
 
@@ -72,6 +80,7 @@ impl Record {
             StoredEvent::Call(call) => Some(about(call.endpoint).of_call(call)),
             StoredEvent::Act(act) => Some(about(act.endpoint).of_act(act)),
             StoredEvent::Late(receipt) => Some(about(receipt.endpoint).of_late(receipt)),
+            StoredEvent::TurnedAway(calls) => Some(about(Endpoint::TurnedAway).of_turned_away(calls)),
             StoredEvent::Probe => None,
         }
     }
@@ -102,6 +111,7 @@ impl Record {
             to_date: None,
             only_primary_owner: None,
             status: None,
+            calls: None,
             banks: Vec::new(),
         }
     }
@@ -142,6 +152,15 @@ impl Record {
             correlation: Some(act.correlation),
             status: Some(act.status),
             banks: act.bank.into_iter().map(organization).collect(),
+            ..self
+        }
+    }
+
+    fn of_turned_away(self, turned_away: &StoredTurnedAway) -> Self {
+        Self {
+            consumer: Some(organization(turned_away.consumer)),
+            status: Some(STATUS_OF_TURNED_AWAY),
+            calls: Some(turned_away.calls),
             ..self
         }
     }

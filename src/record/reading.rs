@@ -198,7 +198,7 @@ impl RecordedDeliveries {
                 self.told.insert(receipt.delivery.id);
             }
             StoredEvent::Act(act) => self.undone.extend(act.delivery),
-            StoredEvent::Call(_) | StoredEvent::Probe => {}
+            StoredEvent::Call(_) | StoredEvent::TurnedAway(_) | StoredEvent::Probe => {}
         }
     }
 }

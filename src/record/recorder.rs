@@ -12,7 +12,7 @@ use super::upkeep::{Upkeep, UpkeepWork};
 use super::walk::Walk;
 use super::writer::{AppendError, Command, Own, Progress, Writer};
 use crate::domain::identifiers::OrganizationNumber;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use metrics::Histogram;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -195,6 +195,17 @@ impl Recorder {
     pub async fn record_late(&self, delivery: &LateRecord) -> Result<(), Unrecorded> {
         self.append(entry::encode_late(delivery, self.0.ring.in_use()))
             .await
+    }
+
+    /// Records how many calls of a consumer were turned away in a minute.
+    pub async fn record_turned_away(
+        &self,
+        consumer: OrganizationNumber,
+        minute: DateTime<Utc>,
+        calls: u64,
+    ) -> Result<(), Unrecorded> {
+        let entry = entry::encode_turned_away(consumer, minute, calls, self.0.ring.in_use());
+        self.append(entry).await
     }
 
     async fn append(&self, entry: Vec<u8>) -> Result<(), Unrecorded> {

@@ -8,7 +8,9 @@ use super::keys::KeyRing;
 use super::read::{Record, understand};
 use super::reading::Reading;
 use super::sqlite::Reader;
-use super::stored::{StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject};
+use super::stored::{
+    StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject, StoredTurnedAway,
+};
 use super::walk::Walk;
 use crate::domain::calendar::oslo_day;
 use crate::domain::identifiers::OrganizationNumber;
@@ -310,6 +312,7 @@ impl<'a> Wanted<'a> {
             StoredEvent::Call(call) => self.is_call(call),
             StoredEvent::Act(act) => self.is_act(act),
             StoredEvent::Late(receipt) => self.is_late(receipt),
+            StoredEvent::TurnedAway(calls) => self.is_turned_away(calls),
             StoredEvent::Probe => false,
         };
         is_it && self.query.day.is_none_or(|day| day_of(entry) == day)
@@ -347,6 +350,18 @@ impl<'a> Wanted<'a> {
                     |sealed: &Sealed| call.subject == Some(StoredSubject::of(subject, sealed.as_bytes()));
                 self.pseudonyms.iter().any(is_it)
             })
+    }
+
+    /// What each of them was about is not known.
+    fn is_turned_away(&self, calls: &StoredTurnedAway) -> bool {
+        let query = self.query;
+        query
+            .consumer
+            .is_none_or(|consumer| calls.consumer == consumer.as_u32())
+            && query.case.is_none()
+            && query.correlation.is_none()
+            && query.delivery.is_none()
+            && query.subject.is_none()
     }
 
     fn is_late(&self, receipt: &StoredReceipt) -> bool {

@@ -28,6 +28,14 @@ pub(super) enum StoredEvent<'a> {
     #[serde(borrow)]
     Act(StoredAct<'a>),
     Late(StoredReceipt),
+    TurnedAway(StoredTurnedAway),
+}
+
+/// Calls of one consumer in one minute, whose beginning is the time of the entry.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredTurnedAway {
+    pub(super) consumer: u32,
+    pub(super) calls: u64,
 }
 
 /// What is known of a delivery that took effect without a record.

@@ -15,12 +15,13 @@ pub use participants::{ParticipantState, ParticipantStatus};
 pub use services::OwnServices;
 
 use super::participants::ParticipantsInForce;
-use crate::access::caller::Caller;
+use crate::access::caller::{Caller, Scope};
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
 use crate::cache::Cache;
 use crate::domain::calendar::{Period, oslo_day, years_before};
 use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
+use crate::domain::noted::NotedText;
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
@@ -33,6 +34,9 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Of a mandate that fits no service, so much is recorded.
+const UNFIT_MANDATE_CHARACTERS: usize = 200;
 
 /// The moment a request arrived: taken once, and everything of the request is judged by it.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +64,13 @@ pub struct LegalContext {
     pub case: Option<Uuid>,
     /// `Legal-Mandate`, percent-decoded.
     pub legal_mandate: Option<String>,
+}
+
+/// Who asks a valid question, why, and when.
+struct Asker<'a> {
+    caller: &'a Caller,
+    context: &'a LegalContext,
+    arrival: &'a Arrival,
 }
 
 /// A question as it was asked, valid or not: what could be read of it is recorded either way.
@@ -109,7 +120,10 @@ pub struct Fault {
 /// Why a lookup is not answered with what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    MissingScope,
+    /// Any one of these scopes would do.
+    MissingScope(Vec<Scope>),
+    /// A bank that does not take part, or asks for another: at the one of its calls whose errors are an agency's.
+    NotAdmitted,
     /// All faults at once; never empty.
     Invalid(Vec<Fault>),
     NotAcceptable,
@@ -254,18 +268,22 @@ impl Lookup {
             Ok(question) => {
                 call.period = Some(question.period);
                 call.only_primary_owner = question.only_primary_owner;
-                concluded(self.find_relationships(&mut call, caller, &question, &asked.arrival)).await
+                let asker = Asker {
+                    caller,
+                    context: &asked.context,
+                    arrival: &asked.arrival,
+                };
+                concluded(self.find_relationships(&mut call, &asker, &question)).await
             }
         };
-        self.recorder.record(call, conclusion).await
+        self.record(call, &asked.context, conclusion).await
     }
 
     async fn find_relationships(
         &self,
         call: &mut Call,
-        caller: &Caller,
+        asker: &Asker<'_>,
         question: &RelationshipsQuestion,
-        arrival: &Arrival,
     ) -> Result<RelationshipsAnswer, Refusal> {
         let wanted = Wanted::Relationships {
             customer: question.customer.kind(),
@@ -273,8 +291,8 @@ impl Lookup {
             only_primary_owner: question.only_primary_owner,
         };
         let customer = self.store.given().customer(&question.customer);
-        self.admit(call, arrival, Some(customer.present().tag()))?;
-        let unknown_ownership = self.judge(call, caller, wanted, arrival)?;
+        self.admit(call, asker.arrival, Some(customer.present().tag()))?;
+        let unknown_ownership = self.judge(call, asker, wanted)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
         let Found { held, sets, .. } = self.held_by_customer(&customer).await?;
         let participants = self.participants.load();
@@ -283,7 +301,7 @@ impl Lookup {
             &participants,
             &question.period,
             filter,
-            &self.days(arrival.today),
+            &self.days(asker.arrival.today),
         )?;
         let banks = found.banks.into_iter().map(|bank| ListedBank {
             organization: bank.institution.organization,
@@ -292,7 +310,7 @@ impl Lookup {
         });
         let mut coverage =
             self.freshness
-                .coverage(&participants, &sets, arrival, Some(question.period.from()));
+                .coverage(&participants, &sets, asker.arrival, Some(question.period.from()));
         coverage.unknown_ownership = found.unknown_ownership;
         coverage.before_retention = found.before_retention;
         Ok(RelationshipsAnswer {
@@ -311,26 +329,32 @@ impl Lookup {
         let mut call = call(Endpoint::AccountServicingProvider, caller, &asked);
         let conclusion = match asked.question {
             Err(refusal) => Err(refusal),
-            Ok(question) => concluded(self.find_account(&mut call, caller, &question, &asked.arrival)).await,
+            Ok(question) => {
+                let asker = Asker {
+                    caller,
+                    context: &asked.context,
+                    arrival: &asked.arrival,
+                };
+                concluded(self.find_account(&mut call, &asker, &question)).await
+            }
         };
-        self.recorder.record(call, conclusion).await
+        self.record(call, &asked.context, conclusion).await
     }
 
     async fn find_account(
         &self,
         call: &mut Call,
-        caller: &Caller,
+        asker: &Asker<'_>,
         question: &AccountQuestion,
-        arrival: &Arrival,
     ) -> Result<AccountAnswer, Refusal> {
-        self.admit(call, arrival, None)?;
-        self.judge(call, caller, Wanted::Account, arrival)?;
+        self.admit(call, asker.arrival, None)?;
+        self.judge(call, asker, Wanted::Account)?;
         let Found { held, sets, .. } = self
             .holding_account(&self.store.given().account(&question.account))
             .await?;
         let participants = self.participants.load();
-        let coverage = self.freshness.coverage(&participants, &sets, arrival, None);
-        let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
+        let coverage = self.freshness.coverage(&participants, &sets, asker.arrival, None);
+        let provider = servicing_provider(&held, &participants, &self.days(asker.arrival.today))?;
         let provider = provider.ok_or(match question.as_published {
             true => Refusal::UnknownAccountAsPublished,
             false => Refusal::UnknownAccount(coverage),
@@ -368,9 +392,28 @@ impl Lookup {
             subject: None,
             question: Ok(()),
         };
-        self.recorder
-            .record(call(endpoint, caller, &asked), Err(refusal))
-            .await
+        let call = call(endpoint, caller, &asked);
+        self.record(call, &asked.context, Err(refusal)).await
+    }
+
+    /// Records what a call came to. A mandate that was not found to fit a service is kept with its beginning only.
+    async fn record<A>(
+        &self,
+        mut call: Call,
+        context: &LegalContext,
+        conclusion: Result<A, Refusal>,
+    ) -> Result<Recorded<Result<A, Refusal>>, Unrecorded>
+    where
+        Result<A, Refusal>: Conclusion,
+    {
+        if call.legal_mandate.is_none() {
+            let mandate = context.legal_mandate.as_deref();
+            call.legal_mandate = mandate.map(|text| NotedText::beginning_of(text, UNFIT_MANDATE_CHARACTERS));
+        }
+        if conclusion.is_refusal() {
+            self.limits.refusals().count(call.consumer, call.at);
+        }
+        self.recorder.record(call, conclusion).await
     }
 
     /// The days that answers are judged by.
@@ -419,7 +462,7 @@ fn call<Q>(endpoint: Endpoint, caller: &Caller, asked: &Asked<Q>) -> Call {
         client_amr: caller.client_amr.clone(),
         correlation: asked.arrival.correlation,
         case: asked.context.case,
-        legal_mandate: asked.context.legal_mandate.clone(),
+        legal_mandate: None,
         subject: asked.subject.clone(),
         period: None,
         only_primary_owner: None,

@@ -158,7 +158,7 @@ pub fn load(path: &Path) -> Result<Participants, ParticipantsFileError> {
         path: path.display().to_string(),
         cause,
     };
-    parse(&std::fs::read_to_string(path).map_err(unreadable)?)
+    parse(&crate::text::read_file(path).map_err(unreadable)?)
 }
 
 /// A list that leaves out a bank with records, or one of its registers, would make answers disappear.

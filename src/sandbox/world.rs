@@ -162,6 +162,13 @@ impl World {
             .replace("paused = true", "paused = false")
     }
 
+    /// Who delivers for a bank: itself, or the one that it has merged into.
+    fn deliverer(&self, bank: &str) -> String {
+        let number = OrganizationNumber::parse(bank).ok();
+        let deliverer = number.and_then(|number| self.participants.answering_for(number, self.today));
+        deliverer.map_or_else(|| bank.to_owned(), |bank| bank.organization.to_string())
+    }
+
     /// Delivers every bank's sets to a service, the way banks do.
     pub async fn deliver(
         &self,
@@ -173,7 +180,7 @@ impl World {
         let deliveries = SETS.iter().map(|(bank, register, records)| {
             let client = client.clone();
             async move {
-                let token = issuer.token(&client_name(bank), token_lifetime)?;
+                let token = issuer.token(&client_name(&self.deliverer(bank)), token_lifetime)?;
                 let response = client
                     .put(format!(
                         "{service}/v2/financialInstitutions/{bank}/relationships?register={register}"

@@ -2,6 +2,7 @@
 
 use super::disk::{Upkeep, sweep, tell_deeds, tell_record, tell_store};
 use super::heads::publish_heads;
+use super::refusals::record_turned_away;
 use super::upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
 use super::wiring::Parts;
 use crate::register::rekey::Rekeying;
@@ -37,6 +38,7 @@ impl Background {
         tasks.spawn(publish_heads(recorder(), self.head_every, end()));
         tasks.spawn(tell_record(recorder().path().to_owned(), end()));
         let limits = Arc::clone(parts.lookup.limits());
+        tasks.spawn(record_turned_away(Arc::clone(&limits), recorder(), end()));
         tasks.spawn(keep_usage(recorder().path().to_owned(), limits, end()));
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));

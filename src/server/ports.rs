@@ -1,12 +1,13 @@
 //! The two ports.
 
 use super::tls::Tls;
-use super::{Parts, SHUTDOWN_TIMEOUT, StartError};
+use super::{Parts, StartError, listen};
 use crate::config::{DeliverySettings, Settings};
 use crate::http::body::{BodyLimits, DeliveryLimits};
 use crate::http::meters::RequestMeters;
 use crate::http::middleware::{self, Draining, HeaderLimit};
 use crate::http::overload::{LookupRoom, RoomBounds};
+use crate::http::request::MandateLimit;
 use crate::http::routes;
 use crate::http::{console, management};
 use actix_web::dev::Server as ActixServer;
@@ -17,15 +18,19 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
-/// The port of agencies and banks.
+/// The port of agencies and banks. `end` is cancelled when its idle connections are to be closed.
 pub(super) fn bind_public(
     settings: &Settings,
     parts: &Parts,
     tls: Option<&Tls>,
+    end: CancellationToken,
 ) -> Result<(ActixServer, SocketAddr), StartError> {
+    let authenticator = parts.authenticator.clone();
     let delivery_limits = Data::new(delivery_limits(&settings.delivery));
     let header_limit = HeaderLimit(settings.server.max_header_bytes);
+    let mandate_limit = MandateLimit(settings.access.max_mandate_bytes);
     let room = RoomBounds {
         most: settings.server.max_lookups_per_worker,
         lag: Duration::from_millis(settings.server.max_worker_lag_milliseconds),
@@ -38,6 +43,7 @@ pub(super) fn bind_public(
         App::new()
             .app_data(parts.rules)
             .app_data(header_limit)
+            .app_data(mandate_limit)
             .app_data(LookupRoom::new(room))
             .app_data(RequestMeters::default())
             .app_data(draining.clone())
@@ -52,21 +58,7 @@ pub(super) fn bind_public(
             .wrap(from_fn(middleware::wrap))
             .configure(routes::configure)
     };
-    let address = settings.server.listen;
-    let server = HttpServer::new(factory)
-        .workers(settings.server.workers())
-        .client_request_timeout(Duration::from_secs(settings.server.request_head_seconds))
-        .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
-        .disable_signals();
-    let server = match tls {
-        None => server.bind(address),
-        Some(tls) => server
-            .tls_handshake_timeout(tls.handshake_timeout)
-            .bind_rustls_0_23(address, tls.server_config()?),
-    };
-    let server = server.map_err(|cause| StartError::Bind { address, cause })?;
-    let bound = server.addrs().first().copied().unwrap_or(address);
-    Ok((server.run(), bound))
+    listen::bind(factory, &settings.server, tls, authenticator, end)
 }
 
 fn delivery_limits(delivery: &DeliverySettings) -> DeliveryLimits {
@@ -75,6 +67,8 @@ fn delivery_limits(delivery: &DeliverySettings) -> DeliveryLimits {
         max_line_bytes: delivery.max_line_bytes,
         max_lines: delivery.max_lines,
         pause: Duration::from_secs(delivery.pause_seconds),
+        grace: Duration::from_secs(delivery.grace_seconds),
+        min_bytes_per_second: delivery.min_bytes_per_second,
     };
     DeliveryLimits {
         delivery: of_deliveries,
@@ -100,6 +94,7 @@ pub(super) fn bind_management(
             .app_data(readiness.clone())
             .app_data(prometheus.clone())
             .app_data(console.clone())
+            .wrap(from_fn(management::protect))
             .configure(management::configure)
             .configure(console::configure)
     };

@@ -13,9 +13,14 @@ def ndjson(ctx, value):
 
 @schemathesis.hook
 def before_load_schema(ctx, raw_schema):
-    """Bodies are made as they stand, so no other encoding may be claimed for them."""
+    """Bodies are made as they stand, so no other encoding may be claimed for them; and a line at a time, by the schema
+    that `x-line` names."""
     for item in raw_schema["paths"].values():
         for operation in item.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            if "x-line" in content.get("application/x-ndjson", {}):
+                content["application/x-ndjson"]["schema"] = content["application/x-ndjson"]["x-line"]
+                del content["application/octet-stream"]
             for parameter in operation.get("parameters", []):
                 if parameter["name"] == "Content-Encoding":
                     parameter["schema"]["pattern"] = "^identity$"

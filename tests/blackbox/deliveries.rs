@@ -14,6 +14,7 @@ mod receipts;
 mod rejects;
 mod rollback;
 mod sequence;
+mod shapes;
 mod shrink;
 mod side_by_side;
 mod turns;

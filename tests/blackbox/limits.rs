@@ -129,3 +129,72 @@ async fn lookups_above_what_a_worker_takes_are_shed_at_once_and_nothing_else_is(
         "there is room again"
     );
 }
+
+/// So that the minute does not end amid the calls.
+async fn early_in_a_minute() {
+    let into = |at: chrono::DateTime<chrono::Utc>| at.timestamp().rem_euclid(60);
+    while into(chrono::Utc::now()) > 40 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_is_refused_too_often_is_turned_away_and_its_record_grows_by_one_entry() {
+    let configuration = "[access]\nrefusals_per_minute = 5\n";
+    let mut service = Service::start_with(Caching::Without, configuration).await;
+    service.deliver_world().await;
+    early_in_a_minute().await;
+    let unknown = || service.account(crate::harness::ask::NOBODYS_ACCOUNT).send();
+    for _ in 0..8 {
+        assert_eq!(unknown().await.unwrap().status(), 404, "an answer is no refusal");
+    }
+    for _ in 0..5 {
+        assert_eq!(ask(&service, "1").await.status(), 400);
+    }
+    let good = people().next().unwrap();
+    for customer in ["1", &good, "1", &good] {
+        let turned_away = ask(&service, customer).await;
+        assert_eq!(turned_away.status(), 429);
+        let wait: u64 = turned_away.headers()["Retry-After"]
+            .to_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!((1..=61).contains(&wait), "{wait}");
+        assert_eq!(turned_away.json::<Value>().await.unwrap()["errorCode"], "ERR-010");
+    }
+    // Neither other agencies nor banks have to suffer for it.
+    let other = service.issuer.token("915429785", "bits:kundeforhold");
+    let listed = service.http.get(service.url("/v2/participants"));
+    let listed = listed
+        .bearer_auth(other)
+        .header("CorrelationID", uuid::Uuid::new_v4().to_string());
+    assert_eq!(listed.send().await.unwrap().status(), 200);
+
+    let bank = "210099093";
+    let refused = || async {
+        let call = service.v2(reqwest::Method::POST, bank, "relationships/changes");
+        call.body("x").send().await.unwrap()
+    };
+    for _ in 0..5 {
+        assert_eq!(refused().await.status(), 422);
+    }
+    let turned_away = refused().await;
+    assert_eq!(turned_away.status(), 429);
+    assert_eq!(turned_away.json::<Value>().await.unwrap()["errorCode"], "KFR-015");
+
+    // What the last minute had is recorded at the end at the latest.
+    assert!(service.terminate().success());
+    let of = |consumer: &str| crate::audit::load::search(&service, &["--consumer", consumer], "");
+    let (agency, bank) = (of("974761076"), of(bank));
+    let turned_away = |calls: &[Value]| -> Vec<(u64, u64)> {
+        let together = calls.iter().filter(|call| call["endpoint"] == "turnedAway");
+        together
+            .map(|call| (call["calls"].as_u64().unwrap(), call["status"].as_u64().unwrap()))
+            .collect()
+    };
+    assert_eq!(turned_away(&agency), [(4, 429)], "{agency:?}");
+    assert_eq!(turned_away(&bank), [(1, 429)], "{bank:?}");
+    assert_eq!(agency.len(), 8 + 5 + 1);
+    crate::audit::load::verify(&service, &[]);
+}

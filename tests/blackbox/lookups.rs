@@ -6,6 +6,7 @@ mod identifiers;
 mod older_path;
 mod participants;
 mod period;
+mod places;
 
 use crate::errors::assert_common_headers;
 use crate::harness::ask::{AN_ACCOUNT, Ask, Told};

@@ -19,3 +19,4 @@ mod tls;
 mod tokens;
 mod traces;
 mod whole_set;
+mod wire;

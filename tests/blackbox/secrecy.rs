@@ -2,6 +2,8 @@
 //! metrics, nor in what it answers to those who sent them to the wrong place.
 
 pub mod canaries;
+mod mandates;
+mod memory;
 
 use crate::harness::calls::{BOUNDARY, form};
 use crate::harness::collector::Collector;

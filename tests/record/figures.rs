@@ -1,10 +1,11 @@
 //! Figures of the record of use, printed as a table in Markdown. Here it is small, so that the command that prints it
 //! stays sound; `benches/record.sh` runs it large, in a release build, and holds it against its bounds.
 
-use crate::table::{head, open, place, ring, verify};
+use crate::table::{head, open, place, ring, verify, wait_until_indexed};
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::domain::calendar::oslo_day;
 use kundeforhold::domain::identifiers::{AccountNumber, OrganizationNumber};
+use kundeforhold::domain::noted::NotedText;
 use kundeforhold::record::{self, Call, Conclusion, Endpoint, ListedBanks, Query, Recorder, Subject, Way};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ const CONNECTIONS: usize = 64;
 /// Entries that they record, at the most; the others are filled in by many more at a time.
 const MEASURED: usize = 400_000;
 const FILLED_AT_A_TIME: usize = 2_000;
+/// Entries that are indexed together.
+const BATCH: u64 = 16_384;
 /// Searches of each kind.
 const SEARCHES: usize = 25;
 /// The entries are of so many days.
@@ -83,11 +86,13 @@ fn call(number: usize, entries: usize, until: DateTime<Utc>) -> Call {
         endpoint: Endpoint::AccountServicingProvider,
         consumer: agency(number),
         supplier: None,
-        token_id: Some(id(3, number / 100).to_string()),
-        client_amr: Some("virksomhetssertifikat".to_owned()),
+        token_id: Some(NotedText::of_uuid(id(3, number / 100))),
+        client_amr: Some(NotedText::of("virksomhetssertifikat")),
         correlation: id(2, number),
         case: Some(case(number)),
-        legal_mandate: Some("Skatteforvaltningsloven § 10-2 første ledd, jf. § 10-14".to_owned()),
+        legal_mandate: Some(NotedText::of(
+            "Skatteforvaltningsloven § 10-2 første ledd, jf. § 10-14",
+        )),
         subject: Some(subject(number)),
         period: None,
         only_primary_owner: Some(true),
@@ -180,6 +185,9 @@ async fn what_the_record_costs_and_how_soon_it_is_searched_and_proved() {
     let (recorder, until) = (open(&path, ring(1, &[])), Utc::now());
     let written = measure_writing(&recorder, entries.min(MEASURED), entries, until).await;
     fill(&recorder, written.entries, entries, until).await;
+    let began = Instant::now();
+    wait_until_indexed(&path, entries as u64 / BATCH);
+    let indexed = began.elapsed();
     let last = head(&recorder);
     recorder.close().await;
     let size = std::fs::metadata(&path).unwrap().len();
@@ -225,6 +233,11 @@ async fn what_the_record_costs_and_how_soon_it_is_searched_and_proved() {
         String::new(),
     );
     let millis = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    row(
+        "indexed so long after the last entry",
+        millis(indexed),
+        String::new(),
+    );
     let searches = [
         ("case", by_case, BOUNDS.search),
         ("correlation", by_correlation, BOUNDS.search),

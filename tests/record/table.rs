@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::clock::{Reading, TrustedClock};
 use kundeforhold::domain::identifiers::{CustomerId, IdentifierRules, OrganizationNumber};
+use kundeforhold::domain::noted::NotedText;
 use kundeforhold::pseudonym::MasterKey;
 use kundeforhold::record::{
     self, Call, ChainChoice, Conclusion, Endpoint, KeptHead, KeyRing, ListedBanks, Looked, Query, Record,
@@ -10,7 +11,7 @@ use kundeforhold::record::{
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -84,11 +85,11 @@ fn call(number: usize, at: DateTime<Utc>) -> Call {
         endpoint: Endpoint::CustomerRelationships,
         consumer: organization(),
         supplier: None,
-        token_id: Some(Uuid::from_u128(number as u128).to_string()),
-        client_amr: Some("virksomhetssertifikat".to_owned()),
+        token_id: Some(NotedText::of_uuid(Uuid::from_u128(number as u128))),
+        client_amr: Some(NotedText::of("virksomhetssertifikat")),
         correlation: Uuid::from_u128(number as u128),
         case: Some(Uuid::from_u128(number as u128 / 10)),
-        legal_mandate: Some("Skatteforvaltningsloven § 10-2 første ledd".to_owned()),
+        legal_mandate: Some(NotedText::of("Skatteforvaltningsloven § 10-2 første ledd")),
         subject: Some(customer(CUSTOMERS[number % 3])),
         period: None,
         only_primary_owner: number.is_multiple_of(2).then_some(true),
@@ -149,4 +150,20 @@ pub fn row(chain: i64, sequence: i64) -> i64 {
 pub fn clock_now() -> TrustedClock {
     let now = Reading::take();
     now.clone().judge(&now).unwrap()
+}
+
+/// Longest that it may take to index the batches that are full.
+const INDEXED_WITHIN: Duration = Duration::from_secs(600);
+
+/// Waits for so many batches, of the chain that is being written, to be in the index.
+pub fn wait_until_indexed(path: &Path, batches: u64) {
+    let (table, started) = (tamper(path), Instant::now());
+    let indexed = || -> u64 {
+        let sql = "SELECT coalesce(max(batches), 0) FROM indexed";
+        table.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    while indexed() < batches {
+        assert!(started.elapsed() < INDEXED_WITHIN, "indexed: {}", indexed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -1,7 +1,9 @@
-//! The rules of the specification: its table of cases, and random questions against a second, naive model.
+//! The rules of the specification: its table of cases, random questions against a second, naive model, and what is kept
+//! of a caller's text.
 
 mod cases;
 mod model;
+mod noted;
 mod participants;
 mod random;
 mod seen;

@@ -270,6 +270,8 @@ fn other_authorization_details_are_refused() {
     values.extend(
         malformed_organizations()
             .into_iter()
+            // Of a system user's organisation, this spelling is taken.
+            .filter(|owner| owner.get("id").is_none())
             .map(|owner| json!([system_user(owner)])),
     );
     assert_refused(Claim::AuthorizationDetails, &values);

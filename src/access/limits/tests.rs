@@ -6,6 +6,7 @@ fn settings() -> LimitSettings {
         rate_per_second: NonZeroU32::new(500).unwrap(),
         rate_burst: NonZeroU32::new(2000).unwrap(),
         daily_customers: 100_000,
+        refusals_per_minute: NonZeroU32::new(600).unwrap(),
         unusual_factor: 3,
         unusual_floor: 10,
     }

@@ -46,7 +46,7 @@ impl Terms {
             path: path.display().to_string(),
             cause,
         };
-        Self::parse(&std::fs::read_to_string(path).map_err(unreadable)?)
+        Self::parse(&crate::text::read_file(path).map_err(unreadable)?)
     }
 
     /// Reads a file's text.

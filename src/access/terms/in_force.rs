@@ -1,7 +1,7 @@
 //! The terms of the moment, shared.
 
 use super::{LookupEndpoint, OutsideTerms, Permit, Question, Terms, Today, Wanted};
-use crate::access::caller::{Caller, RequiredScopes};
+use crate::access::caller::{Caller, RequiredScopes, Scope};
 use arc_swap::ArcSwap;
 use chrono::NaiveDate;
 use serde::Deserialize;
@@ -78,6 +78,18 @@ impl TermsInForce {
             },
         };
         self.0.terms.load().authorize(caller, &question)
+    }
+
+    /// The scopes any one of which opens the endpoint to the caller: the general ones, and the own one of each of its
+    /// services there.
+    pub fn scopes_for(&self, caller: &Caller, endpoint: LookupEndpoint) -> Vec<Scope> {
+        let terms = self.0.terms.load();
+        let there = terms
+            .of(caller.consumer)
+            .filter(|service| service.endpoints.contains(&endpoint));
+        let mut scopes = self.0.scopes.of(endpoint).to_vec();
+        scopes.extend(there.filter_map(|service| service.scope.clone()));
+        scopes
     }
 
     /// Whether the caller has a general scope of the endpoint.

@@ -1,7 +1,7 @@
 //! A question held against the terms.
 
 use super::mandate::SentMandate;
-use super::{LookupEndpoint, Service, Terms, Today, UnknownOwnership};
+use super::{AllowedDates, LookupEndpoint, Service, Terms, Today, UnknownOwnership};
 use crate::access::caller::{Caller, Scope};
 use crate::domain::calendar::Period;
 use crate::domain::identifiers::CustomerKind;
@@ -86,6 +86,9 @@ pub struct OutsideTerms {
     /// The closest service: the one whose first failing term comes last, in the order of [`Term`]; of equal
     /// ones the first of the file. `None` when the consumer has no enabled service.
     pub service: Option<String>,
+    /// Of each service that only the period fails: the dates that it admits, without the days of grace, which are for
+    /// clocks that differ.
+    pub periods: Vec<(String, AllowedDates)>,
 }
 
 impl Terms {
@@ -98,6 +101,7 @@ impl Terms {
         let mut closest = OutsideTerms {
             term: Term::Consumer,
             service: None,
+            periods: Vec::new(),
         };
         for service in self.of(caller.consumer) {
             match service.first_failing(caller, question, mandate.as_ref()) {
@@ -107,16 +111,28 @@ impl Terms {
                         unknown_ownership: service.unknown_ownership,
                     });
                 }
-                Some(term) if term > closest.term => {
-                    closest = OutsideTerms {
-                        term,
-                        service: Some(service.name.clone()),
-                    }
-                }
-                Some(_) => {}
+                Some(term) => closest.consider(term, service, question.today),
             }
         }
         Err(closest)
+    }
+}
+
+impl OutsideTerms {
+    fn consider(&mut self, term: Term, service: &Service, today: Today) {
+        if term > self.term {
+            self.term = term;
+            self.service = Some(service.name.clone());
+            self.periods.clear();
+        }
+        if term == Term::Period && self.term == Term::Period {
+            let without_grace = Today {
+                grace_days: 0,
+                ..today
+            };
+            let dates = service.period.dates_on(without_grace);
+            self.periods.push((service.name.clone(), dates));
+        }
     }
 }
 

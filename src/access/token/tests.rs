@@ -7,6 +7,7 @@ use super::*;
 use crate::access::caller::{Caller, Scopes};
 use crate::access::fixture::*;
 use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::noted::NotedText;
 
 const HEADER: &str = r#"{"alg":"RS256","kid":"a"}"#;
 
@@ -33,8 +34,8 @@ fn a_good_token_gives_its_caller() {
         consumer: number(CONSUMER),
         supplier: None,
         scopes: Scopes::new("bits:kundeforhold"),
-        token_id: Some("a-token".to_owned()),
-        client_amr: Some("private_key_jwt".to_owned()),
+        token_id: Some(NotedText::of("a-token")),
+        client_amr: Some(NotedText::of("private_key_jwt")),
         system_user: None,
     };
     assert_eq!(verified.caller, caller);

@@ -4,8 +4,9 @@ use super::{Failure, Source};
 use crate::config::Settings;
 use crate::domain::identifiers::{AccountNumber, Check, CustomerId, IdentifierRules, OrganizationNumber};
 use crate::record::{self, Looked, Query, Record, Subject, Way};
+use crate::text;
 use chrono::NaiveDate;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use uuid::Uuid;
 
 /// Finds recorded calls; everything that is given must hold
@@ -128,9 +129,9 @@ fn read_line(given: &str) -> Result<String, Failure> {
             "customers and accounts are read from standard input: give `-` instead of the number".to_owned(),
         ));
     }
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
-    Ok(line.trim().to_owned())
+    let mut line = Vec::new();
+    std::io::stdin().lock().read_until(b'\n', &mut line)?;
+    Ok(text::decode(line)?.trim().to_owned())
 }
 
 const HEADING: [&str; 9] = [

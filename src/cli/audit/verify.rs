@@ -5,9 +5,9 @@ use crate::backup::Deed;
 use crate::cli::backup::note_verified;
 use crate::cli::progress;
 use crate::record::{self, HeadStanding, KeptHead, KeyRing, Proof, RecordFault, Removal, Verification, hex};
+use crate::text;
 use chrono::DateTime;
 use serde_json::{Value, json};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -66,13 +66,11 @@ impl Verify {
 
 fn read_heads(file: &Path, ring: &KeyRing) -> Result<Vec<KeptHead>, Failure> {
     let unreadable = |cause: std::io::Error| Failure::Refused(format!("{}: {cause}", file.display()));
-    let mut text = String::new();
-    match file.as_os_str() == "-" {
-        true => std::io::stdin().read_to_string(&mut text).map_err(unreadable)?,
-        false => std::fs::File::open(file)
-            .and_then(|mut file| file.read_to_string(&mut text))
-            .map_err(unreadable)?,
+    let text = match file.as_os_str() == "-" {
+        true => text::read_all(std::io::stdin()),
+        false => text::read_file(file),
     };
+    let text = text.map_err(unreadable)?;
     let mut heads = Vec::new();
     for (line, number) in text.lines().zip(1..) {
         let head = KeptHead::parse_line(line, ring);

@@ -51,10 +51,7 @@ fn rejects(body: &Value) -> String {
     let mut lines: Vec<String> = shown
         .map(|reject| {
             let faults = reject.get("faults").and_then(Value::as_array);
-            let told = faults.into_iter().flatten().map(|fault| {
-                let [parameter, reason] = ["parameter", "reason"].map(|name| text(fault, name));
-                format!("{parameter} {reason}")
-            });
+            let told = faults.into_iter().flatten().map(|fault| text(fault, "reason"));
             let told: Vec<String> = told.collect();
             format!("line {}: {}", text(reject, "line"), told.join("; "))
         })

@@ -9,6 +9,8 @@ const LIMITS: BodyLimits = BodyLimits {
     max_line_bytes: BLOCK_BYTES,
     max_lines: u64::MAX,
     pause: Duration::from_secs(1),
+    grace: Duration::from_secs(1),
+    min_bytes_per_second: 0,
 };
 
 #[tokio::test]

@@ -77,11 +77,19 @@ impl Attempts {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, failures| failures.since.elapsed() < ATTEMPTS_FOR);
         let failed = all.get(&address).map_or(0, |failures| failures.count);
-        failed < MOST_ATTEMPTS && all.len() < MOST_ADDRESSES
+        failed < MOST_ATTEMPTS
     }
 
     pub fn failed(&self, address: IpAddr) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST_ADDRESSES && !all.contains_key(&address) {
+            // However many fail, nobody else is to wait for it.
+            let oldest = all
+                .iter()
+                .min_by_key(|(_, failures)| failures.since)
+                .map(|(address, _)| *address);
+            oldest.map(|oldest| all.remove(&oldest));
+        }
         let failures = all.entry(address).or_insert_with(|| Failures {
             since: Instant::now(),
             count: 0,
@@ -117,5 +125,13 @@ mod tests {
         }
         assert!(!attempts.may_try(address));
         assert!(attempts.may_try(IpAddr::from([127, 0, 0, 2])));
+        for number in 0..2 * MOST_ADDRESSES as u32 {
+            attempts.failed(IpAddr::from(number.to_be_bytes()));
+        }
+        assert!(
+            attempts.may_try(IpAddr::from([127, 0, 0, 2])),
+            "others fail as they like"
+        );
+        assert!(attempts.0.lock().unwrap().len() <= MOST_ADDRESSES);
     }
 }

@@ -62,7 +62,8 @@ fn name_of(text: &str) -> Option<&str> {
     is_name.then_some(text)
 }
 
-pub async fn sign_out(request: HttpRequest, _form: Form) -> Result<HttpResponse, ConsoleRefusal> {
+pub async fn sign_out(request: HttpRequest, form: Form) -> Result<HttpResponse, ConsoleRefusal> {
+    form.operator.console.sessions.end(&form.operator.session);
     let mut response = see_other("/console/login");
     let ended = session_cookie(&request, String::new());
     response.add_cookie(&ended).map_err(|_| ConsoleRefusal::Failed)?;

@@ -270,7 +270,10 @@ impl Row {
                 .clone()
                 .or_else(|| record.operator.clone())
                 .unwrap_or_default(),
-            what: endpoint.as_str().unwrap_or_default().to_owned(),
+            what: match record.calls {
+                Some(calls) => format!("{calls} calls turned away"),
+                None => endpoint.as_str().unwrap_or_default().to_owned(),
+            },
             service: match &record.outside_terms {
                 Some(term) => format!("{service} outside {term}").trim().to_owned(),
                 None => service,

@@ -4,7 +4,9 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
+use std::collections::HashMap;
 use std::fmt::{Display, Formatter, Write};
+use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 /// After this an operator signs in again.
@@ -62,14 +64,34 @@ impl Session {
     }
 }
 
-/// Makes and knows the sessions of this process. It keeps none: a session's cookie carries it, under a MAC.
-pub struct Sessions(hmac::Key);
+/// Makes and knows the sessions of this process. It keeps none that goes on: a session's cookie carries it, under a MAC.
+pub struct Sessions {
+    key: hmac::Key,
+    /// Those that were signed out of, until they would have expired.
+    ended: Mutex<HashMap<[u8; ID_BYTES], i64>>,
+}
 
 impl Sessions {
     pub fn new() -> Self {
         // Their bits are the system's random ones, all but twelve.
         let secret = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes);
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.as_flattened()))
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret.as_flattened()),
+            ended: Mutex::default(),
+        }
+    }
+
+    /// Ends a session: its cookie opens nothing any more.
+    pub fn end(&self, session: &Session) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Utc::now().timestamp();
+        ended.retain(|_, expires| *expires > now);
+        ended.insert(session.id, session.expires);
+    }
+
+    fn has_ended(&self, session: &Session) -> bool {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.contains_key(&session.id)
     }
 
     pub fn begin(&self, identity: Identity) -> Session {
@@ -94,7 +116,7 @@ impl Sessions {
             name.as_bytes(),
         ]
         .concat();
-        let mac = hmac::sign(&self.0, &labelled("session", &carried));
+        let mac = hmac::sign(&self.key, &labelled("session", &carried));
         format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(carried),
@@ -107,7 +129,7 @@ impl Sessions {
         let (carried, mac) = cookie.split_once('.')?;
         let carried = URL_SAFE_NO_PAD.decode(carried).ok()?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        hmac::verify(&self.0, &labelled("session", &carried), &mac).ok()?;
+        hmac::verify(&self.key, &labelled("session", &carried), &mac).ok()?;
         let (id, rest) = carried.split_first_chunk::<ID_BYTES>()?;
         let (expires, rest) = rest.split_first_chunk::<EXPIRY_BYTES>()?;
         let (kind, name) = rest.split_first()?;
@@ -122,12 +144,12 @@ impl Sessions {
                 _ => return None,
             },
         };
-        (session.expires > Utc::now().timestamp()).then_some(session)
+        (session.expires > Utc::now().timestamp() && !self.has_ended(&session)).then_some(session)
     }
 
     /// What a form of the session carries to show that it is one of ours.
     pub fn form_token(&self, session: &Session) -> String {
-        URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, &labelled("form", &session.id)))
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &labelled("form", &session.id)))
     }
 
     /// Compared in constant time.
@@ -135,7 +157,7 @@ impl Sessions {
         let Ok(mac) = URL_SAFE_NO_PAD.decode(token) else {
             return false;
         };
-        hmac::verify(&self.0, &labelled("form", &session.id), &mac).is_ok()
+        hmac::verify(&self.key, &labelled("form", &session.id), &mac).is_ok()
     }
 }
 
@@ -175,6 +197,10 @@ mod tests {
         let mut session = sessions.begin(named("Kari"));
         session.expires -= LIFETIME_SECONDS;
         assert_eq!(sessions.read(&sessions.cookie(&session)), None);
+        let (one, other) = (sessions.begin(named("Kari")), sessions.begin(named("Kari")));
+        sessions.end(&one);
+        assert_eq!(sessions.read(&sessions.cookie(&one)), None);
+        assert_eq!(sessions.read(&sessions.cookie(&other)), Some(other.clone()));
     }
 
     #[test]

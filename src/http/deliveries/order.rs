@@ -16,6 +16,8 @@ use sha2::{Digest, Sha256};
 const MOST_REJECTS: u64 = 1_000_000_000;
 /// Greatest `Delivery-Sequence`: what any reader of JSON holds.
 const GREATEST_SEQUENCE: u64 = i64::MAX as u64;
+/// What NDJSON is sent as; clients that are generated know no other type for a file than the second.
+const MEDIA_TYPES: [&str; 2] = ["application/x-ndjson", "application/octet-stream"];
 /// Longest `Idempotency-Key`, in bytes.
 const MAX_KEY_BYTES: usize = 200;
 
@@ -66,7 +68,7 @@ pub fn read_order<O: BankOperation>(
 }
 
 /// A length that is wrong is the server's to refuse.
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -140,17 +142,30 @@ fn read_encoding(headers: &HeaderMap, faults: &mut Vec<Detail>) -> Encoding {
         .and_then(|text| text.split(';').next())
         .unwrap_or_default()
         .trim();
-    if !media.is_empty() && media != "application/x-ndjson" {
+    if !media.is_empty() && !MEDIA_TYPES.contains(&media) {
         faults.push(Detail::new("Content-Type", "must be application/x-ndjson"));
     }
-    match text(header::CONTENT_ENCODING).as_deref() {
-        None | Some("identity") => Encoding::Identity,
-        Some("gzip") => Encoding::Gzip,
-        Some("zstd") => Encoding::Zstd,
-        Some(_) => {
-            faults.push(Detail::new("Content-Encoding", "must be gzip or zstd"));
+    match content_encoding(headers) {
+        Ok(encoding) => encoding,
+        Err(reason) => {
+            faults.push(Detail::new("Content-Encoding", reason));
             Encoding::Identity
         }
+    }
+}
+
+/// How the body is encoded, or what is wrong with `Content-Encoding`.
+fn content_encoding(headers: &HeaderMap) -> Result<Encoding, &'static str> {
+    let values = headers.get_all(header::CONTENT_ENCODING);
+    let values: Vec<String> = values
+        .map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase())
+        .collect();
+    let names = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+    let mut names = names.filter(|name| *name != "identity");
+    match (names.next().map(Encoding::parse), names.next()) {
+        (None, _) => Ok(Encoding::Identity),
+        (Some(_), Some(_)) => Err("names more than one encoding, and one is taken"),
+        (Some(encoding), None) => encoding.ok_or("must be gzip or zstd"),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, FaultCode, LineFault, Reject};
 use crate::domain::relationship::Register;
 use crate::http::bank_calls::mark_of;
+use crate::http::error::sentence;
 use crate::record::DeliveryMark;
 use crate::store::Receipt;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
@@ -177,9 +178,51 @@ pub struct RejectedBody {
 }
 
 impl RejectedBody {
+    pub const CODE: &str = "KFR-012";
+
+    /// For the document.
+    pub fn example() -> Self {
+        let (kind, state) = (DeliveryKind::WholeSet, DeliveryState::Rejected);
+        let counts = Counts {
+            read: 4711,
+            rejected: 1,
+            ..Counts::default()
+        };
+        let receipt = ReceiptBody {
+            reason: Some("1 lines were rejected".to_owned()),
+            ..ReceiptBody::new(
+                Uuid::nil(),
+                kind,
+                Register::Kar,
+                state,
+                DateTime::UNIX_EPOCH,
+                counts,
+            )
+        };
+        let fault = LineFault {
+            code: FaultCode::InvalidCustomer,
+            parameter: "customerID".to_owned(),
+            reason: "has a wrong check digit".to_owned(),
+        };
+        Self {
+            error_code: Self::CODE,
+            error_message: "Delivery rejected",
+            correlation_id: Uuid::nil(),
+            receipt,
+            delivery: DeliveryMark {
+                id: Uuid::nil(),
+                sha256: None,
+            },
+            rejects: vec![RejectBody {
+                line: 7,
+                faults: vec![FaultBody::from(&fault)],
+            }],
+        }
+    }
+
     pub fn new(receipt: &Receipt, rejects: &[Reject], correlation_id: Uuid) -> Self {
         Self {
-            error_code: "KFR-012",
+            error_code: Self::CODE,
             error_message: "Delivery rejected",
             correlation_id,
             receipt: receipt.into(),
@@ -206,7 +249,7 @@ pub struct FaultBody {
     pub parameter: String,
     #[schema(example = "KFR-005")]
     pub code: &'static str,
-    #[schema(example = "has a wrong check digit")]
+    #[schema(example = "customerID has a wrong check digit.")]
     pub reason: String,
 }
 
@@ -229,7 +272,7 @@ impl From<&LineFault> for FaultBody {
                 FaultCode::NotFound => "KFR-008",
                 FaultCode::InvalidDate => "KFR-010",
             },
-            reason: fault.reason.clone(),
+            reason: sentence(&fault.parameter, &fault.reason),
         }
     }
 }
@@ -256,10 +299,10 @@ mod tests {
             ],
         };
         let expected = json!({"line": 7, "faults": [
-            {"parameter": "customerID", "code": "KFR-005", "reason": "is no good"},
-            {"parameter": "line", "code": "KFR-004", "reason": "is no good"},
-            {"parameter": "toDate", "code": "KFR-010", "reason": "is no good"},
-            {"parameter": "end", "code": "KFR-008", "reason": "is no good"},
+            {"parameter": "customerID", "code": "KFR-005", "reason": "customerID is no good."},
+            {"parameter": "line", "code": "KFR-004", "reason": "The line is no good."},
+            {"parameter": "toDate", "code": "KFR-010", "reason": "toDate is no good."},
+            {"parameter": "end", "code": "KFR-008", "reason": "end is no good."},
         ]});
         assert_eq!(json!(RejectBody::from(&reject)), expected);
     }

@@ -1,12 +1,13 @@
 //! What all answers have in common, written into the document: `CorrelationID`, and an example for every
 //! error code that a response's description names.
 
+use super::bodies::operations;
+use crate::http::deliveries::receipt::RejectedBody;
 use crate::http::error::Problem;
 use serde_json::{Value, json};
 use utoipa::Modify;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::PathItem;
 use utoipa::openapi::{OpenApi, RefOr, Response};
 
 pub(super) struct EveryAnswer;
@@ -14,19 +15,10 @@ pub(super) struct EveryAnswer;
 impl Modify for EveryAnswer {
     fn modify(&self, document: &mut OpenApi) {
         let problems = Problem::samples();
-        for item in document.paths.paths.values_mut() {
-            let PathItem {
-                get,
-                put,
-                post,
-                delete,
-                ..
-            } = item;
-            for operation in [get, put, post, delete].into_iter().flatten() {
-                for (status, response) in &mut operation.responses.responses {
-                    if let RefOr::T(response) = response {
-                        complete(response, status, &problems);
-                    }
+        for operation in operations(document) {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response {
+                    complete(response, status, &problems);
                 }
             }
         }
@@ -54,6 +46,9 @@ fn complete(response: &mut Response, status: &str, problems: &[Problem]) {
 }
 
 fn example(problem: &Problem) -> Value {
+    if problem.code == RejectedBody::CODE {
+        return json!(RejectedBody::example());
+    }
     let mut body = json!({
         "errorCode": problem.code,
         "errorMessage": problem.message,

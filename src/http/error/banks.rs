@@ -78,7 +78,8 @@ impl Problem {
 impl From<&BankRefusal> for Problem {
     fn from(refusal: &BankRefusal) -> Self {
         match refusal {
-            BankRefusal::MissingScope | BankRefusal::NotParticipating => Self::bank(BankError::NoAccess),
+            BankRefusal::MissingScope(wanted) => Self::bank(BankError::NoAccess).demanding(wanted),
+            BankRefusal::NotParticipating => Self::bank(BankError::NoAccess),
             BankRefusal::OtherBank => Self::bank(BankError::WrongOrganization),
             BankRefusal::InvalidRequest(details) => {
                 Self::bank(BankError::InvalidRequest).with(details.clone())
@@ -94,8 +95,8 @@ impl From<&BankRefusal> for Problem {
                 ..Self::bank(BankError::Conflict).with(vec![at_odds(conflict)])
             },
             BankRefusal::Busy(busy) => busy_now(*busy),
-            BankRefusal::TooLarge => Self::bank(BankError::TooLarge),
-            BankRefusal::TooSlow => Self::bank(BankError::TooSlow),
+            BankRefusal::TooLarge(details) => Self::bank(BankError::TooLarge).with(details.clone()),
+            BankRefusal::TooSlow(details) => Self::bank(BankError::TooSlow).with(details.clone()),
             BankRefusal::Rejected(_) => Self::bank(BankError::Rejected),
             BankRefusal::Failed(cause) => Self::bank(failed(cause)),
             BankRefusal::Published(refusal) => Self::from(refusal),
@@ -113,7 +114,7 @@ fn at_odds(conflict: &Conflict) -> Detail {
         Conflict::NotLatest | Conflict::NothingBefore | Conflict::RollbackTimeOver => "deliveryID",
         Conflict::LaterChanges(_) => "discardLaterChanges",
     };
-    Detail::new(parameter, conflict.to_string())
+    Detail::said(parameter, conflict.to_string())
 }
 
 /// What is under way, to be waited for.
@@ -122,15 +123,15 @@ fn busy_now(busy: Busy) -> Problem {
         Busy::Bank { batches_per_bank } => (
             BankError::TooMany,
             format!(
-                "{batches_per_bank} batches or repeated deliveries of the bank are under way; wait for one to end"
+                "{batches_per_bank} batches or repeated deliveries of the bank are under way; wait for one to end."
             ),
         ),
         Busy::All => (
             BankError::Unavailable,
-            "as many deliveries are under way as are taken at once; send it again".to_owned(),
+            "As many deliveries are under way as are taken at once; send it again.".to_owned(),
         ),
     };
-    Problem::bank(error).with(vec![Detail::new("body", reason)])
+    Problem::bank(error).with(vec![Detail::said("body", reason)])
 }
 
 /// What a bank can wait out is 503; what it cannot is 500.

@@ -123,14 +123,34 @@ fn what_is_wrong_with_the_form_names_only_our_own_fields() {
     let base = r#""role":"owner","fromDate":"2020-01-01""#;
     let with = |more: &str| format!(r#"{{{base},{more}}}"#);
     let lines = [
-        (with(r#""17912099997":1"#), "line has a field that is not known"),
-        (with(r#""toDate` 17912099997":1"#), "toDate does not belong here"),
-        (with(r#""put":{}"#), "put does not belong here"),
-        (with(r#""role":"other""#), "role is there twice"),
+        (
+            with(r#""17912099997":1"#),
+            "line has a field that is not known; customerID is missing",
+        ),
+        (
+            with(r#""toDate` 17912099997":1,"other":2"#),
+            "line has a field that is not known; customerID is missing",
+        ),
+        (
+            with(r#""customerId":"17912099997""#),
+            "customerID is to be written like this, and is not",
+        ),
+        (
+            with(r#""put":{}"#),
+            "put does not belong here; customerID is missing",
+        ),
+        (
+            with(r#""role":"other""#),
+            "role is there twice; customerID is missing",
+        ),
         (with(r#""customerID":17912099997"#), "customerID must be a text"),
         (
             with(r#""customerID":["17912099997"],"toDate":20200101,"creditable":"17912099997""#),
-            "customerID must be a text; creditable must be true or false; toDate must be a text",
+            "creditable must be true or false; customerID must be a text; toDate must be a text",
+        ),
+        (
+            with(r#""customerID":"17912099998","holdsFunds":"yes","toDate":"x""#),
+            "holdsFunds must be true or false; customerID has a wrong check digit; toDate must be a day, YYYY-MM-DD",
         ),
         (
             r#"{"customerID":"17912099997","role":{"owner":null},"fromDate":"2020-01-01"}"#.to_owned(),
@@ -142,7 +162,10 @@ fn what_is_wrong_with_the_form_names_only_our_own_fields() {
         ),
         ("17912099997".to_owned(), "line is not a JSON object"),
         ("{".to_owned(), "line is not a JSON object"),
-        (with("").replace(",}", "}{}"), "line is not a JSON object"),
+        (
+            with("").replace(",}", "}{}"),
+            "line holds more than one object; each has to stand on a line of its own",
+        ),
     ];
     for (line, expected) in lines {
         let faults = parse(&line, Register::Kar).unwrap_err();
@@ -173,11 +196,16 @@ fn a_line_holds_one_change_and_all_that_is_wrong_with_it_is_told() {
             (r#"{"put":null}"#, "put must be an object"),
             (
                 r#"{"put":["17912099997",null],"end":17912099997}"#,
-                "put must be an object; end must be an object",
+                "end must be an object; put must be an object",
             ),
             (
                 r#"{"put":{"customerID":17912099997,"holdsFunds":"yes"}}"#,
-                "customerID must be a text; holdsFunds must be true or false",
+                "customerID must be a text; holdsFunds must be true or false; role is missing; fromDate is missing",
+            ),
+            (
+                r#"{"put":{"customerID":1},"end":{"customerID":"17912099997"}}"#,
+                "customerID must be a text; \
+                 line holds more than one of put, end and remove; each change is a line of its own",
             ),
             (
                 r#"{"end":{"accountID":"86011117949","toDate":"2020-13-01"}}"#,

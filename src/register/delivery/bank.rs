@@ -46,14 +46,15 @@ impl BankCaller {
 /// Why a consumer may not deliver for a bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdmitted {
-    /// Neither the bank itself nor its successor.
+    /// Neither the bank itself nor its successor; or the bank itself, though it has merged.
     OtherBank,
     /// Not registered, or paused by the operator.
     NotParticipating,
 }
 
 impl Delivery {
-    /// Admits a consumer to a bank's sets: the bank itself or, once merged, its successor.
+    /// Admits a consumer to a bank's sets: the bank itself or, once it has merged, the one at the end of its successors.
+    /// That one must not be paused; the merged bank may be.
     pub fn admit(
         &self,
         consumer: OrganizationNumber,
@@ -61,15 +62,15 @@ impl Delivery {
         today: NaiveDate,
     ) -> Result<BankCaller, NotAdmitted> {
         let participants = self.participants.load();
-        let open = |number| participants.get(number).filter(|participant| !participant.paused);
-        let answers_for = |participant: &Participant| participant.organization == consumer;
-        if consumer != bank && !participants.answering_for(bank, today).is_some_and(answers_for) {
-            return Err(NotAdmitted::OtherBank);
+        let (registered, answering) = (participants.get(bank), participants.answering_for(bank, today));
+        match (registered, answering) {
+            (Some(bank), Some(answering)) if answering.organization == consumer => match answering.paused {
+                true => Err(NotAdmitted::NotParticipating),
+                false => Ok(BankCaller::of(bank)),
+            },
+            (None, _) if consumer == bank => Err(NotAdmitted::NotParticipating),
+            _ => Err(NotAdmitted::OtherBank),
         }
-        let (Some(_), Some(participant)) = (open(consumer), open(bank)) else {
-            return Err(NotAdmitted::NotParticipating);
-        };
-        Ok(BankCaller::of(participant))
     }
 
     /// A registered bank, as it delivers: for an operator, who acts for any.

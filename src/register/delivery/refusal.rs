@@ -70,13 +70,13 @@ impl fmt::Display for Conflict {
         match self {
             Self::Running(delivery) => write!(
                 f,
-                "delivery {delivery} to the same register is under way; wait for its receipt"
+                "Delivery {delivery} to the same register is under way; wait for its receipt."
             ),
             Self::KeyReused(delivery) => write!(
                 f,
-                "delivery {delivery} came with this key and another body; take a new key"
+                "Delivery {delivery} came with this key and another body; take a new key."
             ),
-            Self::Sequence { expected } => write!(f, "{expected} is expected"),
+            Self::Sequence { expected } => write!(f, "Delivery-Sequence {expected} is expected."),
             Self::Shrink {
                 of,
                 present,
@@ -88,23 +88,23 @@ impl fmt::Display for Conflict {
                 };
                 write!(
                     f,
-                    "the set has {delivered} {which} where about {present} stand; if that is meant, confirmShrink=true"
+                    "The set has {delivered} {which} where about {present} stand; if that is meant, send confirmShrink=true."
                 )
             }
             Self::NotLatest => {
-                f.write_str("is not the latest published whole set; only that one can be rolled back")
+                f.write_str("The delivery is not the latest published whole set; only that one can be rolled back.")
             }
             Self::NothingBefore => f.write_str(
-                "is the first that was loaded, so there is nothing to go back to; deliver a whole set",
+                "The delivery is the first that was loaded, so there is nothing to go back to; deliver a whole set.",
             ),
             Self::RollbackTimeOver => {
-                f.write_str("was published too long ago to be rolled back; deliver a whole set")
+                f.write_str("The delivery was published too long ago to be rolled back; deliver a whole set.")
             }
             Self::LaterChanges(later) => {
                 let named = later.iter().take(NAMED_DELIVERIES).map(ToString::to_string);
                 write!(
                     f,
-                    "{} deliveries published after it would be lost ({}); if that is meant, discardLaterChanges=true",
+                    "{} deliveries published after it would be lost ({}); if that is meant, send discardLaterChanges=true.",
                     later.len(),
                     named.collect::<Vec<_>>().join(", ")
                 )

@@ -281,7 +281,7 @@ fn fault_of(effect: Effect) -> Option<LineFault> {
         Effect::NoSuchEnd => (
             FaultCode::NotFound,
             "end",
-            "there is no record of this customer, agreement and fromDate",
+            "names no record: there is none of this customer, agreement and fromDate",
         ),
         Effect::EndsBeforeItBegan => (FaultCode::InvalidDate, "toDate", "must not lie before fromDate"),
         Effect::Stored

@@ -1,8 +1,9 @@
 //! A lookup held against the DSOP service terms.
 
-use super::{Arrival, Lookup, Refusal};
+use super::{Arrival, Asker, Lookup, Refusal};
 use crate::access::caller::Caller;
 use crate::access::terms::{Enforcement, OutsideTerms, UnknownOwnership, Wanted};
+use crate::domain::noted::NotedText;
 use crate::record::Call;
 
 impl Lookup {
@@ -13,14 +14,19 @@ impl Lookup {
     pub(super) fn judge(
         &self,
         call: &mut Call,
-        caller: &Caller,
+        asker: &Asker<'_>,
         wanted: Wanted,
-        arrival: &Arrival,
     ) -> Result<UnknownOwnership, Refusal> {
-        let mandate = call.legal_mandate.as_deref();
+        let Asker {
+            caller,
+            context,
+            arrival,
+        } = asker;
+        let mandate = context.legal_mandate.as_deref();
         match self.terms.authorize(caller, wanted, mandate, arrival.today) {
             Ok(permit) => {
                 call.service = Some(permit.service);
+                call.legal_mandate = mandate.map(NotedText::of);
                 Ok(permit.unknown_ownership)
             }
             Err(outside) => {

@@ -28,6 +28,7 @@ impl Lookup {
                 let reason = match over {
                     OverLimit::Rate { .. } => "rate",
                     OverLimit::DailyCustomers { .. } => "daily_customers",
+                    OverLimit::Refusals { .. } => "refusals",
                 };
                 metrics::counter!("kundeforhold_refusals_total", "reason" => reason).increment(1);
                 tracing::warn!(consumer = %call.consumer, reason, "a consumer asks more than it may");

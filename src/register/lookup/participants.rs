@@ -37,7 +37,7 @@ impl Lookup {
     ) -> Result<Recorded<Result<Vec<ParticipantStatus>, Refusal>>, Unrecorded> {
         let call = call(Endpoint::Participants, caller, &asked);
         let conclusion = asked.question.map(|()| self.standing_of_banks(&asked.arrival));
-        self.recorder.record(call, conclusion).await
+        self.record(call, &asked.context, conclusion).await
     }
 
     /// How the banks stand.

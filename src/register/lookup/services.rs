@@ -23,7 +23,7 @@ impl Lookup {
     ) -> Result<Recorded<Result<OwnServices, Refusal>>, Unrecorded> {
         let call = call(Endpoint::Services, caller, &asked);
         let conclusion = asked.question.map(|()| self.own_services(caller, &asked.arrival));
-        self.recorder.record(call, conclusion).await
+        self.record(call, &asked.context, conclusion).await
     }
 
     fn own_services(&self, caller: &Caller, arrival: &Arrival) -> OwnServices {

@@ -102,8 +102,23 @@ async fn with_a_token_nothing_is_shown_before_signing_in() {
     assert!(page.status == StatusCode::OK && page.text.contains("Kari Åsen"));
 
     let token = browser.form_token().await;
+    let kept = browser.cookie.clone();
     browser.post("/console/logout", &[("form_token", &token)]).await;
     assert_eq!(browser.get("/console").await.status, StatusCode::SEE_OTHER);
+    browser.cookie = kept;
+    let again = browser.get("/console").await;
+    assert_eq!(
+        again.status,
+        StatusCode::SEE_OTHER,
+        "its cookie opens nothing any more"
+    );
+    let head = service
+        .http
+        .get(format!("http://{}/metrics", service.management))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(head.headers()["X-Content-Type-Options"], "nosniff");
 }
 
 #[tokio::test]

@@ -123,11 +123,12 @@ async fn a_bank_is_let_in_to_its_own_and_its_predecessors_and_to_nothing_else() 
         let (mut customers, mut made) = (people(), Vec::new());
         let mut first = std::collections::BTreeMap::new();
         let paths = [BLABAERLIA, GRANSKAUEN, PREDECESSOR, TO_BE_MERGED, PAUSED];
+        let merged_today = format!("mergedOn = \"{}\"", world::today());
+        let before = participants()
+            .replace("paused = true", "")
+            .replace(&merged_today, "mergedOn = \"2999-01-01\"");
         service
-            .replace_participants(
-                &participants().replace("paused = true", ""),
-                "a file was read again",
-            )
+            .replace_participants(&before, "a file was read again")
             .await;
         for bank in paths {
             let set = owners(&[customers.next().unwrap()]);
@@ -138,7 +139,10 @@ async fn a_bank_is_let_in_to_its_own_and_its_predecessors_and_to_nothing_else() 
             .await;
         for consumer in paths.into_iter().chain([UNREGISTERED]) {
             for bank in paths {
-                let own = consumer == bank || (consumer, bank) == (BLABAERLIA, PREDECESSOR);
+                let own = match bank {
+                    PREDECESSOR => consumer == BLABAERLIA,
+                    _ => consumer == bank,
+                };
                 let expected = match (own, bank == PAUSED) {
                     (true, false) => None,
                     (true, true) => Some("KFR-002"),
@@ -213,7 +217,7 @@ async fn a_bank_sees_no_delivery_and_no_record_of_another() {
 }
 
 #[tokio::test]
-async fn a_successor_and_its_predecessor_share_the_predecessors_set() {
+async fn a_successor_has_its_predecessors_set_beside_its_own() {
     for caching in EITHER_WAY {
         let service = Service::start(caching).await;
         service
@@ -225,7 +229,17 @@ async fn a_successor_and_its_predecessor_share_the_predecessors_set() {
             .v2(Method::PUT, PREDECESSOR, "relationships")
             .body(owners(&who[..1]));
         assert_eq!(call_as(&service, &successor, set).await.0, 200, "{caching:?}");
-        assert_eq!(own(&service, PREDECESSOR, &who[0]).await.len(), 1, "{caching:?}");
+        let read = |tail: &str| {
+            service
+                .v2(Method::GET, PREDECESSOR, tail)
+                .header("CustomerID", &who[0])
+        };
+        let records = as_bank(&service, BLABAERLIA, read("relationships")).await;
+        assert_eq!(
+            records.1["relationships"].as_array().unwrap().len(),
+            1,
+            "{caching:?}"
+        );
         assert_eq!(
             own(&service, BLABAERLIA, &who[0]).await,
             [] as [Value; 0],
@@ -236,8 +250,78 @@ async fn a_successor_and_its_predecessor_share_the_predecessors_set() {
             BLABAERLIA,
             "{caching:?}"
         );
-        let mut receipts = super::receipts(&service, PREDECESSOR).await;
-        assert_eq!(receipts.len(), 1, "{caching:?}");
-        assert_eq!(receipts.remove(0)["state"], "published", "{caching:?}");
+        let receipts = as_bank(
+            &service,
+            BLABAERLIA,
+            service.v2(Method::GET, PREDECESSOR, "deliveries"),
+        )
+        .await
+        .1;
+        assert_eq!(receipts["deliveries"].as_array().unwrap().len(), 1, "{caching:?}");
+        assert_eq!(receipts["deliveries"][0]["state"], "published", "{caching:?}");
     }
+}
+
+/// The request with the token of a bank that may be another than the one in its path.
+async fn as_bank(service: &Service, caller: &str, request: RequestBuilder) -> (u16, Value) {
+    let mut request = request.build().unwrap();
+    let token = format!("Bearer {}", service.issuer.bank_token(caller));
+    request
+        .headers_mut()
+        .insert("Authorization", token.parse().unwrap());
+    let response = service.http.execute(request).await.unwrap();
+    let status = response.status().as_u16();
+    (status, response.json().await.unwrap())
+}
+
+/// One bank went into a second that went into a third, and both are paused.
+#[tokio::test]
+async fn at_the_end_of_successors_stands_the_one_that_delivers() {
+    let service = Service::start(Caching::Without).await;
+    let merged =
+        |successor: &str| format!("successor = \"{successor}\"\nmergedOn = \"2020-01-01\"\npaused = true");
+    let bank = |number: &str, more: &str| {
+        format!(
+            "[[participant]]\norganizationID = \"{number}\"\nname = \"Bank {number}\"\nregisters = [\"KAR\"]\n\
+             staleAfter = \"36h\"\n{more}\n"
+        )
+    };
+    let list = [
+        bank(PREDECESSOR, &merged(GRANSKAUEN)),
+        bank(GRANSKAUEN, &merged(BLABAERLIA)),
+        bank(BLABAERLIA, ""),
+    ];
+    service
+        .replace_participants(&list.concat(), "a file was read again")
+        .await;
+    for (caller, bank, status, code) in [
+        (BLABAERLIA, PREDECESSOR, 200, None),
+        (BLABAERLIA, GRANSKAUEN, 200, None),
+        (BLABAERLIA, BLABAERLIA, 200, None),
+        (GRANSKAUEN, PREDECESSOR, 403, Some("KFR-003")),
+        (GRANSKAUEN, GRANSKAUEN, 403, Some("KFR-003")),
+        (PREDECESSOR, PREDECESSOR, 403, Some("KFR-003")),
+        (PREDECESSOR, BLABAERLIA, 403, Some("KFR-003")),
+    ] {
+        let request = service.v2(Method::POST, bank, "relationships/changes").body("");
+        let (found, body) = as_bank(&service, caller, request).await;
+        assert_eq!(
+            (found, body["errorCode"].as_str()),
+            (status, code),
+            "{caller} for {bank}: {body}"
+        );
+    }
+    let list = list
+        .concat()
+        .replace(&bank(BLABAERLIA, ""), &bank(BLABAERLIA, "paused = true"));
+    service.replace_participants(&list, "a file was read again").await;
+    let request = service
+        .v2(Method::POST, PREDECESSOR, "relationships/changes")
+        .body("");
+    let (status, body) = as_bank(&service, BLABAERLIA, request).await;
+    assert_eq!(
+        (status, body["errorCode"].as_str()),
+        (403, Some("KFR-002")),
+        "who calls may not be paused"
+    );
 }

@@ -21,7 +21,10 @@ fn expects(answer: (u16, Value), number: u64) {
     let (parameter, reason) = conflict(answer);
     assert_eq!(
         (parameter.as_str(), reason),
-        ("Delivery-Sequence", format!("{number} is expected"))
+        (
+            "Delivery-Sequence",
+            format!("Delivery-Sequence {number} is expected.")
+        )
     );
 }
 

@@ -321,13 +321,13 @@ impl Service {
         futures_util::future::join_all(deliveries).await;
     }
 
-    /// A bank's whole set.
+    /// A bank's whole set, sent by itself or, if it has merged, by its successor.
     pub async fn put_set(&self, bank: &str, register: &str, records: String) -> reqwest::Response {
         let path = format!("/v2/financialInstitutions/{bank}/relationships?register={register}");
         let request = self
             .http
             .put(self.url(&path))
-            .bearer_auth(self.issuer.bank_token(bank));
+            .bearer_auth(self.issuer.bank_token(&world::deliverer(bank)));
         request
             .header("Content-Type", "application/x-ndjson")
             .body(records)

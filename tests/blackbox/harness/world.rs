@@ -21,6 +21,23 @@ pub fn participants() -> String {
     fill_in(&read("participants.toml")).replace("paused = true", "paused = false")
 }
 
+/// Who delivers for a bank: itself, or the one at the end of those that it has merged into by now.
+pub fn deliverer(bank: &str) -> String {
+    let file: toml::Table = participants().parse().unwrap();
+    let banks = file["participant"].as_array().unwrap();
+    let field = |bank: &toml::Value, name: &str| Some(bank.get(name)?.as_str()?.to_owned());
+    let mut number = bank.to_owned();
+    while let Some(successor) = banks
+        .iter()
+        .find(|bank| field(bank, "organizationID").as_deref() == Some(&number))
+        .filter(|bank| field(bank, "mergedOn").is_some_and(|on| on <= today().to_string()))
+        .and_then(|bank| field(bank, "successor"))
+    {
+        number = successor;
+    }
+    number
+}
+
 /// Bank, register and records of every set.
 pub fn sets() -> Vec<(String, String, String)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/relationships");

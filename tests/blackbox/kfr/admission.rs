@@ -84,9 +84,13 @@ async fn only_the_bank_itself_or_its_successor_is_let_in() {
         let mut customers = people();
         for consumer in callers {
             for bank in callers {
-                let own =
-                    consumer == bank || (consumer == ONE && [TAKEN_OVER, PAUSED_PREDECESSOR].contains(&bank));
-                let open = ![PAUSED, PAUSED_PREDECESSOR, UNREGISTERED].contains(&bank);
+                let has_merged = [TAKEN_OVER, PAUSED_PREDECESSOR].contains(&bank);
+                let own = if has_merged {
+                    consumer == ONE
+                } else {
+                    consumer == bank
+                };
+                let open = ![PAUSED, UNREGISTERED].contains(&bank);
                 let customer = customers.next().unwrap();
                 let token = service.issuer.bank_token(consumer);
                 for (done, request) in calls(&service, bank, &token, &customer) {
@@ -135,6 +139,29 @@ fn system_user_token(issuer: &TestIssuer, vendor: &str, bank: &str, scope: &str)
         "system_id": "vendor_core",
     }]);
     issuer.sign(&claims)
+}
+
+#[tokio::test]
+async fn a_token_of_a_system_user_may_write_id_and_its_vendor_is_recorded() {
+    const VENDOR: &str = "123456785";
+    let service = start(crate::harness::Caching::Without).await;
+    for name in ["ID", "id"] {
+        let mut claims = service.issuer.claims(VENDOR, "bits:kundeforhold.write");
+        claims["authorization_details"] = json!([{
+            "type": "urn:altinn:systemuser",
+            "systemuser_org": {"authority": "iso6523-actorid-upis", name: format!("0192:{ONE}")},
+        }]);
+        let token = service.issuer.sign(&claims);
+        let path = format!("/v2/financialInstitutions/{ONE}/relationships/changes");
+        let changes = service.http.post(service.url(&path)).bearer_auth(token).body("");
+        assert_eq!(changes.send().await.unwrap().status(), 200, "{name}");
+    }
+    let recorded = crate::audit::load::search(&service, &["--consumer", ONE], "");
+    assert_eq!(recorded.len(), 2);
+    assert!(
+        recorded.iter().all(|call| call["supplier"] == VENDOR),
+        "{recorded:?}"
+    );
 }
 
 #[tokio::test]

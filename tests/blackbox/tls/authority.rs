@@ -141,12 +141,53 @@ pub struct Connection(StreamOwned<ClientConnection, TcpStream>);
 impl Connection {
     /// Open and shaken hands on.
     pub fn open(address: &str, trusted: &Authority, identity: Option<&Authority>) -> Result<Self, String> {
+        Self::open_for(address, trusted, identity, &[])
+    }
+
+    /// The same over HTTP/2, whose client lets no answer be sent.
+    pub fn with_closed_windows(address: &str, trusted: &Authority) -> Self {
+        let mut connection = Self::open_for(address, trusted, None, &[b"h2"]).unwrap();
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        // SETTINGS_INITIAL_WINDOW_SIZE is 0.
+        connection.send(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
+        connection
+    }
+
+    /// Asks for a document on a stream of its own: an odd number, each greater than those before.
+    pub fn ask(&mut self, stream: u32, path: &str) {
+        let mut fields = vec![0x82, 0x87];
+        for (name, value) in [(0x04, path), (0x01, "localhost")] {
+            fields.extend([name, u8::try_from(value.len()).unwrap()]);
+            fields.extend(value.as_bytes());
+        }
+        let length = u32::try_from(fields.len()).unwrap().to_be_bytes();
+        let head = [&length[1..], &[1, 5], &stream.to_be_bytes()].concat();
+        self.send(&[head, fields].concat());
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+        self.0.flush().unwrap();
+    }
+
+    /// Reads to the end that the server makes.
+    pub fn wait_for_end(&mut self) {
+        let mut taken = [0; 1024];
+        while self.0.read(&mut taken).is_ok_and(|count| count > 0) {}
+    }
+
+    fn open_for(
+        address: &str,
+        trusted: &Authority,
+        identity: Option<&Authority>,
+        protocols: &[&[u8]],
+    ) -> Result<Self, String> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(trusted.roots());
-        let config = match identity {
+        let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some(authority) => {
                 let (certificate, key) = authority.issue(100);
@@ -155,6 +196,7 @@ impl Connection {
                 builder.with_client_auth_cert(vec![certificate], key).unwrap()
             }
         };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let name = ServerName::try_from("localhost").unwrap();
         let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut stream = TcpStream::connect(address).map_err(|cause| cause.to_string())?;
