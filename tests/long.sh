@@ -20,6 +20,9 @@ DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
 echo "== store: an organisation with 50,000 accounts that change one by one"
 ORGANISATION_ACCOUNTS=50000 cargo test --locked --release --test blackbox store::many_accounts -- --nocapture
 
+echo "== PostgreSQL: everything that is asked of a service, with its register in a database"
+KUNDEFORHOLD_TEST_STORE=postgres cargo test --locked --release --test blackbox -- --skip figures
+
 echo "== Redis: 50 primaries killed under lookups and deliveries, Sentinel and Cluster, none refused"
 FAILOVERS=25 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=2
 

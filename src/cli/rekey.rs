@@ -44,6 +44,12 @@ impl RekeyCommand {
         {
             return Err(StoreError::Absent(path.clone()).into());
         }
+        // This command serves beside instances there, which cannot answer without the key.
+        if matches!(place, StorePlace::Postgres(_))
+            && Store::look_at_rekey(&place, &pseudonyms).await? == Rekey::NotOffered
+        {
+            return Err(not_offered());
+        }
         match rekeying(&settings).await {
             Ok(rekeying) => do_alone(rekeying, &place, &pseudonyms).await?,
             Err(StartError::Store(StoreError::InUse(_))) => watch_service(&place, &pseudonyms).await?,
@@ -67,18 +73,18 @@ async fn do_alone(rekeying: Rekeying, place: &StorePlace, pseudonyms: &Pseudonym
     Ok(done?)
 }
 
+fn not_offered() -> Failure {
+    let told = "the running service does not have the next key: start it again with pseudonym.next_key_file";
+    Failure::Refused(told.to_owned())
+}
+
 /// The service that has the file looks for what it is asked every second.
 async fn watch_service(place: &StorePlace, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
     let (mut seen, mut state) = (None, Store::ask_for_rekey(place, pseudonyms).await?);
     loop {
         match state {
             Rekey::Done => return Ok(()),
-            Rekey::NotOffered => {
-                return Err(Failure::Refused(
-                    "the running service does not have the next key: start it again with pseudonym.next_key_file"
-                        .to_owned(),
-                ));
-            }
+            Rekey::NotOffered => return Err(not_offered()),
             Rekey::Offered => {}
             Rekey::UnderWay { sets, left } => {
                 if seen.replace(left) != Some(left) {

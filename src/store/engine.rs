@@ -1,15 +1,16 @@
 //! The store, whatever keeps it.
 
-mod writing;
+mod lock;
+mod rekey;
+mod upkeep;
 
-pub use writing::{KeptCalls, Merge, Rekeyed, SetLock, SortedRecords, Written};
+pub use lock::{KeptCalls, Merge, OfAgreement, SetLock, SortedRecords, Written};
+pub use rekey::Rekeyed;
 
 use super::{
-    Begun, DeliveryEnd, Found, Kept, KeyUse, Publications, Receipt, Rekey, RowKey, Sets, Standing,
-    StoreError, StoreOptions, StorePlace,
+    Begun, DeliveryEnd, Found, KeyUse, Publications, Receipt, RowKey, Sets, Standing, StoreError,
+    StoreOptions, StorePlace, postgres, sqlite,
 };
-use super::{postgres, sqlite};
-use crate::clock::{Reading, TrustedClock};
 use crate::domain::delivery::{DeliveryKind, PublicationId, Reject};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
@@ -126,6 +127,14 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.key_of(set),
             Self::Postgres(store) => store.key_of(set),
+        }
+    }
+
+    /// The file that it is in, if it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(store) => Some(store.path()),
+            Self::Postgres(_) => None,
         }
     }
 
@@ -280,150 +289,11 @@ impl Store {
         }
     }
 
-    /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
-    /// Gives how many rows went. Reads all rows; not for threads that answer.
-    pub fn purge(&self, kept: &Kept, clock: &TrustedClock) -> Result<u64, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.purge(kept, clock),
-            Self::Postgres(store) => store.purge(kept, clock),
-        }
-    }
-
-    /// Erases what ended more than so many years ago. Gives how many rows went. Once that is done for a day, nothing is
-    /// left to be erased that day. Reads all rows; not for threads that answer.
-    pub fn erase(&self, closed_years: u32, clock: &TrustedClock) -> Result<u64, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.erase(closed_years, clock),
-            Self::Postgres(store) => store.erase(closed_years, clock),
-        }
-    }
-
-    /// Judges the machine's clock, and notes that it is right. Not for threads that answer.
-    pub fn judge_clock(&self) -> Result<TrustedClock, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.judge_clock(),
-            Self::Postgres(store) => store.judge_clock(),
-        }
-    }
-
-    /// Judges the machine's clock by what a store says; a service may run meanwhile.
-    pub async fn look_at_clock(place: &StorePlace) -> Result<TrustedClock, StoreError> {
-        match place {
-            StorePlace::Sqlite(path) => sqlite::Store::look_at_clock(path),
-            StorePlace::Postgres(place) => postgres::Store::look_at_clock(place).await,
-        }
-    }
-
-    /// Notes that an operator finds the clock right as it is; a service may run meanwhile.
-    pub async fn confirm_clock(place: &StorePlace) -> Result<Reading, StoreError> {
-        match place {
-            StorePlace::Sqlite(path) => sqlite::Store::confirm_clock(path),
-            StorePlace::Postgres(place) => postgres::Store::confirm_clock(place).await,
-        }
-    }
-
-    /// Removes what broken-off merges have left, where nobody else is at it.
-    pub async fn sweep(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.sweep().await,
-            // What a transaction has not committed is not there.
-            Self::Postgres(_) => Ok(()),
-        }
-    }
-
-    /// Whether the last write went well.
-    pub fn is_writable(&self) -> bool {
-        match self {
-            Self::Sqlite(store) => store.is_writable(),
-            Self::Postgres(store) => store.is_writable(),
-        }
-    }
-
-    /// Tries whether the store can be written again.
-    pub async fn probe(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.probe().await,
-            Self::Postgres(store) => store.probe().await,
-        }
-    }
-
-    /// The file that it is in; none of a register in PostgreSQL.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Sqlite(store) => Some(store.path()),
-            Self::Postgres(_) => None,
-        }
-    }
-
-    /// What it takes on its disk.
-    pub async fn bytes(&self) -> Result<u64, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.apart(sqlite::Store::bytes).await,
-            Self::Postgres(store) => store.bytes().await,
-        }
-    }
-
     /// Ends what writes, after what waits for it. Not for threads that answer.
     pub fn close(&self) {
         match self {
             Self::Sqlite(store) => store.close(),
             Self::Postgres(store) => store.close(),
-        }
-    }
-}
-
-/// A change of the pseudonym key.
-impl Store {
-    /// How far a rekey has come; a service may be at it meanwhile.
-    pub async fn look_at_rekey(place: &StorePlace, given: &PseudonymRing) -> Result<Rekey, StoreError> {
-        match place {
-            StorePlace::Sqlite(path) => sqlite::Store::look_at_rekey(path, given),
-            StorePlace::Postgres(place) => postgres::Store::look_at_rekey(place, given).await,
-        }
-    }
-
-    /// Asks that all sets be brought under the next key, by whoever serves the store. Only if that one has it.
-    pub async fn ask_for_rekey(place: &StorePlace, given: &PseudonymRing) -> Result<Rekey, StoreError> {
-        match place {
-            StorePlace::Sqlite(path) => sqlite::Store::ask_for_rekey(path, given),
-            StorePlace::Postgres(place) => postgres::Store::ask_for_rekey(place, given).await,
-        }
-    }
-
-    /// The sets that are still to be brought under the next key; `None`: no rekey was asked for.
-    pub async fn sets_to_rekey(&self) -> Result<Option<Vec<SetId>>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.sets_to_rekey(),
-            Self::Postgres(store) => store.sets_to_rekey().await,
-        }
-    }
-
-    /// Prepares that a set be put under the next key. `None`: it stands under it already. Not for threads that answer.
-    pub fn copy_under_next_key(&self, set: SetId) -> Result<Option<Rekeyed>, StoreError> {
-        match self {
-            Self::Sqlite(store) => Ok(store.copy_under_next_key(set)?.map(Rekeyed::Sqlite)),
-            Self::Postgres(store) => Ok(store.rekeyed(set)?.map(Rekeyed::Postgres)),
-        }
-    }
-
-    /// Removes the rows of a set that are not under its key. Not for threads that answer.
-    pub fn clear_other_keys(&self, set: SetId) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.clear_other_keys(set),
-            // They are sealed anew where they are.
-            Self::Postgres(_) => Ok(()),
-        }
-    }
-
-    /// The former key is no longer in use, if all sets are under the next one, and nothing is left of what it has made.
-    pub async fn retire_former_key(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => {
-                store.apart(sqlite::Store::forget_publications).await?;
-                store.retire_former_key().await?;
-                store.apart(sqlite::Store::truncate_log).await
-            }
-            Self::Postgres(store) => store.retire_former_key().await,
         }
     }
 }

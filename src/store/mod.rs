@@ -22,7 +22,7 @@ mod sorted;
 mod sqlite;
 
 pub use change::{SealedIdentity, SealedRecord, SetChange};
-pub use engine::{KeptCalls, Merge, Rekeyed, SetLock, SortedRecords, Store, Written};
+pub use engine::{KeptCalls, Merge, OfAgreement, Rekeyed, SetLock, SortedRecords, Store, Written};
 pub use error::StoreError;
 pub use found::Found;
 pub use kept::Kept;
@@ -34,6 +34,7 @@ pub use publications::{Changed, Publications};
 pub use receipt::{Begun, DeliveryEnd, KeyUse, Receipt, Summary};
 pub use reseal::Resealing;
 pub use set::{SetState, Sets, Standing, Tally};
+/// What is done with a SQLite file as a whole.
 pub use sqlite::{Facts, Fault, Finding, Held, SetCounts, Verification, facts, repair_counts, verify};
 /// How a SQLite file is opened and kept; the record of use is one too.
 pub(crate) use sqlite::{connection as sqlite_file, schema as sqlite_schema};

@@ -279,6 +279,9 @@ fn run(engine: Engine, steps: &[Step]) {
             history.take(step).await;
             history.check().await;
         }
+        if history.place.database().is_some() {
+            return;
+        }
         let found = verified(&history.place);
         assert_eq!(found.findings, []);
         assert!(found.sets.iter().all(|counts| counts.stored == counts.counted));

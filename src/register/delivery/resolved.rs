@@ -5,16 +5,20 @@ use super::{Delivery, DeliveryError};
 use crate::domain::delivery::{Counts, FaultCode, LineFault, Reject};
 use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::register::resolution::{CustomerRecords, Effect};
-use crate::spill::Sorter;
+use crate::spill::{Merged, Sorter};
 use crate::store::{
-    Filing, Merge, Publication, Published, RowWrite, SealedRecord, SetChange, SetLock, Standing, StoreError,
+    Filing, Merge, OfAgreement, Publication, Published, RowWrite, SealedRecord, SetChange, SetLock, Standing,
+    StoreError,
 };
 use chrono::NaiveDate;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use tokio::runtime::Handle;
 
 /// Rows that are written with the publication itself; more are written by a merge before it.
 const MOST_AT_ONCE: usize = 1_000;
+/// Changes whose customers' records are read together.
+const READ_AHEAD: usize = 500;
 /// Rows that are held in memory until it is known that they are to be written.
 const MOST_HELD: usize = 100_000;
 
@@ -39,14 +43,19 @@ enum Writes {
 }
 
 impl Writes {
-    /// What stands that a change can concern.
-    fn records_for(&self, change: &SetChange) -> Result<Vec<SealedRecord>, StoreError> {
-        let (customer, agreement) = (change.customer(), change.agreement());
-        match self {
-            Self::Held(lock, _) => Handle::current().block_on(lock.records_of(customer, agreement)),
-            Self::Merging(merge) => merge.records_of(customer, agreement),
+    /// What stands that changes can concern, of each customer and agreement by itself, in their order.
+    fn records_for(&self, changes: &[(u64, SetChange)]) -> Result<VecDeque<Vec<SealedRecord>>, StoreError> {
+        let mut of: Vec<OfAgreement<'_>> = changes
+            .iter()
+            .map(|(_, change)| (change.customer(), change.agreement()))
+            .collect();
+        of.dedup();
+        let records = match self {
+            Self::Held(lock, _) => Handle::current().block_on(lock.records_of_each(&of)),
+            Self::Merging(merge) => merge.records_of_each(&of),
             Self::Lost => Err(StoreError::Closed),
-        }
+        };
+        Ok(records?.into())
     }
 
     fn held(&self) -> usize {
@@ -120,30 +129,40 @@ impl Resolved {
         };
         let mut accounts = Sorter::new(&how.scratch, SORT_ACCOUNTS_BYTES);
         let mut open = None::<Open>;
-        while let Some(bytes) = lines.next_record()? {
-            let (line, change) = decode_change(bytes)?;
-            let mut records = match open.take() {
-                Some(open) if open.concerns(&change) => open.records,
-                former => {
-                    let is_next = former
-                        .as_ref()
-                        .is_none_or(|former| former.records.customer() != change.customer());
-                    resolved.counts.customers += u64::from(is_next);
-                    former.map_or(Ok(()), |open| resolved.close(&open.records, how))?;
-                    let stands = resolved.writes.records_for(&change)?;
-                    CustomerRecords::new(change.customer().clone(), stands, how.kept_from)
-                }
-            };
-            resolved.apply(&mut records, line, &change);
-            if let Some(account) = account_of(&change) {
-                accounts.push(&account.tag().0)?;
+        loop {
+            let ahead = read_ahead(&mut lines)?;
+            if ahead.is_empty() {
+                break;
             }
-            open = Some(Open {
-                records,
-                agreement: change.agreement().clone(),
-            });
-            if keeps_calls {
-                resolved.calls.push(change);
+            let mut stands = resolved.writes.records_for(&ahead)?;
+            if open.as_ref().is_some_and(|open| open.concerns(&ahead[0].1)) {
+                // It was read before, and changed since.
+                stands.pop_front();
+            }
+            for (line, change) in ahead {
+                let mut records = match open.take() {
+                    Some(open) if open.concerns(&change) => open.records,
+                    former => {
+                        let is_next = former
+                            .as_ref()
+                            .is_none_or(|former| former.records.customer() != change.customer());
+                        resolved.counts.customers += u64::from(is_next);
+                        former.map_or(Ok(()), |open| resolved.close(&open.records, how))?;
+                        let stands = stands.pop_front().ok_or(DeliveryError::Panicked)?;
+                        CustomerRecords::new(change.customer().clone(), stands, how.kept_from)
+                    }
+                };
+                resolved.apply(&mut records, line, &change);
+                if let Some(account) = account_of(&change) {
+                    accounts.push(&account.tag().0)?;
+                }
+                open = Some(Open {
+                    records,
+                    agreement: change.agreement().clone(),
+                });
+                if keeps_calls {
+                    resolved.calls.push(change);
+                }
             }
         }
         open.map_or(Ok(()), |open| resolved.close(&open.records, how))?;
@@ -235,6 +254,17 @@ impl Delivery {
             }
         }
     }
+}
+
+/// The next changes in order; none at the end.
+fn read_ahead(lines: &mut Merged) -> Result<Vec<(u64, SetChange)>, DeliveryError> {
+    let mut ahead = Vec::with_capacity(READ_AHEAD);
+    while ahead.len() < READ_AHEAD
+        && let Some(bytes) = lines.next_record()?
+    {
+        ahead.push(decode_change(bytes)?);
+    }
+    Ok(ahead)
 }
 
 fn account_of(change: &SetChange) -> Option<&Sealed> {

@@ -5,7 +5,7 @@ use super::transaction::Transaction;
 use super::{Store, sets};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{Sealed, SealedAgreement};
-use crate::store::{RowKey, SealedRecord, SetState, StoreError};
+use crate::store::{OfAgreement, RowKey, SealedRecord, SetState, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -55,6 +55,14 @@ impl SetLock {
         agreement: &SealedAgreement,
     ) -> Result<Vec<SealedRecord>, StoreError> {
         rows::of_agreement(&self.transaction, sets::id(&self.state), customer, agreement).await
+    }
+
+    /// The same of several agreements, those of each by itself.
+    pub async fn records_of_each(
+        &self,
+        of: &[OfAgreement<'_>],
+    ) -> Result<Vec<Vec<SealedRecord>>, StoreError> {
+        rows::of_agreements(&self.transaction, sets::id(&self.state), of).await
     }
 
     /// Whether calls have to hold in a whole set that is being received.

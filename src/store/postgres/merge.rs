@@ -4,12 +4,13 @@ use super::copy::{Table, copy};
 use super::lock::SetLock;
 use super::publish::{keep_calls, publish};
 use super::{Store, rows, sets};
-use crate::pseudonym::{Sealed, SealedAgreement, Tag};
+use crate::pseudonym::Tag;
 use crate::store::format::day_number;
 use crate::store::publication::note_tags;
 use crate::store::publications::MOST_LISTED;
 use crate::store::{
-    Changed, Publication, Published, RowWrite, SealedRecord, SetChange, SetState, StoreError, Tally,
+    Changed, OfAgreement, Publication, Published, RowWrite, SealedRecord, SetChange, SetState, StoreError,
+    Tally,
 };
 use chrono::NaiveDate;
 use std::time::Duration;
@@ -69,13 +70,9 @@ impl Merge {
         self.lock.store.0.runtime.block_on(work)
     }
 
-    /// A customer's records of an agreement, unless they were written already.
-    pub fn records_of(
-        &self,
-        customer: &Sealed,
-        agreement: &SealedAgreement,
-    ) -> Result<Vec<SealedRecord>, StoreError> {
-        self.block_on(self.lock.records_of(customer, agreement))
+    /// Customers' records of agreements, unless they were written already, those of each by itself.
+    pub fn records_of_each(&self, of: &[OfAgreement<'_>]) -> Result<Vec<Vec<SealedRecord>>, StoreError> {
+        self.block_on(self.lock.records_of_each(of))
     }
 
     /// The set's records at a version that is kept.

@@ -4,7 +4,7 @@ use super::sets::{self, small};
 use super::transaction::Transaction;
 use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
-use crate::store::{RowWrite, SealedRecord, SetState, StoreError};
+use crate::store::{OfAgreement, RowWrite, SealedRecord, SetState, StoreError};
 use tokio_postgres::Row;
 
 /// What stood before the version does not stand from it on.
@@ -100,6 +100,32 @@ pub(super) async fn of_agreement(
         .query(sql, &[&customer.as_bytes(), &set_id, &agreement.as_bytes()])
         .await?;
     rows.iter().map(record).collect()
+}
+
+/// The same of several agreements, those of each by itself.
+pub(super) async fn of_agreements(
+    transaction: &Transaction,
+    set_id: i32,
+    of: &[OfAgreement<'_>],
+) -> Result<Vec<Vec<SealedRecord>>, StoreError> {
+    let sql = "SELECT r.subject, r.agreement, r.from_day, r.terms, r.to_day, w.place
+        FROM unnest($1::bytea[], $2::bytea[]) WITH ORDINALITY AS w (subject, agreement, place)
+        JOIN relationships r ON r.subject = w.subject AND r.set_id = $3 AND r.agreement = w.agreement
+        WHERE r.until IS NULL ORDER BY w.place, r.from_day";
+    let (customers, agreements): (Vec<&[u8]>, Vec<&[u8]>) = of
+        .iter()
+        .map(|(customer, agreement)| (customer.as_bytes(), agreement.as_bytes()))
+        .unzip();
+    let mut records = vec![Vec::new(); of.len()];
+    for row in &transaction
+        .query(sql, &[&customers, &agreements, &set_id])
+        .await?
+    {
+        let place = usize::try_from(row.try_get::<_, i64>(5)?).unwrap_or(0);
+        let of_place = place.checked_sub(1).and_then(|place| records.get_mut(place));
+        of_place.ok_or(StoreError::Damaged("a place"))?.push(record(row)?);
+    }
+    Ok(records)
 }
 
 /// Reads `subject, agreement, from_day, terms, to_day`.

@@ -180,6 +180,11 @@ impl Store {
         self.0.checkpoints.truncate_log()
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// How long the file is.
     pub(super) fn bytes(&self) -> Result<u64, StoreError> {
         let file = std::fs::metadata(&self.0.path);
@@ -195,11 +200,6 @@ impl Store {
         let store = self.clone();
         let read = tokio::task::spawn_blocking(move || read(&store));
         read.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.0.path
     }
 
     /// Ends what writes, after what waits for it. With the last connection the log goes into the file.

@@ -20,7 +20,7 @@ fn id_of(receipt: &Value) -> &str {
 
 #[tokio::test]
 async fn entries_of_deliveries_tell_which_and_what_was_in_them() {
-    let service = Service::start(Caching::Without).await;
+    let service = Service::start_on_file(Caching::Without, "").await;
     assert_eq!(service.put_set(BANK, "KAR", set(10)).await.status(), 200);
     let published = newest(&service, BANK, "published").await;
     let rejected = service.put_set(BANK, "KAR", set(10) + "no record\n").await;
@@ -44,7 +44,7 @@ async fn entries_of_deliveries_tell_which_and_what_was_in_them() {
 
 #[tokio::test]
 async fn a_delivery_that_took_effect_without_a_record_gets_one_at_the_next_start() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     assert_eq!(service.put_set(BANK, "KAR", set(10)).await.status(), 200);
     let failing = Tampered::begin_on(&service, &service.record_files(), WRITE, "error=EIO");
     let refused = service.put_set(BANK, "KAR", set(12)).await;

@@ -155,6 +155,7 @@ impl Trial {
         self.service.start_again();
         self.service.wait_until_ready().await;
         self.slowest = self.slowest.max(started.elapsed());
+        self.service.wait_until_given_up().await;
         let mut state = json!("receiving");
         while state == "receiving" {
             assert!(

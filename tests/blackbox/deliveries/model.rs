@@ -191,6 +191,7 @@ impl World {
             running.break_off().await;
             self.service.start_again();
             self.service.wait_until_ready().await;
+            self.service.wait_until_given_up().await;
         } else {
             running.break_off().await;
         }
@@ -309,8 +310,11 @@ impl World {
         self.service.configure(years(10));
         assert!(self.service.terminate().success());
         // By the rules of that time what is cached of it does not answer; here, where time goes back, no entry counts.
-        let drawn = "UPDATE publications SET drawn = randomblob(8)";
-        self.service.open_store().execute(drawn, []).unwrap();
+        let drawn = match self.service.database {
+            None => "UPDATE publications SET drawn = randomblob(8)",
+            Some(_) => "UPDATE publications SET drawn = substr(decode(md5(random()::text), 'hex'), 1, 8)",
+        };
+        self.service.change_store(drawn).await;
         self.service.start_again();
         self.service.wait_until_ready().await;
         let today = self.today;

@@ -279,10 +279,7 @@ impl Service {
         self.kill();
         self.start_again();
         self.wait_until_ready().await;
-        if self.database.is_some() {
-            // What it received is given up by whoever looks for ten seconds.
-            self.wait_until_nothing_is_received().await;
-        }
+        self.wait_until_given_up().await;
     }
 
     /// Another instance on the same database, with the same keys and issuer, and the same cache.

@@ -112,8 +112,11 @@ impl Service {
         }
     }
 
-    /// Waits until no delivery is being received.
-    pub async fn wait_until_nothing_is_received(&self) {
+    /// Waits until what a killed instance received is given up: on PostgreSQL, by whoever looks for ten seconds.
+    pub async fn wait_until_given_up(&self) {
+        if self.database.is_none() {
+            return;
+        }
         let started = Instant::now();
         while self.count(RECEIVING).await > 0 {
             assert!(started.elapsed() < GIVEN_UP_WITHIN, "{}", self.log());
@@ -169,7 +172,7 @@ impl Service {
     }
 
     /// Gives how many rows are changed.
-    async fn change_store(&self, sql: &str) -> u64 {
+    pub async fn change_store(&self, sql: &str) -> u64 {
         match &self.database {
             Some(database) => database.connect().await.execute(sql, &[]).await.unwrap(),
             None => self.open_store().execute(sql, []).unwrap() as u64,

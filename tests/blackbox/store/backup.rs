@@ -52,7 +52,7 @@ async fn last_delivery(service: &Service) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_made_beside_lookups_and_calls_and_is_told() {
     for caching in EITHER_WAY {
-        let service = Service::start(caching).await;
+        let service = Service::start_on_file(caching, "").await;
         service.deliver_world().await;
         assert_eq!(
             service
@@ -110,7 +110,7 @@ async fn a_backup_is_made_beside_lookups_and_calls_and_is_told() {
 #[tokio::test]
 async fn banks_find_themselves_where_they_were_when_the_backup_was_made() {
     for caching in EITHER_WAY {
-        let mut service = Service::start(caching).await;
+        let mut service = Service::start_on_file(caching, "").await;
         let who: Vec<String> = people().take(3).collect();
         let numbered = |service: &Service, number: &str| {
             let call = service.v2(Method::POST, BANK, "relationships/changes?register=KAR");
@@ -148,7 +148,7 @@ async fn banks_find_themselves_where_they_were_when_the_backup_was_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_amid_a_whole_set_has_the_former_one_and_the_delivery_is_abandoned_in_it() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     let (old, new) = (whole_set("2019-01-01"), whole_set("2021-01-01"));
     assert_eq!(service.put_set(BANK, "KAR", old).await.status(), 200);
     let (pieces, body) = streamed();
@@ -186,7 +186,7 @@ async fn a_backup_amid_a_whole_set_has_the_former_one_and_the_delivery_is_abando
 
 #[tokio::test]
 async fn what_was_killed_is_backed_up_and_another_key_restores_nothing() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     let who: Vec<String> = people().take(2).collect();
     assert_eq!(call(&service, Method::POST, &who[0]).await, 201);
     service.kill();
@@ -217,7 +217,7 @@ async fn what_was_killed_is_backed_up_and_another_key_restores_nothing() {
 
 #[tokio::test]
 async fn a_record_of_use_that_was_changed_makes_no_backup() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     let who = people().next().unwrap();
     assert_eq!(call(&service, Method::POST, &who).await, 201);
     assert!(is_listed(&service, &who).await);

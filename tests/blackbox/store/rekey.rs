@@ -79,7 +79,7 @@ fn names(service: &Service, key: &Path, customer: &str) -> bool {
 /// With the former key, which somebody has, and the 30 million numbers there can be, the file names nobody any longer.
 #[tokio::test]
 async fn a_file_that_is_stolen_after_a_rekey_names_nobody_to_the_former_key() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     let former = service.directory.path().join("pseudonym.key");
     deliver(&service, whole_set("2015-01-01")).await;
     let who: Vec<String> = people().take(40).collect();

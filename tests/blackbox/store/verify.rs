@@ -13,7 +13,7 @@ fn told(verified: &Output) -> Value {
 #[tokio::test]
 async fn a_sound_register_is_told_and_damage_is_named_without_naming_anybody() {
     for caching in EITHER_WAY {
-        let service = Service::start(caching).await;
+        let service = Service::start_on_file(caching, "").await;
         service.deliver_world().await;
         let verified = service.command(&["store", "verify", "--json"]);
         assert_eq!(verified.status.code(), Some(0), "{verified:?}");
@@ -44,7 +44,7 @@ async fn a_sound_register_is_told_and_damage_is_named_without_naming_anybody() {
 
 #[tokio::test]
 async fn counts_are_written_anew_only_while_no_service_runs() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     assert_eq!(
         service
             .put_set(BANK, "KAR", whole_set("2019-01-01"))
@@ -73,7 +73,7 @@ async fn counts_are_written_anew_only_while_no_service_runs() {
 
 #[tokio::test]
 async fn the_last_proof_of_the_record_is_told() {
-    let service = Service::start(Caching::Without).await;
+    let service = Service::start_on_file(Caching::Without, "").await;
     assert_eq!(
         service
             .metric("kundeforhold_record_verified_timestamp_seconds")

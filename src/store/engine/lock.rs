@@ -1,32 +1,16 @@
-//! Who writes a set: its lock, what is being written, and what is read of it meanwhile.
+//! Who may write a set, and what is written, whatever keeps it.
 
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::store::{
     Begun, Publication, Published, RowKey, RowWrite, SealedRecord, SetChange, SetState, StoreError, Tally,
+    postgres, sqlite,
 };
-use crate::store::{postgres, sqlite};
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-/// A set that is prepared to be put under the next key.
-pub enum Rekeyed {
-    Sqlite(sqlite::Rekeyed),
-    Postgres(postgres::Rekeyed),
-}
-
-impl Rekeyed {
-    /// Puts it under the next key. Not for threads that answer.
-    pub fn put_in_force(self, lock: SetLock) -> Result<(), StoreError> {
-        match (self, lock) {
-            (Self::Sqlite(copy), SetLock::Sqlite(lock)) => copy.put_in_force(lock),
-            (Self::Postgres(rekeyed), SetLock::Postgres(lock)) => rekeyed.put_in_force(*lock),
-            (Self::Sqlite(_), SetLock::Postgres(_)) | (Self::Postgres(_), SetLock::Sqlite(_)) => {
-                Err(StoreError::Damaged("a lock of another store"))
-            }
-        }
-    }
-}
+/// A customer, and one of its agreements.
+pub type OfAgreement<'a> = (&'a Sealed, &'a SealedAgreement);
 
 /// The right to write a set, until it is dropped. No rows beyond the set's version stand.
 pub enum SetLock {
@@ -68,6 +52,20 @@ impl SetLock {
         match self {
             Self::Sqlite(lock) => lock.records_of(customer, agreement),
             Self::Postgres(lock) => lock.records_of(customer, agreement).await,
+        }
+    }
+
+    /// The same of several agreements, those of each by itself.
+    pub async fn records_of_each(
+        &self,
+        of: &[OfAgreement<'_>],
+    ) -> Result<Vec<Vec<SealedRecord>>, StoreError> {
+        match self {
+            Self::Sqlite(lock) => of
+                .iter()
+                .map(|(customer, agreement)| lock.records_of(customer, agreement))
+                .collect(),
+            Self::Postgres(lock) => lock.records_of_each(of).await,
         }
     }
 
@@ -121,15 +119,14 @@ impl Merge {
         }
     }
 
-    /// A customer's records of an agreement, unless they were written already.
-    pub fn records_of(
-        &self,
-        customer: &Sealed,
-        agreement: &SealedAgreement,
-    ) -> Result<Vec<SealedRecord>, StoreError> {
+    /// Customers' records of agreements, unless they were written already, those of each by itself.
+    pub fn records_of_each(&self, of: &[OfAgreement<'_>]) -> Result<Vec<Vec<SealedRecord>>, StoreError> {
         match self {
-            Self::Sqlite(merge) => merge.records_of(customer, agreement),
-            Self::Postgres(merge) => merge.records_of(customer, agreement),
+            Self::Sqlite(merge) => of
+                .iter()
+                .map(|(customer, agreement)| merge.records_of(customer, agreement))
+                .collect(),
+            Self::Postgres(merge) => merge.records_of_each(of),
         }
     }
 
