@@ -135,6 +135,13 @@ pub struct ScopeSettings {
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     pub url: SecretString,
+    pub password: Option<SecretString>,
+    pub password_file: Option<PathBuf>,
+    pub tls_ca_file: Option<PathBuf>,
+    pub tls_certificate: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    pub pool_connections: usize,
+    pub migrate: bool,
     pub timeout_milliseconds: u64,
     pub cache_megabytes: usize,
     pub scratch_directory: Option<PathBuf>,
@@ -319,30 +326,6 @@ impl Settings {
         self.participants_file
             .as_deref()
             .ok_or(ConfigError::Missing("participants_file"))
-    }
-}
-
-impl DeliverySettings {
-    /// A bank can have a V2 delivery a register, and its batches; that must leave turns for others.
-    fn check_turns(&self) -> Result<(), ConfigError> {
-        let of_one_bank = self.max_batches_per_bank.saturating_add(2);
-        if of_one_bank < self.max_at_once && self.max_batches_per_bank > 0 {
-            return Ok(());
-        }
-        let reason = format!(
-            "must be above what one bank can have at once, {of_one_bank}, and banks may have a batch"
-        );
-        Err(ConfigError::Value {
-            key: "delivery.max_at_once",
-            reason,
-        })
-    }
-}
-
-impl RecordSettings {
-    /// Whether the record of use has keys of its own, which a change of the pseudonym key leaves alone.
-    pub fn has_own_keys(&self) -> bool {
-        !self.keys.is_empty() || !self.key_files.is_empty()
     }
 }
 

@@ -137,6 +137,22 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "kundeforhold_connections_closed_total",
         "Connections closed since their clients did not take what they were answered"
     );
+    metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
+    metrics::describe_counter!(
+        "kundeforhold_contested_accounts_total",
+        "Account lookups that found two banks at once"
+    );
+    describe_record();
+    describe_deliveries();
+    describe_store();
+    describe_operation();
+    describe_deeds();
+    begin_at_zero();
+    metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+fn describe_record() {
     metrics::describe_histogram!(
         "kundeforhold_record_append_seconds",
         metrics::Unit::Seconds,
@@ -149,11 +165,6 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
     metrics::describe_gauge!(
         "kundeforhold_record_head",
         "Number of the last durable record of use"
-    );
-    metrics::describe_gauge!("kundeforhold_ready", "1 when ready");
-    metrics::describe_counter!(
-        "kundeforhold_contested_accounts_total",
-        "Account lookups that found two banks at once"
     );
     metrics::describe_gauge!(
         "kundeforhold_record_lag_entries",
@@ -178,13 +189,6 @@ pub fn collect_metrics() -> Result<PrometheusHandle, BuildError> {
         "kundeforhold_record_unindexed_entries",
         "Records of use that every search has to read"
     );
-    describe_deliveries();
-    describe_store();
-    describe_operation();
-    describe_deeds();
-    begin_at_zero();
-    metrics::gauge!("kundeforhold_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    Ok(handle)
 }
 
 /// A rate cannot see the first event of a counter that begins with it.
@@ -310,6 +314,10 @@ fn describe_store() {
         "kundeforhold_merge_steps_total",
         "Steps in which whole sets were written into the store"
     );
+    metrics::describe_counter!(
+        "kundeforhold_store_unknown_commits_total",
+        "Commits of PostgreSQL whose answer was lost, and had to be settled"
+    );
     metrics::describe_gauge!(
         "kundeforhold_store_writable",
         "1 while the store takes deliveries, 0 while it cannot be written"
@@ -317,7 +325,7 @@ fn describe_store() {
     metrics::describe_gauge!(
         "kundeforhold_store_bytes",
         metrics::Unit::Bytes,
-        "Size of the store's file, without its write-ahead log"
+        "Size of the store: its file without the write-ahead log, or the PostgreSQL database"
     );
     metrics::describe_gauge!(
         "kundeforhold_clock_jumped",

@@ -30,6 +30,7 @@ impl Workers {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(threads)
+            .enable_time()
             .thread_name(name)
             .on_thread_start(let_lookups_go_first)
             .build()?;

@@ -17,6 +17,8 @@ need setsid util-linux
 need strace strace
 need openssl openssl
 need cc build-essential
+[ -d /usr/lib/postgresql ] || packages+=(postgresql)
+need setpriv util-linux
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 python3 -c 'import yaml' 2>/dev/null || packages+=(python3-yaml)
 if [ ${#packages[@]} -gt 0 ]; then

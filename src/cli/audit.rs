@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::pseudonym::MasterKey;
 use crate::record::{self, KeyRing};
-use crate::server::record_ring;
+use crate::server::{record_ring, store_place};
 use crate::store::Store;
 use chrono::NaiveDate;
 use serde_json::json;
@@ -75,20 +75,20 @@ pub struct Prune {
 }
 
 impl AuditCommand {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Verify(command) => command.run(),
             Self::Search(command) => command.run(),
-            Self::Prune(command) => command.run(),
+            Self::Prune(command) => command.run().await,
         }
     }
 }
 
 impl Prune {
-    fn run(self) -> Result<(), Failure> {
+    async fn run(self) -> Result<(), Failure> {
         let (settings, path, ring) = self.source.open()?;
         let (clock, years) = (
-            Store::look_at_clock(&settings.store.path()?)?,
+            Store::look_at_clock(&store_place(&settings.store)?).await?,
             settings.record.retention_years,
         );
         let latest = years_before(oslo_day(clock.now()), years);

@@ -97,7 +97,13 @@ pub(super) fn tell(manifest: &Manifest) {
 
 /// The register's file. A register in PostgreSQL has no such file, and tools of its own for all that is done with it.
 pub(super) fn register_file(settings: &Settings) -> Result<PathBuf, Failure> {
-    Ok(settings.store.path()?)
+    settings.store.path()?.ok_or_else(|| {
+        Failure::Refused(
+            "the register is in PostgreSQL, whose own tools do this: pg_basebackup with an archive of its log, or pg_dump \
+             and pg_restore; amcheck proves its tables"
+                .to_owned(),
+        )
+    })
 }
 
 /// What a backup is made of: the register first, so that all that it has is in the record.

@@ -7,8 +7,8 @@ use crate::domain::participants::Participants;
 use crate::pseudonym::{MasterKey, PseudonymRing};
 use crate::record;
 use crate::register::participants;
-use crate::server::{Port, check_tls, find_cache, record_ring, required_scopes};
-use crate::store::{Rekey, Store};
+use crate::server::{Port, check_tls, find_cache, record_ring, required_scopes, store_place};
+use crate::store::{Rekey, Store, StorePlace};
 use std::path::{Path, PathBuf};
 
 /// Validates configuration, terms, participants, store, cache and record of use without serving
@@ -44,7 +44,7 @@ impl Check {
         check_record(&settings)?;
         println!("record of use: writable, and readable with its keys");
         let key = settings.master_key()?;
-        check_store(&settings, &list)?;
+        check_store(&settings, &list).await?;
         check_cache(&settings, &key).await
     }
 }
@@ -65,28 +65,30 @@ fn directory_of(file: &Path) -> &Path {
 }
 
 /// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
-fn check_store(settings: &Settings, list: &Participants) -> Result<(), Failure> {
-    let path = settings.store.path()?;
-    check_writable(directory_of(&path))
-        .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
+async fn check_store(settings: &Settings, list: &Participants) -> Result<(), Failure> {
+    let place = store_place(&settings.store)?;
+    if let StorePlace::Sqlite(path) = &place {
+        check_writable(directory_of(path))
+            .map_err(|cause| Failure::Refused(format!("store.url: {}: {cause}", path.display())))?;
+    }
     let pseudonyms = settings.pseudonyms()?;
-    match Store::look(&path, &pseudonyms)? {
+    match Store::look(&place, &pseudonyms).await? {
         None => println!("store: none yet; serve makes it"),
         Some(sets) => {
             participants::check_none_dropped(list, &sets)?;
             println!("store: {} sets", sets.iter().count());
-            tell_rekey(&path, &pseudonyms)?;
+            tell_rekey(&place, &pseudonyms).await?;
         }
     }
     Ok(())
 }
 
 /// What there is to do about the next pseudonym key, if there is one.
-fn tell_rekey(path: &Path, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
+async fn tell_rekey(place: &StorePlace, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
     if pseudonyms.next().is_none() {
         return Ok(());
     }
-    match Store::look_at_rekey(path, pseudonyms)? {
+    match Store::look_at_rekey(place, pseudonyms).await? {
         Rekey::NotOffered => println!("next pseudonym key: not known to the store; serve makes it known"),
         Rekey::Offered => println!("next pseudonym key: ready for `kundeforhold rekey`"),
         Rekey::UnderWay { sets, left } => println!("next pseudonym key: {left} of {sets} sets are left"),

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use crate::config::Settings;
+use crate::server::store_place;
 use crate::store::Store;
 use std::path::PathBuf;
 
@@ -37,27 +38,27 @@ pub struct Confirm {
 }
 
 impl ClockCommand {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Show(command) => command.run(),
-            Self::Confirm(command) => command.run(),
+            Self::Show(command) => command.run().await,
+            Self::Confirm(command) => command.run().await,
         }
     }
 }
 
 impl Show {
-    fn run(self) -> Result<(), Failure> {
-        let path = Settings::load(self.config.as_deref())?.store.path()?;
-        let clock = Store::look_at_clock(&path)?;
+    async fn run(self) -> Result<(), Failure> {
+        let place = store_place(&Settings::load(self.config.as_deref())?.store)?;
+        let clock = Store::look_at_clock(&place).await?;
         println!("{}: the clock is believed", clock.now());
         Ok(())
     }
 }
 
 impl Confirm {
-    fn run(self) -> Result<(), Failure> {
-        let path = Settings::load(self.config.as_deref())?.store.path()?;
-        let confirmed = Store::confirm_clock(&path)?;
+    async fn run(self) -> Result<(), Failure> {
+        let place = store_place(&Settings::load(self.config.as_deref())?.store)?;
+        let confirmed = Store::confirm_clock(&place).await?;
         println!("{}: the clock is believed from now on", confirmed.at);
         Ok(())
     }

@@ -2,13 +2,14 @@
 
 use super::Failure;
 use crate::config::Settings;
-use crate::store::Store;
+use crate::server::store_place;
+use crate::store::{Store, StorePlace};
 use std::path::PathBuf;
 
-/// Brings the schema of the store up to this program; `serve` does it by itself
+/// Brings the schema of the store up to this program; `serve` does it by itself unless store.migrate = false
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  kundeforhold migrate --config kundeforhold.toml\n\nNo service may run meanwhile."
+    after_help = "Example:\n  kundeforhold migrate --config kundeforhold.toml\n\nNo service may run on a SQLite file meanwhile. On PostgreSQL, instances of the release before go on serving."
 )]
 pub struct Migrate {
     /// Configuration in TOML
@@ -17,11 +18,14 @@ pub struct Migrate {
 }
 
 impl Migrate {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
-        let path = settings.store.path()?;
-        Store::migrate(&path)?;
-        println!("{}: up to date", path.display());
+        let place = store_place(&settings.store)?;
+        Store::migrate(&place).await?;
+        match place {
+            StorePlace::Sqlite(path) => println!("{}: up to date", path.display()),
+            StorePlace::Postgres(_) => println!("the database: up to date"),
+        }
         Ok(())
     }
 }

@@ -4,9 +4,9 @@ use super::Failure;
 use crate::config::Settings;
 use crate::pseudonym::PseudonymRing;
 use crate::register::rekey::Rekeying;
-use crate::server::{StartError, rekeying};
-use crate::store::{Rekey, Store, StoreError};
-use std::path::{Path, PathBuf};
+use crate::server::{StartError, rekeying, store_place};
+use crate::store::{Rekey, Store, StoreError, StorePlace};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often it is looked how far the service has come.
@@ -32,19 +32,21 @@ pub struct RekeyCommand {
 impl RekeyCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
-        let (path, pseudonyms) = (settings.store.path()?, settings.pseudonyms()?);
+        let (place, pseudonyms) = (store_place(&settings.store)?, settings.pseudonyms()?);
         if pseudonyms.next().is_none() {
             return Err(Failure::Refused(
                 "pseudonym.next_key_file is not set: it names the key that the register is brought under"
                     .to_owned(),
             ));
         }
-        if !path.exists() {
-            return Err(StoreError::Absent(path).into());
+        if let StorePlace::Sqlite(path) = &place
+            && !path.exists()
+        {
+            return Err(StoreError::Absent(path.clone()).into());
         }
-        match rekeying(&settings) {
-            Ok(rekeying) => do_alone(rekeying, &path, &pseudonyms).await?,
-            Err(StartError::Store(StoreError::InUse(_))) => watch_service(&path, &pseudonyms).await?,
+        match rekeying(&settings).await {
+            Ok(rekeying) => do_alone(rekeying, &place, &pseudonyms).await?,
+            Err(StartError::Store(StoreError::InUse(_))) => watch_service(&place, &pseudonyms).await?,
             Err(cause) => return Err(cause.into()),
         }
         match self.json {
@@ -58,16 +60,16 @@ impl RekeyCommand {
     }
 }
 
-async fn do_alone(rekeying: Rekeying, path: &Path, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
-    Store::ask_for_rekey(path, pseudonyms)?;
+async fn do_alone(rekeying: Rekeying, place: &StorePlace, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
+    Store::ask_for_rekey(place, pseudonyms).await?;
     let done = rekeying.rekey().await;
     rekeying.store.close();
     Ok(done?)
 }
 
 /// The service that has the file looks for what it is asked every second.
-async fn watch_service(path: &Path, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
-    let (mut seen, mut state) = (None, Store::ask_for_rekey(path, pseudonyms)?);
+async fn watch_service(place: &StorePlace, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
+    let (mut seen, mut state) = (None, Store::ask_for_rekey(place, pseudonyms).await?);
     loop {
         match state {
             Rekey::Done => return Ok(()),
@@ -85,6 +87,6 @@ async fn watch_service(path: &Path, pseudonyms: &PseudonymRing) -> Result<(), Fa
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
-        state = Store::look_at_rekey(path, pseudonyms)?;
+        state = Store::look_at_rekey(place, pseudonyms).await?;
     }
 }

@@ -13,7 +13,7 @@ fn the_defaults_are_those_of_the_specification() {
     assert!(settings.access.enforcement == Enforcement::Enforce);
     assert_eq!(settings.access.today_grace_days, 1);
     assert_eq!(
-        settings.store.path().unwrap(),
+        settings.store.path().unwrap().unwrap(),
         PathBuf::from("./data/register.sqlite")
     );
     assert_eq!(
@@ -85,14 +85,15 @@ fn a_refused_configuration_does_not_show_its_values() {
 }
 
 #[test]
-fn a_store_is_a_sqlite_file() {
+fn a_store_is_a_sqlite_file_or_in_postgresql() {
     let path = |text: &str| {
         Settings::from_toml(&format!("[store]\nurl = \"{text}\""))
             .unwrap()
             .store
             .path()
     };
-    assert_eq!(path("sqlite:./x").unwrap(), Path::new("./x"));
+    assert_eq!(path("sqlite:./x").unwrap(), Some(PathBuf::from("./x")));
+    assert_eq!(path("postgres://u@h/d").unwrap(), None);
     for text in ["sqlite:", "x", "", "redis://127.0.0.1:6379/0"] {
         assert!(
             matches!(path(text), Err(ConfigError::Value { key: "store.url", .. })),

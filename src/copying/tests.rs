@@ -1,6 +1,9 @@
 use super::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Rows, so that a copy without an end does not fill the disk.
+const MOST_WRITTEN: usize = 100_000;
+
 fn fast() -> Pace {
     Pace::new(10_000)
 }
@@ -36,7 +39,7 @@ fn a_copy_is_of_one_moment_while_others_write_and_cut_the_log_short() {
         scope.spawn(move || {
             let mut written = 0;
             // Two rows at a time: a copy of one moment has an even number of them.
-            while !done.load(Ordering::SeqCst) {
+            while !done.load(Ordering::SeqCst) && written < MOST_WRITTEN {
                 let both = "INSERT INTO t (b) VALUES (randomblob(2000)), (randomblob(2000))";
                 written += writer.execute(both, []).unwrap();
                 writer

@@ -2,7 +2,9 @@
 //! be written.
 
 use crate::domain::delivery::DeliveryKind;
-use crate::record::{DeliveryMark, Endpoint, LateRecord, RecordFault, Recorder, Unrecorded};
+use crate::record::{
+    DeliveryMark, Endpoint, LateRecord, RecordFault, RecordedDeliveries, Recorder, Unrecorded,
+};
 use crate::store::{Receipt, Store, StoreError};
 use chrono::{DateTime, Utc};
 
@@ -25,10 +27,14 @@ pub async fn record_late(
     recorder: &Recorder,
     until: DateTime<Utc>,
 ) -> Result<usize, LateRecordError> {
-    let (asked, reader) = (store.clone(), recorder.clone());
-    let find = move || find_unrecorded(&asked, &reader, until);
-    let found = tokio::task::spawn_blocking(find).await;
-    let found = found.map_err(|_| LateRecordError::Panicked)??;
+    let reader = recorder.clone();
+    let recorded = tokio::task::spawn_blocking(move || reader.recorded_deliveries()).await;
+    // Of a record that has just been begun, nothing is known of what came before.
+    let Some(recorded) = recorded.map_err(|_| LateRecordError::Panicked)?? else {
+        return Ok(0);
+    };
+    let receipts = store.published_since(recorded.since).await?;
+    let found = find_unrecorded(&recorded, receipts, until);
     for late in &found {
         recorder.record_late(late).await?;
     }
@@ -36,20 +42,16 @@ pub async fn record_late(
 }
 
 fn find_unrecorded(
-    store: &Store,
-    recorder: &Recorder,
+    recorded: &RecordedDeliveries,
+    receipts: Vec<Receipt>,
     until: DateTime<Utc>,
-) -> Result<Vec<LateRecord>, LateRecordError> {
-    // Of a record that has just been begun, nothing is known of what came before.
-    let Some(recorded) = recorder.recorded_deliveries()? else {
-        return Ok(Vec::new());
-    };
-    let receipts = store.published_since(recorded.since)?.into_iter();
+) -> Vec<LateRecord> {
     let late = receipts
+        .into_iter()
         .filter(|receipt| receipt.published_at.is_some_and(|at| at < until))
         .filter(|receipt| !recorded.has(receipt.delivery_id, receipt.summary.discarded.first()))
         .filter_map(|receipt| late_record(&receipt));
-    Ok(late.collect())
+    late.collect()
 }
 
 fn late_record(receipt: &Receipt) -> Option<LateRecord> {

@@ -7,11 +7,13 @@ mod judgement;
 mod limits;
 mod meters;
 mod participants;
+mod question;
 mod services;
 
 pub use coverage::KnownFreshness;
 pub use meters::StoreMeters;
 pub use participants::{ParticipantState, ParticipantStatus};
+pub use question::{AccountQuestion, Asked, Fault, FaultKind, RelationshipsQuestion};
 pub use services::OwnServices;
 
 use super::participants::ParticipantsInForce;
@@ -19,16 +21,16 @@ use crate::access::caller::{Caller, Scope};
 use crate::access::limits::{Limits, OverLimit};
 use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
 use crate::cache::Cache;
-use crate::domain::calendar::{Period, oslo_day, years_before};
-use crate::domain::identifiers::{AccountNumber, CustomerId, OrganizationNumber};
+use crate::domain::calendar::{oslo_day, years_before};
+use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::noted::NotedText;
 use crate::domain::overview::{
     Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
-use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Subject, Unrecorded};
-use crate::store::{Sets, Store, StoreError};
+use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Unrecorded};
+use crate::store::{Found, Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -73,50 +75,6 @@ struct Asker<'a> {
     arrival: &'a Arrival,
 }
 
-/// A question as it was asked, valid or not: what could be read of it is recorded either way.
-#[derive(Debug)]
-pub struct Asked<Q> {
-    pub arrival: Arrival,
-    pub context: LegalContext,
-    pub subject: Option<Subject>,
-    pub question: Result<Q, Refusal>,
-}
-
-/// `customerRelationships`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelationshipsQuestion {
-    pub customer: CustomerId,
-    pub period: Period,
-    /// `None` when the request did not carry the parameter.
-    pub only_primary_owner: Option<bool>,
-}
-
-/// `accountServicingProvider`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountQuestion {
-    pub account: AccountNumber,
-    /// Asked at the older path, where an unknown account counts as an invalid one, as published.
-    pub as_published: bool,
-}
-
-/// Which group of rules a fault breaks; the order is that of precedence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
-    CustomerId,
-    Period,
-    AccountId,
-    Request,
-}
-
-/// One thing that is wrong with a request. Never repeats the value sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    pub kind: FaultKind,
-    /// The header or parameter as the specification writes it.
-    pub parameter: &'static str,
-    pub reason: String,
-}
-
 /// Why a lookup is not answered with what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -156,6 +114,8 @@ impl From<StoreError> for Refusal {
             | StoreError::ClockJumped(_)
             | StoreError::InUse(_)
             | StoreError::Newer { .. }
+            | StoreError::Older { .. }
+            | StoreError::Settings(_)
             | StoreError::Absent(_)
             | StoreError::HalfRestored(_)
             | StoreError::Closed => Self::Unavailable,
@@ -292,7 +252,7 @@ impl Lookup {
         self.admit(call, asker.arrival, Some(customer.present().tag()))?;
         let unknown_ownership = self.judge(call, asker, wanted)?;
         let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
-        let held = self.held_by_customer(&customer).await?;
+        let Found { held, sets, .. } = self.held_by_customer(&customer).await?;
         let participants = self.participants.load();
         let found = overview(
             &held,
@@ -306,7 +266,9 @@ impl Lookup {
             name: bank.institution.name.clone(),
             standing: bank.standing,
         });
-        let mut coverage = self.coverage(&participants, asker.arrival, Some(question.period.from()));
+        let mut coverage =
+            self.freshness
+                .coverage(&participants, &sets, asker.arrival, Some(question.period.from()));
         coverage.unknown_ownership = found.unknown_ownership;
         coverage.before_retention = found.before_retention;
         Ok(RelationshipsAnswer {
@@ -345,11 +307,11 @@ impl Lookup {
     ) -> Result<AccountAnswer, Refusal> {
         self.admit(call, asker.arrival, None)?;
         self.judge(call, asker, Wanted::Account)?;
-        let held = self
+        let Found { held, sets, .. } = self
             .holding_account(&self.store.given().account(&question.account))
             .await?;
         let participants = self.participants.load();
-        let coverage = self.coverage(&participants, asker.arrival, None);
+        let coverage = self.freshness.coverage(&participants, &sets, asker.arrival, None);
         let provider = servicing_provider(&held, &participants, &self.days(asker.arrival.today))?;
         let provider = provider.ok_or(match question.as_published {
             true => Refusal::UnknownAccountAsPublished,
@@ -418,16 +380,6 @@ impl Lookup {
             today,
             retained_from: years_before(today, self.closed_years),
         }
-    }
-
-    fn coverage(
-        &self,
-        participants: &Arc<Participants>,
-        arrival: &Arrival,
-        period_from: Option<NaiveDate>,
-    ) -> Coverage {
-        self.freshness
-            .coverage(participants, &self.store.sets(), arrival, period_from)
     }
 }
 

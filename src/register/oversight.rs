@@ -57,41 +57,39 @@ impl CoverageCounts {
 }
 
 /// All banks, in order of organisation number.
-pub fn banks(
+pub async fn banks(
     lookup: &Lookup,
     delivery: &Delivery,
     arrival: &Arrival,
 ) -> Result<Vec<BankStanding>, StoreError> {
     let running = delivery.running();
-    let standing = |status: ParticipantStatus| {
-        let sets = status.registers.iter().map(|register| SetId {
-            bank: status.organization,
-            register: *register,
-        });
-        let sets = sets
-            .map(|set| set_standing(lookup, &running, set))
-            .collect::<Result<_, _>>()?;
-        Ok(BankStanding { status, sets })
-    };
-    lookup
-        .standing_of_banks(arrival)
-        .into_iter()
-        .map(standing)
-        .collect()
+    let mut banks = Vec::new();
+    for status in lookup.standing_of_banks(arrival) {
+        let mut sets = Vec::new();
+        for register in &status.registers {
+            let set = SetId {
+                bank: status.organization,
+                register: *register,
+            };
+            sets.push(set_standing(lookup, &running, set).await?);
+        }
+        banks.push(BankStanding { status, sets });
+    }
+    Ok(banks)
 }
 
 /// One bank, if it is registered.
-pub fn bank(
+pub async fn bank(
     lookup: &Lookup,
     delivery: &Delivery,
     arrival: &Arrival,
     number: OrganizationNumber,
 ) -> Result<Option<BankStanding>, StoreError> {
-    let mut all = banks(lookup, delivery, arrival)?.into_iter();
+    let mut all = banks(lookup, delivery, arrival).await?.into_iter();
     Ok(all.find(|bank| bank.status.organization == number))
 }
 
-fn set_standing(
+async fn set_standing(
     lookup: &Lookup,
     running: &[(SetId, Running)],
     set: SetId,
@@ -103,8 +101,8 @@ fn set_standing(
         set,
         last_delivery: known.and_then(|known| known.standing.last_delivery),
         records: known.map(|known| known.standing.running),
-        rejected: store.last_rejected(set)?,
-        trend: store.trend(set, TREND)?,
+        rejected: store.last_rejected(set).await?,
+        trend: store.trend(set, TREND).await?,
         running: running.iter().find(is_of_set).map(|(_, running)| running.clone()),
     })
 }

@@ -62,7 +62,7 @@ impl Rekeying {
 
     /// Brings all sets under the next key if that is asked for, and retires the former one.
     pub async fn rekey(&self) -> Result<(), RekeyError> {
-        while let Some(sets) = self.store.sets_to_rekey()? {
+        while let Some(sets) = self.store.sets_to_rekey().await? {
             metrics::gauge!("kundeforhold_rekey_sets_left").set(sets.len() as f64);
             if sets.is_empty() {
                 self.retire_former_key().await?;
@@ -103,11 +103,7 @@ impl Rekeying {
     }
 
     async fn retire_former_key(&self) -> Result<(), RekeyError> {
-        let store = self.store.clone();
-        self.workers.run(move || store.forget_publications()).await??;
         self.store.retire_former_key().await?;
-        let store = self.store.clone();
-        self.workers.run(move || store.truncate_log()).await??;
         tracing::info!(
             event = "rekeyed",
             "all rows are under the next pseudonym key; the former one is not needed any longer"

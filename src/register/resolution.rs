@@ -2,7 +2,7 @@
 
 use crate::domain::relationship::{Interval, Relationship, RelationshipRecord, Role};
 use crate::pseudonym::{Sealed, SealedAgreement};
-use crate::store::{RowWrite, SealedIdentity, SealedRecord, SetChange};
+use crate::store::{RowWrite, SealedIdentity, SealedRecord, SetChange, Tally};
 use chrono::NaiveDate;
 use std::collections::BTreeMap;
 
@@ -36,21 +36,6 @@ pub struct CustomerRecords {
     kept_from: NaiveDate,
     before: BTreeMap<Key, SealedRecord>,
     now: BTreeMap<Key, SealedRecord>,
-}
-
-/// How many records there are, and how many of them run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub records: u64,
-    pub running: u64,
-}
-
-impl Tally {
-    /// Counts a record.
-    pub fn add(&mut self, record: &SealedRecord, today: NaiveDate) {
-        self.records += 1;
-        self.running += u64::from(record.relationship.interval().runs_on(today));
-    }
 }
 
 impl CustomerRecords {

@@ -42,7 +42,9 @@ impl Background {
         tasks.spawn(keep_usage(recorder().path().to_owned(), limits, end()));
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
-        tasks.spawn(tell_deeds(parts.store.path().to_owned(), end()));
+        if let Some(register) = parts.store.file() {
+            tasks.spawn(tell_deeds(register.to_owned(), end()));
+        }
         tasks.spawn(sweep(store(), end()));
         let rekeying = Rekeying {
             store: store(),

@@ -18,19 +18,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// Tells the room of the store, and what its sets hold, until shutdown.
 pub(super) async fn tell_store(store: Store, space: Space, end: CancellationToken) {
     loop {
-        let (path, asked) = (store.path().to_owned(), space.clone());
-        let measure = move || (std::fs::metadata(path).map(|file| file.len()), asked.free_bytes());
-        if let Ok((used, free)) = tokio::task::spawn_blocking(measure).await {
-            let gauges = [
-                ("kundeforhold_store_bytes", used),
-                ("kundeforhold_store_free_bytes", free),
-            ];
-            for (name, bytes) in gauges {
-                match bytes {
-                    Ok(bytes) => metrics::gauge!(name).set(bytes as f64),
-                    Err(cause) => tracing::warn!(%cause, "the room of the store cannot be told"),
-                }
-            }
+        match store.bytes().await {
+            Ok(bytes) => metrics::gauge!("kundeforhold_store_bytes").set(bytes as f64),
+            Err(cause) => tracing::warn!(%cause, "the size of the store cannot be told"),
+        }
+        let asked = space.clone();
+        if let Ok(Ok(bytes)) = tokio::task::spawn_blocking(move || asked.free_bytes()).await {
+            metrics::gauge!("kundeforhold_store_free_bytes").set(bytes as f64);
         }
         for (set, state) in store.sets().iter() {
             let (bank, register) = (set.bank.to_string(), set.register.name());

@@ -62,17 +62,7 @@ where
         .workers(settings.workers())
         .shutdown_timeout(SHUTDOWN_TIMEOUT.as_secs())
         .disable_signals();
-    let serving = Serving {
-        authenticator,
-        bounds: Bounds::new(
-            Duration::from_secs(settings.write_timeout_seconds.max(1)),
-            settings.max_connection_unsent_bytes,
-            settings.max_unsent_bytes,
-        ),
-        end,
-        shutdown: builder.graceful_shutdown_signal(),
-        request_head: Duration::from_secs(settings.request_head_seconds),
-    };
+    let serving = Serving::new(settings, authenticator, end, builder.graceful_shutdown_signal());
     let listener = listen_at(address).map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
     let name = "public port";
@@ -112,6 +102,25 @@ where
 }
 
 impl Serving {
+    fn new(
+        settings: &ServerSettings,
+        authenticator: Data<Authenticator>,
+        end: CancellationToken,
+        shutdown: GracefulShutdownSignal,
+    ) -> Self {
+        Self {
+            authenticator,
+            bounds: Bounds::new(
+                Duration::from_secs(settings.write_timeout_seconds.max(1)),
+                settings.max_connection_unsent_bytes,
+                settings.max_unsent_bytes,
+            ),
+            end,
+            shutdown,
+            request_head: Duration::from_secs(settings.request_head_seconds),
+        }
+    }
+
     fn connection<T>(&self, io: T, protocol: Protocol) -> Connection<T> {
         Connection::new(io, protocol == Protocol::Http2, &self.bounds, &self.end)
     }

@@ -223,6 +223,10 @@ pub(super) async fn upkeep(
 }
 
 async fn make_up(store: &Store, recorder: &Recorder, until: DateTime<Utc>) {
+    if store.is_shared() {
+        // What has no record here has one with another instance.
+        return;
+    }
     match record_late(store, recorder, until).await {
         Ok(0) => {}
         Ok(deliveries) => tracing::warn!(

@@ -11,6 +11,7 @@ use crate::access::terms::{Terms, TermsInForce};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, MaskinportenSettings, ScopeSettings, Settings,
+    StoreSettings,
 };
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
@@ -22,7 +23,7 @@ use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
 use crate::register::rekey::Rekeying;
 use crate::register::statistics::Statistics;
-use crate::store::{Kept, Store, StoreOptions};
+use crate::store::{Kept, PostgresOptions, Store, StoreOptions, StorePlace};
 use crate::workers::Workers;
 use actix_web::web::Data;
 use chrono::TimeDelta;
@@ -50,19 +51,34 @@ pub struct Parts {
     pub(super) rules: IdentifierRules,
 }
 
+/// Where the settings say that the register is.
+pub fn store_place(settings: &StoreSettings) -> Result<StorePlace, ConfigError> {
+    if let Some(path) = settings.path()? {
+        return Ok(StorePlace::Sqlite(path));
+    }
+    Ok(StorePlace::Postgres(PostgresOptions {
+        url: settings.postgres_url(),
+        password: settings.password()?,
+        ca_certificate: settings.ca_certificate()?,
+        client_certificate: settings.client_certificate()?,
+        connections: settings.pool_connections,
+        migrates: settings.migrate,
+    }))
+}
+
 /// Opens the store that the settings name.
-pub fn open_store(settings: &Settings) -> Result<Store, StartError> {
+pub async fn open_store(settings: &Settings) -> Result<Store, StartError> {
     let scratch = settings.store.scratch_directory()?;
     std::fs::create_dir_all(&scratch).map_err(StartError::Scratch)?;
     let options = StoreOptions {
-        path: settings.store.path()?,
+        place: store_place(&settings.store)?,
         timeout: Duration::from_millis(settings.store.timeout_milliseconds),
         cache_kib: settings.store.cache_megabytes.saturating_mul(1 << 10),
         is_cached: settings.cache.url().is_some(),
         remembered_changes: settings.cache.remembered_changes,
         scratch,
     };
-    Ok(Store::open(&options, Arc::new(settings.pseudonyms()?))?)
+    Ok(Store::open(&options, Arc::new(settings.pseudonyms()?)).await?)
 }
 
 /// The cache that the settings name, if they name one. Nothing is asked of it yet.
@@ -101,7 +117,7 @@ impl Parts {
     pub(super) async fn wire(settings: &Settings) -> Result<Self, StartError> {
         let participants = participants::load(settings.participants_file()?)?;
         let key = settings.master_key()?;
-        let (store, cache) = (open_store(settings)?, find_cache(settings, &key)?);
+        let (store, cache) = (open_store(settings).await?, find_cache(settings, &key)?);
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);
         let recorder = open_recorder(settings)?;
@@ -162,9 +178,9 @@ fn space(settings: &Settings) -> Result<Space, StartError> {
 }
 
 /// What does a rekey where no service runs.
-pub fn rekeying(settings: &Settings) -> Result<Rekeying, StartError> {
+pub async fn rekeying(settings: &Settings) -> Result<Rekeying, StartError> {
     Ok(Rekeying {
-        store: open_store(settings)?,
+        store: open_store(settings).await?,
         workers: Workers::start("rekey", 1).map_err(StartError::Threads)?,
         space: space(settings)?,
     })

@@ -34,6 +34,12 @@ pub enum StoreError {
         "the store has schema {found}, and this program knows {known} at the most; start the release that migrated it"
     )]
     Newer { found: u32, known: u32 },
+    #[error(
+        "the store has schema {found}, and this program needs {known}: run `kundeforhold migrate`, or set store.migrate"
+    )]
+    Older { found: u32, known: u32 },
+    #[error("{0}")]
+    Settings(String),
     #[error("there is no store at {0}; `kundeforhold serve` makes one")]
     Absent(PathBuf),
     #[error("{0} is half restored; run `kundeforhold restore` again")]

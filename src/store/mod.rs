@@ -5,9 +5,15 @@
 //! and the publication. Who writes a set holds its [`SetLock`].
 
 mod change;
+mod engine;
 mod error;
 mod format;
+mod found;
+mod kept;
 mod keys;
+mod options;
+mod postgres;
+mod publication;
 mod publications;
 mod receipt;
 mod reseal;
@@ -16,16 +22,18 @@ mod sorted;
 mod sqlite;
 
 pub use change::{SealedIdentity, SealedRecord, SetChange};
+pub use engine::{KeptCalls, Merge, Rekeyed, SetLock, SortedRecords, Store, Written};
 pub use error::StoreError;
+pub use found::Found;
+pub use kept::Kept;
 pub use keys::{KeyId, Rekey, RowKey};
+pub use options::{StoreOptions, StorePlace};
+pub use postgres::PostgresOptions;
+pub use publication::{Filing, Publication, Published, RowWrite};
 pub use publications::{Changed, Publications};
-pub use receipt::{Begun, KeyUse, Receipt, Summary};
+pub use receipt::{Begun, DeliveryEnd, KeyUse, Receipt, Summary};
 pub use reseal::Resealing;
-pub use set::{SetState, Sets, Standing};
-pub use sqlite::{
-    DeliveryEnd, Facts, Fault, Filing, Finding, Found, Held, Kept, KeptCalls, Merge, Publication, Published,
-    Rekeyed, RowWrite, SetCounts, SetLock, SortedRecords, Store, StoreOptions, Verification, Written, facts,
-    repair_counts, verify,
-};
+pub use set::{SetState, Sets, Standing, Tally};
+pub use sqlite::{Facts, Fault, Finding, Held, SetCounts, Verification, facts, repair_counts, verify};
 /// How a SQLite file is opened and kept; the record of use is one too.
 pub(crate) use sqlite::{connection as sqlite_file, schema as sqlite_schema};

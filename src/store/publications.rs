@@ -1,12 +1,13 @@
 //! The publications of late, in commit order: which entries of a cache still hold.
 
+use super::SealedRecord;
 use crate::domain::delivery::PublicationId;
 use crate::pseudonym::Tag;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
 
 /// Most tags that a publication lists; one that changed more says that any may have changed.
-const MOST_LISTED: usize = 50_000;
+pub(super) const MOST_LISTED: usize = 50_000;
 
 /// Which customers and accounts a publication changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,14 @@ impl Changed {
             tags.push(tag);
         } else {
             *self = Self::Any;
+        }
+    }
+
+    /// Adds the customer and the account of a record.
+    pub(super) fn add_record(&mut self, record: &SealedRecord) {
+        self.add(record.customer.tag());
+        if let Some(account) = record.agreement.account() {
+            self.add(account.tag());
         }
     }
 
@@ -95,6 +104,12 @@ impl Publications {
             changed.is_none_or(|changed| *changed <= at.number)
         };
         drawn == Some(&at.drawn) && tags.into_iter().all(is_unchanged)
+    }
+
+    /// Forgets all of them: nothing that was read so far is believed.
+    pub(super) fn forget(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.begin_at(0);
     }
 
     /// Takes note of the next one, before anybody is told of it.

@@ -1,6 +1,6 @@
 //! What a bank gets for a delivery.
 
-use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState};
+use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, Reject};
 use crate::domain::relationship::SetId;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
@@ -55,4 +55,41 @@ pub struct KeyUse {
     pub delivery_id: Uuid,
     /// Of the decoded body.
     pub sha256: [u8; 32],
+}
+
+/// How a delivery ends without being published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeliveryEnd {
+    /// The bank was refused, for its lines or for what they are at odds with.
+    Rejected {
+        reason: String,
+        summary: Summary,
+        /// The first of its rejected lines.
+        rejects: Vec<Reject>,
+        /// SHA-256 of its `Idempotency-Key`, if the refusal binds it.
+        idempotency: Option<[u8; 32]>,
+    },
+    /// It was broken off.
+    Abandoned { reason: String },
+}
+
+/// Kinds and states as rows have them, by their place.
+pub(super) const KINDS: [DeliveryKind; 5] = [
+    DeliveryKind::WholeSet,
+    DeliveryKind::Changes,
+    DeliveryKind::Batch,
+    DeliveryKind::Rollback,
+    DeliveryKind::KfrCalls,
+];
+pub(super) const STATES: [DeliveryState; 6] = [
+    DeliveryState::Receiving,
+    DeliveryState::Published,
+    DeliveryState::Rejected,
+    DeliveryState::Abandoned,
+    DeliveryState::RolledBack,
+    DeliveryState::Superseded,
+];
+
+pub(super) fn number_of<T: PartialEq>(all: &[T], one: T) -> usize {
+    all.iter().position(|known| *known == one).unwrap_or(all.len())
 }

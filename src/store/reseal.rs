@@ -68,7 +68,7 @@ impl Resealing {
         })
     }
 
-    fn customer(&mut self, customer: &Sealed) -> Result<Sealed, StoreError> {
+    pub(super) fn customer(&mut self, customer: &Sealed) -> Result<Sealed, StoreError> {
         if let Some((last, resealed)) = &self.last
             && last == customer
         {
@@ -83,7 +83,7 @@ impl Resealing {
         Ok(resealed)
     }
 
-    fn agreement(&self, agreement: &SealedAgreement) -> Result<SealedAgreement, StoreError> {
+    pub(super) fn agreement(&self, agreement: &SealedAgreement) -> Result<SealedAgreement, StoreError> {
         let resealed = self
             .from
             .pseudonyms

@@ -1,8 +1,8 @@
 //! How the sets stand.
 
-use super::KeyId;
+use super::{KeyId, SealedRecord};
 use crate::domain::relationship::SetId;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -20,6 +20,21 @@ pub struct Standing {
     pub running: u64,
     /// The whole set that stands, with what changed it since.
     pub whole_set: Option<Uuid>,
+}
+
+/// How many records there are, and how many of them run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub records: u64,
+    pub running: u64,
+}
+
+impl Tally {
+    /// Counts a record.
+    pub fn add(&mut self, record: &SealedRecord, today: NaiveDate) {
+        self.records += 1;
+        self.running += u64::from(record.relationship.interval().runs_on(today));
+    }
 }
 
 /// A bank's set in one register.
@@ -59,6 +74,15 @@ impl Sets {
         self.get(set)
             .map(|state| state.standing.clone())
             .unwrap_or_default()
+    }
+
+    /// With the counts, and the oldest versions, of others at the same versions.
+    pub(super) fn recounted(&self, others: &Self) -> Self {
+        let recounted = self.0.iter().map(|(set, state)| {
+            let other = others.get(*set).filter(|other| other.version == state.version);
+            (*set, other.unwrap_or(state).clone())
+        });
+        Self(recounted.collect())
     }
 
     pub(super) fn with(&self, set: SetId, state: SetState) -> Self {

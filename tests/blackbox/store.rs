@@ -1,10 +1,11 @@
-//! The file that the register is in: its disk, who serves it, what it is restored from.
+//! What the register is in: a file, its disk, who serves it, what it is restored from; a database that several serve.
 
 mod backup;
 mod clock;
 mod disk;
 mod erasure;
 mod many_accounts;
+mod postgres;
 mod rekey;
 mod restored;
 mod room;

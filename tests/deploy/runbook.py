@@ -250,8 +250,9 @@ def before_wrong_key(machine):
 
 def before_clock(machine):
     """As if the clock had been eleven years behind when it was last found to be right."""
-    with sqlite3.connect(machine.state / "register.sqlite", timeout=10) as register:
+    with contextlib.closing(sqlite3.connect(machine.place() / "register.sqlite", timeout=10)) as register:
         register.execute("UPDATE clock SET seen_at = seen_at - 11 * 365 * 86400000")
+        register.commit()
 
 
 def before_full_disk(machine):

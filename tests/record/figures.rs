@@ -1,7 +1,7 @@
 //! Figures of the record of use, printed as a table in Markdown. Here it is small, so that the command that prints it
 //! stays sound; `benches/record.sh` runs it large, in a release build, and holds it against its bounds.
 
-use crate::table::{head, open, place, ring, verify};
+use crate::table::{head, open, place, ring, verify, wait_until_indexed};
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::domain::calendar::oslo_day;
 use kundeforhold::domain::identifiers::{AccountNumber, OrganizationNumber};
@@ -18,6 +18,8 @@ const CONNECTIONS: usize = 64;
 /// Entries that they record, at the most; the others are filled in by many more at a time.
 const MEASURED: usize = 400_000;
 const FILLED_AT_A_TIME: usize = 2_000;
+/// Entries that are indexed together.
+const BATCH: u64 = 16_384;
 /// Searches of each kind.
 const SEARCHES: usize = 25;
 /// The entries are of so many days.
@@ -183,6 +185,9 @@ async fn what_the_record_costs_and_how_soon_it_is_searched_and_proved() {
     let (recorder, until) = (open(&path, ring(1, &[])), Utc::now());
     let written = measure_writing(&recorder, entries.min(MEASURED), entries, until).await;
     fill(&recorder, written.entries, entries, until).await;
+    let began = Instant::now();
+    wait_until_indexed(&path, entries as u64 / BATCH);
+    let indexed = began.elapsed();
     let last = head(&recorder);
     recorder.close().await;
     let size = std::fs::metadata(&path).unwrap().len();
@@ -228,6 +233,11 @@ async fn what_the_record_costs_and_how_soon_it_is_searched_and_proved() {
         String::new(),
     );
     let millis = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    row(
+        "indexed so long after the last entry",
+        millis(indexed),
+        String::new(),
+    );
     let searches = [
         ("case", by_case, BOUNDS.search),
         ("correlation", by_correlation, BOUNDS.search),

@@ -2,11 +2,10 @@
 
 use crate::table::{
     CUSTOMERS, clock_now, customer, fault, open, organization, place, record as write, ring, search, tamper,
-    verify,
+    verify, wait_until_indexed,
 };
 use kundeforhold::record::{self, Looked, Query, Way};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -24,22 +23,6 @@ async fn indexed() -> (TempDir, PathBuf) {
     wait_until_indexed(&path, 2);
     recorder.close().await;
     (folder, path)
-}
-
-fn wait_until_indexed(path: &Path, batches: u64) {
-    let (table, started) = (tamper(path), Instant::now());
-    let indexed = || -> Option<u64> {
-        let sql = "SELECT max(batches) FROM indexed";
-        table.query_row(sql, [], |row| row.get(0)).unwrap()
-    };
-    while indexed() != Some(batches) {
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "not indexed: {:?}",
-            indexed()
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn queries() -> Vec<(Query, usize)> {

@@ -11,7 +11,7 @@ use kundeforhold::record::{
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -150,4 +150,20 @@ pub fn row(chain: i64, sequence: i64) -> i64 {
 pub fn clock_now() -> TrustedClock {
     let now = Reading::take();
     now.clone().judge(&now).unwrap()
+}
+
+/// Longest that it may take to index the batches that are full.
+const INDEXED_WITHIN: Duration = Duration::from_secs(600);
+
+/// Waits for so many batches, of the chain that is being written, to be in the index.
+pub fn wait_until_indexed(path: &Path, batches: u64) {
+    let (table, started) = (tamper(path), Instant::now());
+    let indexed = || -> u64 {
+        let sql = "SELECT coalesce(max(batches), 0) FROM indexed";
+        table.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    while indexed() < batches {
+        assert!(started.elapsed() < INDEXED_WITHIN, "indexed: {}", indexed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -1,7 +1,7 @@
 //! A register to one file and back: proved on the way, and never half there.
 
 use crate::deliveries::{change, kar, record, records, standing_records, whole_set, write};
-use crate::place::{Place, on_each_engine, ring};
+use crate::place::{Place, on_sqlite, ring};
 use kundeforhold::backup::{
     Backup, BackupError, Deed, Keys, Last, Manifest, Part, Restore, Restored, Source, last, note, prove,
     restore,
@@ -9,7 +9,7 @@ use kundeforhold::backup::{
 use kundeforhold::copying::{CopyError, Pace, Scratch};
 use kundeforhold::pseudonym::{MasterKey, PseudonymRing};
 use kundeforhold::record::KeyRing;
-use kundeforhold::store::{Held, RowWrite, Store, StoreError};
+use kundeforhold::store::{Held, RowWrite, Store, StoreError, StorePlace};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,7 +86,7 @@ fn files(place: &Place) -> Vec<String> {
 
 #[test]
 fn a_register_comes_back_as_it_was_and_goes_on() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..3_000)).await;
         change(&store, kar(), vec![RowWrite::End(record(7, 7))]).await;
@@ -123,7 +123,7 @@ fn a_register_comes_back_as_it_was_and_goes_on() {
 
 #[test]
 fn what_stands_is_refused_or_set_aside_with_its_log() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..10)).await;
         back_up(&place, &ring(1, None), false).unwrap();
@@ -144,7 +144,10 @@ fn what_stands_is_refused_or_set_aside_with_its_log() {
         assert_eq!(restored.set_aside.len(), 2, "{restored:?}");
         let aside = restored.set_aside[0].to.clone();
         assert_eq!(standing_records(&killed.open(), kar()).await, records(0..10));
-        let sets = Store::look(&aside, &ring(1, None)).unwrap().unwrap();
+        let sets = Store::look(&StorePlace::Sqlite(aside), &ring(1, None))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(
             sets.get(kar()).unwrap().standing.records,
             20,
@@ -159,7 +162,7 @@ fn what_stands_is_refused_or_set_aside_with_its_log() {
 
 #[test]
 fn a_version_that_is_being_written_is_not_in_it() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..500)).await;
         let lock = store.lock(kar(), crate::deliveries::WAIT).await.unwrap();
@@ -178,7 +181,7 @@ fn a_version_that_is_being_written_is_not_in_it() {
 
 #[test]
 fn a_service_that_serves_is_not_restored_to_nor_one_that_is_half_restored_served() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         back_up(&place, &ring(1, None), false).unwrap();
         assert!(matches!(Held::take(&place.path()), Err(StoreError::InUse(_))));
@@ -189,8 +192,11 @@ fn a_service_that_serves_is_not_restored_to_nor_one_that_is_half_restored_served
         drop(held);
         let half = StoreError::HalfRestored(place.path());
         assert_eq!(place.open_with(ring(1, None)).err(), Some(half.clone()));
-        assert_eq!(Store::look(&place.path(), &ring(1, None)), Err(half.clone()));
-        assert_eq!(Store::migrate(&place.path()), Err(half));
+        assert_eq!(
+            Store::look(&place.address(), &ring(1, None)).await,
+            Err(half.clone())
+        );
+        assert_eq!(Store::migrate(&place.address()).await, Err(half));
         restore_to(&place, &archive(&place), true, &ring(1, None)).unwrap();
         place.open();
     });
@@ -198,7 +204,7 @@ fn a_service_that_serves_is_not_restored_to_nor_one_that_is_half_restored_served
 
 #[test]
 fn no_byte_of_a_backup_can_be_changed_and_none_cut_off() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..300)).await;
         back_up(&place, &ring(1, None), false).unwrap();
@@ -237,7 +243,7 @@ fn no_byte_of_a_backup_can_be_changed_and_none_cut_off() {
 
 #[test]
 fn another_key_a_newer_format_and_what_is_no_backup_are_refused_before_anything_is_replaced() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..10)).await;
         back_up(&place, &ring(1, None), false).unwrap();
@@ -281,7 +287,7 @@ fn tar(file: &Path, directory: &Path, names: &[&str]) {
 
 #[test]
 fn a_damaged_register_makes_no_backup_and_a_disk_without_room_neither() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..3_000)).await;
         store.close();
@@ -318,7 +324,7 @@ fn a_damaged_register_makes_no_backup_and_a_disk_without_room_neither() {
 /// Whoever has only the tools of the system.
 #[test]
 fn tar_unpacks_it() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         whole_set(&store, kar(), &records(0..10)).await;
         back_up(&place, &ring(1, None), false).unwrap();

@@ -109,7 +109,7 @@ fn calls_are_kept_for_a_whole_set_only_and_for_that_of_their_register() {
         begin(&store, kfr(), DeliveryKind::Changes).await;
         call(&store, kfr(), Vec::new(), vec![registration(1)]).await;
         let lock = store.lock(kfr(), WAIT).await.unwrap();
-        assert_eq!(lock.is_receiving_whole_set(), Ok(false));
+        assert_eq!(lock.is_receiving_whole_set().await, Ok(false));
         drop(lock);
         assert_eq!(kept(&store, 10).await, []);
     });
@@ -164,6 +164,6 @@ fn single_calls_are_one_line_a_day() {
         assert_eq!(second.receipt.summary.counts.stored, 2);
         // One that changes no record makes no version.
         assert_eq!(store.sets().get(kfr()).unwrap().version, 2);
-        assert_eq!(store.receipts(kfr().bank, 10, None).unwrap().len(), 2);
+        assert_eq!(store.receipts(kfr().bank, 10, None).await.unwrap().len(), 2);
     });
 }

@@ -1,6 +1,6 @@
 //! What a delivery is refused for, and that its receipt says so before the bank is answered.
 
-use crate::deliveries::{kfr, today};
+use crate::deliveries::{kfr, now, today};
 use crate::model::{Change, Identity, Terms};
 use crate::place::on_each_engine;
 use crate::register::Bank;
@@ -21,7 +21,7 @@ fn lines(customers: std::ops::Range<u16>) -> Vec<(Identity, Terms)> {
 
 /// The newest receipt.
 fn newest(bank: &Bank) -> Receipt {
-    bank.store.receipts(kfr().bank, 1, None).unwrap().remove(0)
+    now(bank.store.receipts(kfr().bank, 1, None)).unwrap().remove(0)
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn changes_with_a_bad_line_change_nothing_and_their_receipt_tells_the_line() {
         };
         assert_eq!(receipt.state, DeliveryState::Rejected);
         assert_eq!((receipt.summary.counts.rejected, rejects[0].line), (1, 2));
-        assert_eq!(bank.store.rejects(receipt.delivery_id), Ok(rejects));
+        assert_eq!(bank.store.rejects(receipt.delivery_id).await, Ok(rejects));
         assert_eq!(bank.store.sets().standing(kfr()).records, 0);
         assert_eq!(newest(&bank), *receipt);
     });

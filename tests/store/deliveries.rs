@@ -16,6 +16,7 @@ use kundeforhold::store::{
 };
 use std::sync::LazyLock;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
@@ -209,12 +210,16 @@ pub fn registration(n: u32) -> SetChange {
 
 /// What a merge is begun on; nothing is written yet.
 pub async fn merge(store: &Store, set: SetId) -> Merge {
-    store.lock(set, WAIT).await.unwrap().merge().unwrap()
+    let lock = store.lock(set, WAIT).await.unwrap();
+    block_in_place(|| lock.merge()).unwrap()
 }
 
 /// All records of a set at a version.
 pub async fn records_at(store: &Store, set: SetId, version: u64) -> Vec<SealedRecord> {
-    let merge = merge(store, set).await;
+    all(&merge(store, set).await, version)
+}
+
+fn all(merge: &Merge, version: u64) -> Vec<SealedRecord> {
     block_in_place(|| {
         let mut records = merge.records_at(version);
         std::iter::from_fn(|| records.next_record().unwrap()).collect()
@@ -223,18 +228,18 @@ pub async fn records_at(store: &Store, set: SetId, version: u64) -> Vec<SealedRe
 
 /// All records of a set that stand.
 pub async fn standing_records(store: &Store, set: SetId) -> Vec<SealedRecord> {
-    let version = store.sets().get(set).map_or(0, |state| state.version);
-    records_at(store, set, version).await
+    let merge = merge(store, set).await;
+    all(&merge, merge.state().version)
 }
 
 /// What a lookup finds of a customer.
 pub fn held_by(store: &Store, customer: &Sealed) -> Vec<HeldRelationship> {
-    store.relationships(&customer.clone().into()).unwrap().held
+    now(store.relationships(&customer.clone().into())).unwrap().held
 }
 
 /// What a lookup finds of an account.
 pub fn held_with(store: &Store, account: &Sealed) -> Vec<HeldAccount> {
-    store.accounts(&account.clone().into()).unwrap().held
+    now(store.accounts(&account.clone().into())).unwrap().held
 }
 
 /// Whether lookups find a record, by its customer and by its account.
@@ -247,6 +252,11 @@ pub fn finds(store: &Store, record: &SealedRecord) -> bool {
     let interval = record.relationship.interval();
     let by_account = of_account.iter().any(|held| held.interval == interval);
     by_customer && by_account
+}
+
+/// Waits for what a test needs at once.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(future))
 }
 
 pub fn a_moment_ago() -> DateTime<Utc> {

@@ -1,10 +1,10 @@
 //! What ended longer ago than it is kept is erased from all versions, and by a clock that is right only.
 
 use crate::deliveries::{
-    WAIT, account, begin, change, clock_at, customer, filing, finds, kar, publication, record, record_over,
-    records, records_at, standing, standing_records, today, whole_set, write,
+    WAIT, account, begin, change, clock_at, customer, filing, finds, kar, now, publication, record,
+    record_over, records, records_at, standing, standing_records, today, whole_set, write,
 };
-use crate::place::{Place, on_each_engine};
+use crate::place::{on_each_engine, on_sqlite};
 use chrono::{Months, TimeDelta};
 use kundeforhold::domain::delivery::DeliveryKind;
 use kundeforhold::domain::relationship::{Interval, Relationship};
@@ -35,12 +35,6 @@ fn erase(store: &Store, closed_years: u32) -> Result<u64, StoreError> {
     block_in_place(|| store.erase(closed_years, &clock_at(today())))
 }
 
-fn rows(place: &Place, table: &str) -> i64 {
-    let file = rusqlite::Connection::open(place.path()).unwrap();
-    let count = format!("SELECT count(*) FROM {table}");
-    file.query_row(&count, [], |row| row.get(0)).unwrap()
-}
-
 #[test]
 fn what_ended_long_ago_goes_from_all_versions_and_what_points_to_it_too() {
     on_each_engine(async |place| {
@@ -52,15 +46,13 @@ fn what_ended_long_ago_goes_from_all_versions_and_what_points_to_it_too() {
         stands(&store, &later).await;
         // Ten years are not over.
         assert_eq!(erase(&store, 10), Ok(0));
-        let publications = rows(&place, "publications");
+        let publications = place.count("publications");
         assert_eq!(erase(&store, 0), Ok(3), "of yesterday and before");
         assert_eq!(store.sets().standing(kar()).records, 501);
         assert_eq!(store.sets().get(kar()).unwrap().version, 2);
-        assert_eq!(rows(&place, "publications"), publications);
-        assert_eq!(
-            (rows(&place, "relationships"), rows(&place, "accounts")),
-            (1_001, 1_001)
-        );
+        assert_eq!(place.count("publications"), publications);
+        assert_eq!(place.count("relationships"), 1_001);
+        assert!(place.accounts().is_none_or(|rows| rows == 1_001));
         assert!(finds(&store, &ended[0]) && !ended[1..].iter().any(|record| finds(&store, record)));
         let left = |mut records: Vec<SealedRecord>| {
             records.push(ended[0].clone());
@@ -104,7 +96,7 @@ fn a_record_is_erased_with_what_it_was_before_and_one_that_runs_again_is_not() {
 
 #[test]
 fn nothing_is_left_of_it_in_the_file_or_its_log() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         let store = place.open();
         let ended = ended_for_days(1..50);
         let all: Vec<_> = records(0..500).into_iter().chain(ended.clone()).collect();
@@ -152,24 +144,21 @@ fn a_clock_that_has_jumped_is_not_believed_until_it_is_confirmed() {
         let store = place.open();
         assert!(block_in_place(|| store.judge_clock()).is_ok());
         drop(store);
-        let file = rusqlite::Connection::open(place.path()).unwrap();
         let years = TimeDelta::days(11 * 365).num_milliseconds();
         // What was seen lies so far back, or ahead; on this boot of the machine, or another.
         for (shift, boot) in [(-years, ""), (years, ""), (-years, "another"), (years, "another")] {
-            file.execute(
-                "UPDATE clock SET seen_at = seen_at + ?1, boot = ?2 || boot",
-                (shift, boot),
-            )
-            .unwrap();
+            place.run(&format!(
+                "UPDATE clock SET seen_at = seen_at + {shift}, boot = '{boot}' || boot"
+            ));
             let store = place.open();
             for _ in 0..2 {
                 let judged = block_in_place(|| store.judge_clock());
                 assert!(matches!(judged, Err(StoreError::ClockJumped(_))), "{judged:?}");
-                assert!(Store::look_at_clock(&place.path()).is_err());
+                assert!(now(Store::look_at_clock(&place.address())).is_err());
             }
-            Store::confirm_clock(&place.path()).unwrap();
+            now(Store::confirm_clock(&place.address())).unwrap();
             assert!(block_in_place(|| store.judge_clock()).is_ok());
-            assert!(Store::look_at_clock(&place.path()).is_ok());
+            assert!(now(Store::look_at_clock(&place.address())).is_ok());
         }
     });
 }

@@ -1,9 +1,9 @@
 //! Random histories of one bank against the plain model: records, versions, rollbacks, and the counts that are told.
 
 use crate::backup::{archive, back_up, restore_to};
-use crate::deliveries::{clock_at, held_by, held_with, kfr, standing_records, today};
+use crate::deliveries::{clock_at, held_by, held_with, kfr, now, standing_records, today};
 use crate::model::{self, Call, Change, Identity, Outcome, Records, Terms};
-use crate::place::{Engine, Place, on_each_engine, ring};
+use crate::place::{Engine, Place, on, ring};
 use crate::register::{Bank, rekey, sealed};
 use crate::steps::{Meanwhile, Step, Upload, step};
 use crate::verify::verified;
@@ -69,6 +69,8 @@ impl History {
                 let purge = || store.purge(&kept, &store.judge_clock()?);
                 tokio::task::block_in_place(purge).unwrap();
             }
+            // PostgreSQL has tools of its own for that.
+            Step::BackUp | Step::Restore if self.place.database().is_some() => {}
             Step::BackUp => {
                 back_up(&self.place, &ring(self.key, Some(self.key + 1)), true).unwrap();
                 // A kill leaves its place behind; the file moves on with the history.
@@ -168,7 +170,11 @@ impl History {
     }
 
     fn ask_for_rekey(&self) {
-        Store::ask_for_rekey(&self.place.path(), self.bank.store.given()).unwrap();
+        now(Store::ask_for_rekey(
+            &self.place.address(),
+            self.bank.store.given(),
+        ))
+        .unwrap();
     }
 
     async fn kill_amid_rekey(&mut self, meanwhile: &[Meanwhile]) {
@@ -257,8 +263,8 @@ impl History {
     }
 }
 
-fn run(steps: Vec<Step>) {
-    on_each_engine(async |place| {
+fn run(engine: Engine, steps: &[Step]) {
+    on(engine, async |place| {
         let bank = Bank::open(&place, 1);
         let expected = Expected::default();
         let mut history = History {
@@ -269,7 +275,7 @@ fn run(steps: Vec<Step>) {
             key: 1,
             is_rekeyed: false,
         };
-        for step in steps.clone() {
+        for step in steps.iter().cloned() {
             history.take(step).await;
             history.check().await;
         }
@@ -284,12 +290,22 @@ proptest! {
 
     #[test]
     fn a_bank_has_what_it_delivered(steps in vec(step(), 1..12)) {
-        run(steps);
+        run(Engine::Sqlite, &steps);
     }
 
     #[test]
     fn a_bank_has_what_it_delivered_in_short_histories(steps in vec(step(), 1..6)) {
-        run(steps);
+        run(Engine::Sqlite, &steps);
+    }
+}
+
+proptest! {
+    // A kill copies a database.
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_bank_has_what_it_delivered_to_a_database(steps in vec(step(), 1..10)) {
+        run(Engine::Postgres, &steps);
     }
 }
 
@@ -326,7 +342,7 @@ fn large_batches_and_changes_hold_in_the_whole_set_that_is_received_and_can_be_r
         let changes = customers.map(|customer| Change::Remove(level(customer).0));
         Step::Changes(changes.collect())
     };
-    run(vec![
+    let steps = [
         Step::WholeSet(set(0..1_200)),
         Step::Apart(batch(100..2_300, today() - TimeDelta::days(20))),
         Step::WholeSet(upload.clone()),
@@ -341,5 +357,8 @@ fn large_batches_and_changes_hold_in_the_whole_set_that_is_received_and_can_be_r
         Step::Kill,
         Step::RollBack,
         Step::RollBack,
-    ]);
+    ];
+    for engine in Engine::ALL {
+        run(engine, &steps);
+    }
 }

@@ -4,10 +4,13 @@ mod backup;
 mod broken_off;
 mod cache_list;
 mod calls;
+mod commit_proxy;
 mod conflicts;
+mod databases;
 mod deliveries;
 mod erase;
 mod history;
+mod instances;
 mod model;
 mod opening;
 mod place;
@@ -19,3 +22,6 @@ mod steps;
 mod upkeep;
 mod verify;
 mod whole_sets;
+
+#[path = "../support/postgres.rs"]
+mod postgres;

@@ -1,7 +1,7 @@
 //! Receipts, rejected lines, and the keys that deliveries are bound to.
 
 use crate::deliveries::{
-    WAIT, a_moment_ago, begin, begun, change, filing, kar, kfr, publication, records, whole_set, write,
+    WAIT, a_moment_ago, begin, begun, change, filing, kar, kfr, now, publication, records, whole_set, write,
 };
 use crate::place::on_each_engine;
 use chrono::Utc;
@@ -66,17 +66,23 @@ fn a_receipt_says_what_was_filed_and_so_after_reopening() {
         );
         assert!(receipt.published_at.is_some_and(|at| at >= receipt.received_at));
         assert_eq!(
-            store.receipt(kar().bank, receipt.delivery_id),
+            store.receipt(kar().bank, receipt.delivery_id).await,
             Ok(Some(receipt.clone()))
         );
         let other = kundeforhold::domain::identifiers::OrganizationNumber::parse("123456785").unwrap();
-        assert_eq!(store.receipt(other, receipt.delivery_id), Ok(None));
-        assert_eq!(store.rejects(receipt.delivery_id), Ok(vec![reject(2), reject(5)]));
+        assert_eq!(store.receipt(other, receipt.delivery_id).await, Ok(None));
+        assert_eq!(
+            store.rejects(receipt.delivery_id).await,
+            Ok(vec![reject(2), reject(5)])
+        );
         assert_eq!(store.sets().get(kar()).unwrap().sequence, 1);
         store.close();
         drop(store);
         let store = place.open();
-        assert_eq!(store.receipt(kar().bank, receipt.delivery_id), Ok(Some(receipt)));
+        assert_eq!(
+            store.receipt(kar().bank, receipt.delivery_id).await,
+            Ok(Some(receipt))
+        );
     });
 }
 
@@ -104,7 +110,7 @@ fn receipts_come_newest_first_and_by_pages() {
         }
         ids.reverse();
         let page = |before| {
-            let receipts = store.receipts(kar().bank, 3, before).unwrap();
+            let receipts = now(store.receipts(kar().bank, 3, before)).unwrap();
             receipts
                 .iter()
                 .map(|receipt| receipt.delivery_id)
@@ -113,8 +119,8 @@ fn receipts_come_newest_first_and_by_pages() {
         assert_eq!(page(None), ids[..3]);
         assert_eq!(page(Some(ids[2])), ids[3..6]);
         assert_eq!(page(Some(ids[5])), ids[6..]);
-        assert_eq!(store.trend(kar(), 2).unwrap().len(), 2);
-        let trend = store.trend(kar(), 9).unwrap();
+        assert_eq!(store.trend(kar(), 2).await.unwrap().len(), 2);
+        let trend = store.trend(kar(), 9).await.unwrap();
         assert_eq!(
             trend.iter().map(|(_, records)| *records).collect::<Vec<_>>(),
             [0, 2, 4, 6]
@@ -137,12 +143,12 @@ fn the_end_of_what_is_not_published_is_filed_once() {
         assert_eq!(receipt.state, DeliveryState::Rejected);
         assert_eq!(receipt.reason.as_deref(), Some("2 lines were rejected"));
         assert_eq!((receipt.summary.counts.rejected, receipt.published_at), (2, None));
-        assert_eq!(store.rejects(id), Ok(vec![reject(3)]));
+        assert_eq!(store.rejects(id).await, Ok(vec![reject(3)]));
         assert_eq!(
             store.end_delivery(id, rejected.clone()).await,
             Err(StoreError::NotReceiving)
         );
-        assert_eq!(store.last_rejected(kar()), Ok(Some(2)));
+        assert_eq!(store.last_rejected(kar()).await, Ok(Some(2)));
         let batch = begun(kar(), DeliveryKind::Batch);
         let receipt = store.file_refused_batch(batch.clone(), rejected).await.unwrap();
         assert_eq!(
@@ -156,7 +162,8 @@ fn the_end_of_what_is_not_published_is_filed_once() {
 fn a_key_is_bound_to_what_was_published_or_rejected_lately() {
     on_each_engine(async |place| {
         let (store, key) = (place.open(), [7; 32]);
-        let used = |store: &Store, since| store.key_use(kar(), DeliveryKind::Changes, &key, since).unwrap();
+        let used =
+            |store: &Store, since| now(store.key_use(kar(), DeliveryKind::Changes, key, since)).unwrap();
         assert_eq!(used(&store, a_moment_ago()), None);
         let id = begin(&store, kar(), DeliveryKind::Changes).await;
         let reason = "broken off".to_owned();
@@ -169,10 +176,14 @@ fn a_key_is_bound_to_what_was_published_or_rejected_lately() {
         let bound = used(&store, a_moment_ago()).unwrap();
         assert_eq!((bound.delivery_id, bound.sha256), (receipt.delivery_id, [9; 32]));
         assert_eq!(used(&store, Utc::now() + chrono::TimeDelta::days(1)), None);
-        let of_whole_sets = store.key_use(kar(), DeliveryKind::WholeSet, &key, a_moment_ago());
+        let of_whole_sets = store
+            .key_use(kar(), DeliveryKind::WholeSet, key, a_moment_ago())
+            .await;
         assert_eq!(of_whole_sets, Ok(None), "another operation");
         assert_eq!(
-            store.key_use(kfr(), DeliveryKind::Changes, &key, a_moment_ago()),
+            store
+                .key_use(kfr(), DeliveryKind::Changes, key, a_moment_ago())
+                .await,
             Ok(None)
         );
     });
@@ -195,11 +206,12 @@ fn a_publication_without_a_delivery_under_way_leaves_no_trace() {
         assert!(
             store
                 .relationships(&records(0..1)[0].customer.clone().into())
+                .await
                 .unwrap()
                 .held
                 .is_empty()
         );
-        let receipt = store.receipt(kar().bank, id).unwrap().unwrap();
+        let receipt = store.receipt(kar().bank, id).await.unwrap().unwrap();
         assert_eq!(receipt.state, DeliveryState::Abandoned);
     });
 }

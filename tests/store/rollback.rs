@@ -1,7 +1,7 @@
 //! Going back to what a whole set replaced, one after the other.
 
 use crate::deliveries::{
-    WAIT, begin, change, finds, kar, publication, record, records, standing_records, whole_set,
+    WAIT, begin, change, finds, kar, now, publication, record, records, standing_records, whole_set,
 };
 use crate::place::on_each_engine;
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
@@ -12,9 +12,9 @@ use uuid::Uuid;
 /// Rolls a whole set back, as the delivery API does.
 async fn roll_back(store: &Store, whole_set: Uuid) -> Receipt {
     let id = begin(store, kar(), DeliveryKind::Rollback).await;
-    let (_, version, before) = store.whole_set(whole_set).unwrap().unwrap();
+    let (_, version, before) = now(store.whole_set(whole_set)).unwrap().unwrap();
     let mut discarded = vec![whole_set];
-    discarded.extend(store.published_after(kar(), version).unwrap());
+    discarded.extend(now(store.published_after(kar(), version)).unwrap());
     let lock = store.lock(kar(), WAIT).await.unwrap();
     assert_eq!(lock.state().unwrap().standing.whole_set, Some(whole_set));
     let written = block_in_place(|| {
@@ -39,7 +39,7 @@ async fn roll_back(store: &Store, whole_set: Uuid) -> Receipt {
 }
 
 fn state_of(store: &Store, delivery: Uuid) -> DeliveryState {
-    store.receipt(kar().bank, delivery).unwrap().unwrap().state
+    now(store.receipt(kar().bank, delivery)).unwrap().unwrap().state
 }
 
 #[test]
@@ -122,11 +122,7 @@ fn a_rolled_back_delivery_binds_no_key() {
         let standing = crate::deliveries::standing(id, &records(0..3));
         written.publish(publication(filing, standing)).await.unwrap();
         let since = crate::deliveries::a_moment_ago();
-        let used = || {
-            store
-                .key_use(kar(), DeliveryKind::WholeSet, &[2; 32], since)
-                .unwrap()
-        };
+        let used = || now(store.key_use(kar(), DeliveryKind::WholeSet, [2; 32], since)).unwrap();
         assert!(used().is_some());
         roll_back(&store, id).await;
         assert_eq!(used(), None);

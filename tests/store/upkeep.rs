@@ -3,7 +3,7 @@
 use crate::deliveries::{
     WAIT, begin, change, finds, kar, record, records, records_at, standing_records, whole_set,
 };
-use crate::place::{Place, on_each_engine};
+use crate::place::on_each_engine;
 use chrono::TimeDelta;
 use kundeforhold::domain::delivery::{DeliveryKind, Reject};
 use kundeforhold::store::{DeliveryEnd, Kept, RowWrite, SealedRecord, Store, StoreError, Summary};
@@ -24,13 +24,6 @@ async fn purge(store: &Store, kept: Kept) -> Result<u64, StoreError> {
     workers.run(purge).await.unwrap()
 }
 
-/// Rows of a table.
-fn count(place: &Place, table: &str) -> u64 {
-    let file = rusqlite::Connection::open(place.path()).unwrap();
-    let count = format!("SELECT count(*) FROM {table}");
-    file.query_row(&count, [], |row| row.get(0)).unwrap()
-}
-
 #[test]
 fn rows_of_former_versions_go_once_nobody_goes_back_to_them() {
     on_each_engine(async |place| {
@@ -45,14 +38,14 @@ fn rows_of_former_versions_go_once_nobody_goes_back_to_them() {
         assert_eq!(records_at(&store, kar(), 1).await, records(0..1_000));
         assert_eq!(purge(&store, NOTHING).await, Ok(500));
         assert_eq!(store.sets().get(kar()).unwrap().kept_from, 2);
-        assert_eq!(count(&place, "relationships"), 1_000);
-        assert_eq!(count(&place, "accounts"), 1_000);
+        assert_eq!(place.count("relationships"), 1_000);
+        assert!(place.accounts().is_none_or(|rows| rows == 1_000));
         assert_eq!(standing_records(&store, kar()).await, records(500..1_500));
         assert!(records(500..1_500).iter().all(|record| finds(&store, record)));
         // An account goes to another customer, and comes back.
         change(&store, kar(), vec![RowWrite::End(record(700, 700))]).await;
         assert_eq!(purge(&store, NOTHING).await, Ok(1));
-        assert_eq!(count(&place, "accounts"), 999);
+        assert!(place.accounts().is_none_or(|rows| rows == 999));
         change(&store, kar(), vec![RowWrite::Insert(record(700, 700))]).await;
         assert!(finds(&store, &record(700, 700)));
     });
@@ -81,7 +74,7 @@ fn what_is_left_of_a_merge_is_swept_before_rows_go() {
         drop(crate::deliveries::write(lock, &records(20..40)).unwrap());
         assert_eq!(purge(&store, NOTHING).await, Ok(5));
         assert_eq!(standing_records(&store, kar()).await, records(5..10));
-        assert_eq!(count(&place, "relationships"), 5);
+        assert_eq!(place.count("relationships"), 5);
     });
 }
 
@@ -99,14 +92,23 @@ fn receipts_that_a_rollback_needs_stay_however_short_they_are_kept() {
         };
         purge(&store, kept).await.unwrap();
         for needed in [&first, &between, &second, &later] {
-            assert!(store.receipt(kar().bank, needed.delivery_id).unwrap().is_some());
+            assert!(
+                store
+                    .receipt(kar().bank, needed.delivery_id)
+                    .await
+                    .unwrap()
+                    .is_some()
+            );
         }
-        let (_, version, _) = store.whole_set(second.delivery_id).unwrap().unwrap();
-        assert_eq!(store.published_after(kar(), version), Ok(vec![later.delivery_id]));
+        let (_, version, _) = store.whole_set(second.delivery_id).await.unwrap().unwrap();
+        assert_eq!(
+            store.published_after(kar(), version).await,
+            Ok(vec![later.delivery_id])
+        );
         // The whole set that stands keeps its receipt.
         purge(&store, NOTHING).await.unwrap();
         purge(&store, NOTHING).await.unwrap();
-        let left = store.receipts(kar().bank, 10, None).unwrap();
+        let left = store.receipts(kar().bank, 10, None).await.unwrap();
         let left: Vec<_> = left.iter().map(|receipt| receipt.delivery_id).collect();
         assert_eq!(left, [second.delivery_id]);
     });
@@ -134,14 +136,14 @@ fn rejected_lines_go_with_their_receipt_at_the_latest() {
             ..NOTHING
         };
         purge(&store, kept).await.unwrap();
-        assert_eq!(store.rejects(id).unwrap().len(), 4);
+        assert_eq!(store.rejects(id).await.unwrap().len(), 4);
         let kept = Kept {
             rejects: TimeDelta::days(90),
             ..NOTHING
         };
         purge(&store, kept).await.unwrap();
-        assert_eq!(store.receipt(kar().bank, id), Ok(None));
-        assert_eq!(store.rejects(id), Ok(Vec::new()));
+        assert_eq!(store.receipt(kar().bank, id).await, Ok(None));
+        assert_eq!(store.rejects(id).await, Ok(Vec::new()));
     });
 }
 
@@ -154,7 +156,7 @@ fn of_publications_the_last_stays_and_numbers_go_on() {
         }
         let last = store.publications().last().unwrap();
         purge(&store, NOTHING).await.unwrap();
-        assert_eq!(count(&place, "publications"), 1);
+        assert_eq!(place.count("publications"), 1);
         let killed = place.after_kill();
         let store = killed.open();
         assert_eq!(store.publications().last(), Some(last));
@@ -182,7 +184,13 @@ fn what_is_kept_for_a_very_long_time_is_kept() {
             };
             assert_eq!(purge(&store, kept).await, Ok(0));
         }
-        assert!(store.receipt(kar().bank, receipt.delivery_id).unwrap().is_some());
+        assert!(
+            store
+                .receipt(kar().bank, receipt.delivery_id)
+                .await
+                .unwrap()
+                .is_some()
+        );
         assert_eq!(records_at(&store, kar(), 1).await, records(0..10));
     });
 }

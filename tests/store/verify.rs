@@ -3,7 +3,7 @@
 use crate::deliveries::{
     begin, call, change, kar, kfr, merge, other_terms, record, records, registration, today, whole_set, write,
 };
-use crate::place::{Engine, Place, on_each_engine, ring};
+use crate::place::{Engine, Place, on_sqlite, ring};
 use kundeforhold::copying::{Pace, Scratch, copy};
 use kundeforhold::domain::delivery::{DeliveryKind, FaultCode, LineFault, Reject};
 use kundeforhold::domain::relationship::SetId;
@@ -71,7 +71,7 @@ async fn filled(place: &Place) {
 
 #[test]
 fn a_register_that_is_right_has_no_fault_while_it_is_written_and_after() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         filled(&place).await;
         assert_eq!(faults(&place), []);
         // A version is being written, which nobody sees.
@@ -281,7 +281,7 @@ fn of_the_ledger() -> Vec<Damage> {
 
 fn find_each(all: impl Fn() -> Vec<Damage>) {
     for damage in all() {
-        on_each_engine(async |place| {
+        on_sqlite(async |place| {
             filled(&place).await;
             Connection::open(place.path())
                 .unwrap()
@@ -313,7 +313,7 @@ fn each_kind_of_damage_to_sets_receipts_and_publications_is_found() {
 
 #[test]
 fn a_damaged_page_is_found_and_the_other_tables_are_read_all_the_same() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         filled(&place).await;
         let mut bytes = std::fs::read(place.path()).unwrap();
         let page_of = "SELECT rootpage FROM sqlite_schema WHERE name = 'relationships'";
@@ -343,7 +343,7 @@ fn verified_loosely(place: &Place) -> Verification {
 
 #[test]
 fn counts_are_written_anew_where_nobody_serves_and_the_set_is_as_it_was_counted() {
-    on_each_engine(async |place| {
+    on_sqlite(async |place| {
         filled(&place).await;
         let file = Connection::open(place.path()).unwrap();
         file.execute_batch("UPDATE sets SET records = 7, running = 9 WHERE id = 1")

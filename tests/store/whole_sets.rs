@@ -134,11 +134,11 @@ fn a_change_reads_the_records_of_its_customer_and_agreement_that_stand() {
         let replaced = other_terms(&record(7, 3));
         change(&store, kar(), vec![RowWrite::Replace(replaced.clone())]).await;
         let lock = store.lock(kar(), WAIT).await.unwrap();
-        let read = lock.records_of(&replaced.customer, &replaced.agreement);
+        let read = lock.records_of(&replaced.customer, &replaced.agreement).await;
         assert_eq!(read, Ok(vec![replaced]));
         let unknown = record(7, 99);
         assert_eq!(
-            lock.records_of(&unknown.customer, &unknown.agreement),
+            lock.records_of(&unknown.customer, &unknown.agreement).await,
             Ok(Vec::new())
         );
     });

@@ -2,7 +2,7 @@
 
 use super::{Failure, Source, refused};
 use crate::backup::Deed;
-use crate::cli::backup::{note_verified, register_file};
+use crate::cli::backup::note_verified;
 use crate::cli::progress;
 use crate::record::{self, HeadStanding, KeptHead, KeyRing, Proof, RecordFault, Removal, Verification, hex};
 use crate::text;
@@ -48,7 +48,9 @@ impl Verify {
         let elapsed = started.elapsed();
         if is_of_the_service {
             let faults = u64::from(!verification.holds());
-            note_verified(&register_file(&settings)?, Deed::RecordVerify, started, faults)?;
+            if let Some(register) = settings.store.path()? {
+                note_verified(&register, Deed::RecordVerify, started, faults)?;
+            }
         }
         if self.json {
             println!("{}", verification_json(&verification, elapsed));

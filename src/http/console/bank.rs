@@ -41,7 +41,7 @@ pub async fn show(
 ) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &operator.console;
     let (number, bank) = find_bank(console, &path)?;
-    let standing = oversight::bank(&console.lookup, &console.delivery, &arrival(), number);
+    let standing = oversight::bank(&console.lookup, &console.delivery, &arrival(), number).await;
     let standing = standing.map_err(failed)?.ok_or(ConsoleRefusal::Unknown)?;
     let (receipts, next) = console
         .delivery

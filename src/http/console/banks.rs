@@ -51,7 +51,9 @@ pub struct RunningRow {
 
 pub async fn show(operator: Operator) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &operator.console;
-    let standings = banks(&console.lookup, &console.delivery, &arrival()).map_err(failed)?;
+    let standings = banks(&console.lookup, &console.delivery, &arrival())
+        .await
+        .map_err(failed)?;
     let view = Banks {
         frame: Frame::new(&operator, Section::Banks, "Banks").live(),
         banks: standings.iter().map(BankRow::new).collect(),

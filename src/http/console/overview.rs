@@ -74,7 +74,9 @@ struct Record {
 
 pub async fn show(operator: Operator) -> Result<HttpResponse, ConsoleRefusal> {
     let console = &operator.console;
-    let banks = banks(&console.lookup, &console.delivery, &arrival()).map_err(failed)?;
+    let banks = banks(&console.lookup, &console.delivery, &arrival())
+        .await
+        .map_err(failed)?;
     let running = banks.iter().flat_map(|bank| &bank.sets);
     let running = running.filter(|set| set.running.is_some()).count();
     let statuses: Vec<_> = banks.into_iter().map(|bank| bank.status).collect();

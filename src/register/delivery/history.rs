@@ -5,7 +5,7 @@ use crate::domain::delivery::Reject;
 use crate::domain::identifiers::{CustomerId, OrganizationNumber};
 use crate::domain::overview::HeldRelationship;
 use crate::domain::relationship::SetId;
-use crate::store::{Receipt, StoreError};
+use crate::store::Receipt;
 use uuid::Uuid;
 
 impl Delivery {
@@ -18,9 +18,8 @@ impl Delivery {
     ) -> Result<(Vec<Receipt>, Option<Uuid>), DeliveryError> {
         let bank = bank.bank();
         // One more tells whether there is another page.
-        let mut receipts = self
-            .read(move |store| store.receipts(bank, limit + 1, before))
-            .await??;
+        let receipts = self.store.receipts(bank, limit + 1, before);
+        let mut receipts = self.in_time(receipts).await??;
         let more = receipts.len() > limit;
         receipts.truncate(limit);
         let next = receipts
@@ -36,12 +35,12 @@ impl Delivery {
         bank: OrganizationNumber,
         delivery: Uuid,
     ) -> Result<Option<Receipt>, DeliveryError> {
-        Ok(self.read(move |store| store.receipt(bank, delivery)).await??)
+        Ok(self.in_time(self.store.receipt(bank, delivery)).await??)
     }
 
     /// The first of a delivery's rejected lines.
     pub async fn rejects(&self, delivery: Uuid) -> Result<Vec<Reject>, DeliveryError> {
-        Ok(self.read(move |store| store.rejects(delivery)).await??)
+        Ok(self.in_time(self.store.rejects(delivery)).await??)
     }
 
     /// The bank's own records of a customer, by set.
@@ -51,11 +50,9 @@ impl Delivery {
         customer: CustomerId,
     ) -> Result<Vec<(SetId, HeldRelationship)>, DeliveryError> {
         let (bank, subject) = (bank.bank(), self.store.given().customer(&customer));
-        let read = move |store: &crate::store::Store| {
-            let mut records = store.relationships_by_set(&subject)?;
-            records.retain(|(set, _)| set.bank == bank);
-            Ok::<_, StoreError>(records)
-        };
-        Ok(self.read(read).await??)
+        let mut records = self.in_time(self.store.relationships_by_set(&subject)).await??;
+        records.retain(|(set, _)| set.bank == bank);
+        records.sort_by_key(|(set, _)| *set);
+        Ok(records)
     }
 }

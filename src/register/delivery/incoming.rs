@@ -77,7 +77,7 @@ impl Delivery {
         let progress = Arc::new(Progress::expecting(order.body_bytes));
         let place = self.running.enter(set, id, order.kind, Arc::clone(&progress));
         // Looked for once the place is taken: until it is given up, no other delivery binds the key.
-        if let Some(first) = self.first_of(&order)? {
+        if let Some(first) = self.first_of(&order).await? {
             drop(place);
             let _turn = self.turns.take_batch(set.bank).await?;
             return Ok(Taking::Repeat(Repeat { set, first, _turn }));
@@ -102,12 +102,14 @@ impl Delivery {
     }
 
     /// The delivery that the order's key is bound to.
-    fn first_of(&self, order: &Order) -> Result<Option<KeyUse>, DeliveryError> {
-        let Some(key) = &order.idempotency else {
+    async fn first_of(&self, order: &Order) -> Result<Option<KeyUse>, DeliveryError> {
+        let Some(key) = order.idempotency else {
             return Ok(None);
         };
         let since = Utc::now() - TimeDelta::days(self.bounds.idempotency_days);
-        Ok(self.store.key_use(order.set, order.kind, key, since)?)
+        Ok(self
+            .in_time(self.store.key_use(order.set, order.kind, key, since))
+            .await??)
     }
 
     /// The first receipt, if the body that came with its key again is the same.

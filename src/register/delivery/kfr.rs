@@ -128,7 +128,7 @@ impl Delivery {
         today: NaiveDate,
     ) -> Result<KfrEffect, DeliveryError> {
         let customer: &Sealed = change.customer();
-        let stands = lock.records_of(customer, change.agreement())?;
+        let stands = lock.records_of(customer, change.agreement()).await?;
         let mut records = CustomerRecords::new(customer.clone(), stands, self.kept_from(today));
         let (effect, counts) = match records.apply(&change) {
             Effect::AlreadyRunning => (KfrEffect::AlreadyRunning, Counts::default()),

@@ -31,7 +31,6 @@ use crate::workers::Workers;
 use chrono::NaiveDate;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 /// How a delivery ends: with the receipt of what was published, or the reason why not.
@@ -132,24 +131,13 @@ impl Delivery {
     ) -> Result<T, DeliveryError> {
         // Not on the caller's own thread: that one ends at shutdown before publications have.
         let task = self.publications.spawn_on(work, &self.runtime);
-        self.in_time(task).await?
+        self.in_time(task).await?.map_err(|_| DeliveryError::Panicked)?
     }
 
-    async fn in_time<T>(&self, task: JoinHandle<T>) -> Result<T, DeliveryError> {
-        match tokio::time::timeout(self.bounds.publish_timeout, task).await {
-            Ok(done) => done.map_err(|_| DeliveryError::Panicked),
-            Err(_) => Err(DeliveryError::TimedOut),
-        }
-    }
-
-    /// Reads the store where no thread waits for it that lookups wait for.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Store) -> T + Send + 'static,
-    ) -> Result<T, DeliveryError> {
-        let store = self.store.clone();
-        self.in_time(tokio::task::spawn_blocking(move || read(&store)))
-            .await
+    /// Waits for a read of the store as long as a caller may wait.
+    async fn in_time<T>(&self, read: impl Future<Output = T>) -> Result<T, DeliveryError> {
+        let read = tokio::time::timeout(self.bounds.publish_timeout, read);
+        read.await.map_err(|_| DeliveryError::TimedOut)
     }
 }
 

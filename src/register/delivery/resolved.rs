@@ -11,6 +11,7 @@ use crate::store::{
 };
 use chrono::NaiveDate;
 use std::path::PathBuf;
+use tokio::runtime::Handle;
 
 /// Rows that are written with the publication itself; more are written by a merge before it.
 const MOST_AT_ONCE: usize = 1_000;
@@ -42,7 +43,7 @@ impl Writes {
     fn records_for(&self, change: &SetChange) -> Result<Vec<SealedRecord>, StoreError> {
         let (customer, agreement) = (change.customer(), change.agreement());
         match self {
-            Self::Held(lock, _) => lock.records_of(customer, agreement),
+            Self::Held(lock, _) => Handle::current().block_on(lock.records_of(customer, agreement)),
             Self::Merging(merge) => merge.records_of(customer, agreement),
             Self::Lost => Err(StoreError::Closed),
         }
@@ -107,7 +108,7 @@ pub(super) struct Resolving {
 impl Resolved {
     /// Holds sorted changes against the set. Not for threads that answer.
     pub(super) fn of(lock: SetLock, sorted: Sorted, how: &Resolving) -> Result<Self, DeliveryError> {
-        let keeps_calls = how.are_calls && lock.is_receiving_whole_set()?;
+        let keeps_calls = how.are_calls && Handle::current().block_on(lock.is_receiving_whole_set())?;
         let mut lines = sorted.lines.under(lock.key()?, &how.scratch)?;
         let mut resolved = Self {
             standing: lock.state()?.standing,

@@ -4,9 +4,8 @@ use super::incoming::Receiving;
 use super::{BankCaller, Conflict, Delivery, DeliveryError, DeliveryRefusal, Taken};
 use crate::domain::delivery::DeliveryKind;
 use crate::domain::relationship::SetId;
-use crate::register::resolution::Tally;
 use crate::store::{
-    Filing, Publication, Receipt, SetLock, SetState, Standing, Store, StoreError, Summary, Written,
+    Filing, Publication, Receipt, SetLock, SetState, Standing, Store, StoreError, Summary, Tally,
 };
 use chrono::{NaiveDate, TimeDelta, Utc};
 use std::sync::Arc;
@@ -64,8 +63,8 @@ impl Delivery {
     pub async fn would_undo(&self, set: SetId, whole_set: Uuid) -> Result<Vec<Uuid>, DeliveryRefusal> {
         let days = self.bounds.rollback_days;
         let state = self.store.sets().get(set).cloned().ok_or(Conflict::NotLatest)?;
-        let undoing = move |store: &Store| undoable(store, set, &state, whole_set, &Discard::Anything, days);
-        Ok(self.read(undoing).await??.discarded)
+        let undoing = undoable(&self.store, set, &state, whole_set, &Discard::Anything, days);
+        Ok(self.in_time(undoing).await??.discarded)
     }
 
     async fn undo(&self, set: SetId, whole_set: Uuid, discard: &Discard, today: NaiveDate) -> Taken {
@@ -77,20 +76,25 @@ impl Delivery {
         let days = self.bounds.rollback_days;
         // Before it has a receipt, since most cannot be done.
         let state = self.store.sets().get(set).cloned().ok_or(Conflict::NotLatest)?;
-        undoable(&self.store, set, &state, whole_set, discard, days)?;
+        undoable(&self.store, set, &state, whole_set, discard, days).await?;
         let receiving = self.file_begun(set, id, DeliveryKind::Rollback).await?;
-        let lock = self.store.lock(set, self.bounds.publish_timeout).await;
-        let undoing = lock.map_err(DeliveryRefusal::from).and_then(|lock| {
-            let state = lock.state()?;
-            Ok((
-                undoable(&self.store, set, &state, whole_set, discard, days)?,
-                lock,
-            ))
-        });
-        match undoing {
-            Ok((undoing, lock)) => self.stand_again(lock, undoing, today, receiving).await,
+        match self.lock_undoable(set, whole_set, discard).await {
+            Ok((lock, undoing)) => self.stand_again(lock, undoing, today, receiving).await,
             Err(refusal) => Err(receiving.refused(refusal).await),
         }
+    }
+
+    /// The set's lock, and what a rollback undoes under it.
+    async fn lock_undoable(
+        &self,
+        set: SetId,
+        whole_set: Uuid,
+        discard: &Discard,
+    ) -> Result<(SetLock, Undoing), DeliveryRefusal> {
+        let lock = self.store.lock(set, self.bounds.publish_timeout).await?;
+        let (state, days) = (lock.state()?, self.bounds.rollback_days);
+        let undoing = undoable(&self.store, set, &state, whole_set, discard, days).await?;
+        Ok((lock, undoing))
     }
 
     async fn stand_again(
@@ -101,7 +105,11 @@ impl Delivery {
         receiving: Receiving,
     ) -> Taken {
         let version = undoing.version;
-        let written = self.workers.run(move || write(lock, version, today));
+        let written = self.workers.run(move || {
+            let mut merge = lock.merge()?;
+            let tally = merge.restore(version, today)?;
+            Ok::<_, StoreError>((merge.finish()?, tally))
+        });
         let publication = |tally: Tally| Publication {
             writes: Vec::new(),
             // Of what stood then, some may be erased by now.
@@ -140,20 +148,8 @@ impl Delivery {
     }
 }
 
-/// Writes what differs between the set and its records at a version. Counts those.
-fn write(lock: SetLock, version: u64, today: NaiveDate) -> Result<(Written, Tally), StoreError> {
-    let mut merge = lock.merge()?;
-    let (mut records, mut tally) = (merge.records_at(version), Tally::default());
-    merge.replace(|| {
-        let next = records.next_record()?;
-        next.iter().for_each(|record| tally.add(record, today));
-        Ok::<_, StoreError>(next)
-    })?;
-    Ok((merge.finish()?, tally))
-}
-
 /// What a whole set replaced, if it can stand again.
-fn undoable(
+async fn undoable(
     store: &Store,
     set: SetId,
     state: &SetState,
@@ -164,7 +160,7 @@ fn undoable(
     if state.standing.whole_set != Some(whole_set) {
         return Err(Conflict::NotLatest.into());
     }
-    let (published_at, version, standing) = store.whole_set(whole_set)?.ok_or(Conflict::NotLatest)?;
+    let (published_at, version, standing) = store.whole_set(whole_set).await?.ok_or(Conflict::NotLatest)?;
     if !standing.loaded {
         return Err(Conflict::NothingBefore.into());
     }
@@ -173,7 +169,7 @@ fn undoable(
         return Err(Conflict::RollbackTimeOver.into());
     }
     let mut discarded = vec![whole_set];
-    discarded.extend(store.published_after(set, version + 1)?);
+    discarded.extend(store.published_after(set, version + 1).await?);
     if !discarded[1..].iter().all(|later| discard.allows(later)) {
         return Err(Conflict::LaterChanges(discarded.split_off(1)).into());
     }

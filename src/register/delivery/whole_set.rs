@@ -5,10 +5,11 @@ use super::intake::{Lines, Sorted, SortedLines, Told, count_distinct};
 use super::{Conflict, Delivery, DeliveryError, DeliveryRefusal, Shrunk, Taken, count_rejects};
 use crate::domain::delivery::{Counts, DeliveryKind};
 use crate::pseudonym::Sealed;
-use crate::register::resolution::{CustomerRecords, Tally};
+use crate::register::resolution::CustomerRecords;
 use crate::spill::Merged;
 use crate::store::{
-    Filing, Publication, Receipt, SealedRecord, SetChange, SetLock, Standing, StoreError, Summary, Written,
+    Filing, Publication, Receipt, SealedRecord, SetChange, SetLock, Standing, StoreError, Summary, Tally,
+    Written,
 };
 use crate::workers::Workers;
 use chrono::NaiveDate;

@@ -2,11 +2,12 @@
 
 use super::meters::StoreMeter;
 use super::{Lookup, Refusal};
-use crate::cache::Cache;
+use crate::cache::{Cache, Cached};
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::pseudonym::UnderEachKey;
-use crate::store::{Found, Store, StoreError};
+use crate::store::{Found, StoreError};
 use std::time::Instant;
+use tracing::Instrument;
 
 impl Lookup {
     /// Whether the cache is asked at present; `None`: there is none.
@@ -18,44 +19,63 @@ impl Lookup {
     pub(super) async fn held_by_customer(
         &self,
         customer: &UnderEachKey,
-    ) -> Result<Vec<HeldRelationship>, Refusal> {
+    ) -> Result<Found<HeldRelationship>, Refusal> {
         if let Some(cache) = &self.cache
             && let Some(cached) = cache.relationships(customer.present()).await
-            && self.store.publications().holds(cached.at, customer.tags())
+            && let Some(found) = self.still_holding(cached, customer).await?
         {
-            return Ok(cached.held);
+            return Ok(found);
         }
-        let found = self.ask(&self.meters.relationships, |store| store.relationships(customer))?;
+        let relationships = self.store.relationships(customer);
+        let found = self.ask(&self.meters.relationships, relationships).await?;
         if let (Some(cache), Some(at)) = (&self.cache, found.at) {
             cache.keep_relationships(customer.present(), at, &found.held);
         }
-        Ok(found.held)
+        Ok(found)
     }
 
     /// All records that carry an account.
-    pub(super) async fn holding_account(&self, account: &UnderEachKey) -> Result<Vec<HeldAccount>, Refusal> {
+    pub(super) async fn holding_account(
+        &self,
+        account: &UnderEachKey,
+    ) -> Result<Found<HeldAccount>, Refusal> {
         if let Some(cache) = &self.cache
             && let Some(cached) = cache.accounts(account.present()).await
-            && self.store.publications().holds(cached.at, account.tags())
+            && let Some(found) = self.still_holding(cached, account).await?
         {
-            return Ok(cached.held);
+            return Ok(found);
         }
-        let found = self.ask(&self.meters.account, |store| store.accounts(account))?;
+        let found = self
+            .ask(&self.meters.account, self.store.accounts(account))
+            .await?;
         if let (Some(cache), Some(at)) = (&self.cache, found.at) {
             cache.keep_accounts(account.present(), at, &found.held);
         }
-        Ok(found.held)
+        Ok(found)
+    }
+
+    /// What a cache has, if nothing that concerns it was published since.
+    async fn still_holding<T>(
+        &self,
+        cached: Cached<T>,
+        sought: &UnderEachKey,
+    ) -> Result<Option<Found<T>>, Refusal> {
+        let sets = self.store.holding(cached.at, sought).await?;
+        Ok(sets.map(|sets| Found {
+            held: cached.held,
+            at: Some(cached.at),
+            sets,
+        }))
     }
 
     /// SQLite reads at once, on this thread; a disk that hangs holds up the worker.
-    fn ask<T>(
+    async fn ask<T>(
         &self,
         meter: &StoreMeter,
-        read: impl FnOnce(&Store) -> Result<Found<T>, StoreError>,
+        read: impl Future<Output = Result<Found<T>, StoreError>>,
     ) -> Result<Found<T>, Refusal> {
-        let _span = tracing::debug_span!("store").entered();
         let started = Instant::now();
-        let found = read(&self.store);
+        let found = read.instrument(tracing::debug_span!("store")).await;
         meter.count(started.elapsed(), found.is_ok());
         Ok(found?)
     }

@@ -208,8 +208,9 @@ fn checkpoint(connection: &Connection, mode: &str) -> Result<Log, StoreError> {
 #[cfg(test)]
 mod tests {
     use crate::pseudonym::{MasterKey, PseudonymRing};
+    use crate::store::sqlite::Store;
     use crate::store::sqlite::writer::Done;
-    use crate::store::{Store, StoreOptions};
+    use crate::store::{StoreOptions, StorePlace};
     use rusqlite::Connection;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
@@ -248,8 +249,9 @@ mod tests {
     #[test]
     fn the_log_begins_anew_while_readers_follow_one_another() {
         let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("register.sqlite");
         let options = StoreOptions {
-            path: folder.path().join("register.sqlite"),
+            place: StorePlace::Sqlite(path.clone()),
             timeout: Duration::from_secs(1),
             cache_kib: 1024,
             is_cached: false,
@@ -257,7 +259,7 @@ mod tests {
             scratch: folder.path().to_owned(),
         };
         let ring = PseudonymRing::new(&MasterKey::generate().unwrap(), None).into();
-        let store = Store::open(&options, ring).unwrap();
+        let store = Store::open(&path, &options, ring).unwrap();
         let ended = AtomicBool::new(false);
         let longest = std::thread::scope(|scope| {
             for _ in 0..6 {

@@ -2,32 +2,17 @@
 
 use super::Store;
 use super::lock::SetLock;
-use super::receipts::{self, KINDS, STATES, number_of};
+use super::receipts;
 use super::writer::Done;
 use crate::domain::delivery::{DeliveryState, Reject};
-use crate::store::{Begun, Receipt, StoreError, Summary};
+use crate::store::receipt::{KINDS, STATES, number_of};
+use crate::store::{Begun, DeliveryEnd, Receipt, StoreError, Summary};
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 /// What the receipt of a delivery says that the service's end cut off.
 const CUT_OFF: &str = "the service was restarted while it was being received; deliver it again";
-
-/// How a delivery ends without being published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DeliveryEnd {
-    /// The bank was refused, for its lines or for what they are at odds with.
-    Rejected {
-        reason: String,
-        summary: Summary,
-        /// The first of its rejected lines.
-        rejects: Vec<Reject>,
-        /// SHA-256 of its `Idempotency-Key`, if the refusal binds it.
-        idempotency: Option<[u8; 32]>,
-    },
-    /// It was broken off.
-    Abandoned { reason: String },
-}
 
 impl SetLock {
     /// Files that a delivery begins; `Err` names the one that is being received already. The lock is given up then: from

@@ -9,8 +9,8 @@ use super::{Store, sets};
 use crate::clock::TrustedClock;
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::relationship::SetId;
-use crate::store::StoreError;
 use crate::store::format::day_number;
+use crate::store::{SetState, StoreError};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -30,18 +30,11 @@ impl Store {
         if self.0.erased_before.load(Ordering::Acquire) == day {
             return Ok(0);
         }
-        // Before anything is read: a rekey that ends meanwhile may have copied what is erased.
-        self.0.erased_before.store(day, Ordering::Release);
-        let erased = self.erase_ended_before(day);
-        if !matches!(erased, Ok((_, true))) {
-            self.forget_erased();
+        let (erased, are_all) = self.erase_ended_before(day)?;
+        if are_all {
+            self.0.erased_before.store(day, Ordering::Release);
         }
-        erased.map(|(rows, _)| rows)
-    }
-
-    /// Rows may have come that are to be erased.
-    pub(super) fn forget_erased(&self) {
-        self.0.erased_before.store(i32::MIN, Ordering::Release);
+        Ok(erased)
     }
 
     /// Gives how many rows went, and whether those were all.
@@ -60,10 +53,9 @@ impl Store {
                     Some(set) => self.lock_soon(*set)?,
                     None => None,
                 };
-                match lock {
-                    Some(lock) => erased += lock.erase(rows)?,
-                    None => are_all = false,
-                }
+                let gone = lock.map(|lock| lock.erase(rows)).transpose()?.flatten();
+                are_all &= gone.is_some();
+                erased += gone.unwrap_or(0);
             }
         }
         self.truncate_log()?;
@@ -83,28 +75,43 @@ impl Store {
 }
 
 impl SetLock {
-    /// What was in force is counted no longer.
-    fn erase(&self, mut rows: Vec<Key>) -> Result<u64, StoreError> {
+    /// What was in force is counted no longer. `None`: a rekey is at the set, and would copy what goes; its turn comes
+    /// again.
+    fn erase(&self, mut rows: Vec<Key>) -> Result<Option<u64>, StoreError> {
         let mut erased = 0;
         while !rows.is_empty() {
             let step = rows.split_off(rows.len().saturating_sub(ROWS_PER_STEP));
             let (set, state) = (self.set, self.state()?);
-            let done = self.store.0.writer.step(move |connection: &Connection| {
-                let (mut gone, mut next) = (0, state);
-                for row in &step {
-                    let erased = rows::erase(connection, row, next.key)?;
-                    gone += erased.rows;
-                    let was_in_force = u64::from(erased.was_in_force);
-                    next.standing.records = next.standing.records.saturating_sub(was_in_force);
-                }
-                sets::write(connection, &next)?;
-                Ok(Done {
-                    value: gone,
-                    news: vec![News::Set(set, next)],
-                })
-            })?;
-            erased += done.blocking_recv().map_err(|_| StoreError::Closed)??;
+            let erase = move |connection: &Connection| erase_rows(connection, set, state, &step);
+            let done = self.store.0.writer.step(erase)?;
+            match done.blocking_recv().map_err(|_| StoreError::Closed)?? {
+                Some(gone) => erased += gone,
+                None => return Ok(None),
+            }
         }
-        Ok(erased)
+        Ok(Some(erased))
     }
+}
+
+fn erase_rows(
+    connection: &Connection,
+    set: SetId,
+    mut state: SetState,
+    rows: &[Key],
+) -> Result<Done<Option<u64>>, StoreError> {
+    if sets::is_mixed(connection, state.id)? {
+        return Ok(Done::nothing_new(None));
+    }
+    let mut gone = 0;
+    for row in rows {
+        let erased = rows::erase(connection, row)?;
+        gone += erased.rows;
+        let was_in_force = u64::from(erased.was_in_force);
+        state.standing.records = state.standing.records.saturating_sub(was_in_force);
+    }
+    sets::write(connection, &state)?;
+    Ok(Done {
+        value: Some(gone),
+        news: vec![News::Set(set, state)],
+    })
 }

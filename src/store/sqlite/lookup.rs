@@ -5,17 +5,11 @@ use crate::domain::delivery::PublicationId;
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::UnderEachKey;
-use crate::store::StoreError;
 use crate::store::format::{decode_relationship, set_of};
+use crate::store::{Found, Sets, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
+use std::sync::Arc;
 use std::time::Instant;
-
-/// What was found, and the publication that it was read at; `None`: nothing was published ever.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found<T> {
-    pub held: Vec<T>,
-    pub at: Option<PublicationId>,
-}
 
 const RELATIONSHIPS: &str = "
     SELECT s.bank, s.register, r.terms, r.from_day, r.to_day
@@ -61,6 +55,12 @@ impl Store {
         })
     }
 
+    /// How the sets stand, if what was read at a publication still holds for a customer or account.
+    pub fn holding(&self, at: PublicationId, sought: &UnderEachKey) -> Option<Arc<Sets>> {
+        let sets = self.sets();
+        self.publications().holds(at, sought.tags()).then_some(sets)
+    }
+
     /// A customer's records, each with its set.
     pub fn relationships_by_set(
         &self,
@@ -85,6 +85,8 @@ impl Store {
         decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Found<T>, StoreError> {
         let since = Instant::now();
+        // Before the rows: a set that is loaded meanwhile must not count as loaded where its rows are not seen.
+        let sets = self.sets();
         let found = self.0.snapshots.read(|connection, at| {
             let mut statement = connection.prepare_cached(sql)?;
             let mut held = Vec::new();
@@ -94,7 +96,7 @@ impl Store {
                     held.push(decode(row)?);
                 }
             }
-            Ok(Found { held, at })
+            Ok(Found { held, at, sets })
         })?;
         // A read of the disk cannot be cut off; that it was too late is told.
         match since.elapsed() > self.0.timeout {

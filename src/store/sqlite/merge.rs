@@ -2,13 +2,16 @@
 
 use super::Store;
 use super::lock::SetLock;
-use super::publish::{Publication, Published, count_published, keep_calls, note_tags, put_in_force};
-use super::rows::{RowWrite, RowWriter};
+use super::publish::{keep_calls, put_in_force};
+use super::rows::RowWriter;
 use super::scan::SortedRecords;
 use super::steps::{Pointers, Steps};
 use super::writer::Done;
 use crate::pseudonym::{Sealed, SealedAgreement};
-use crate::store::{Changed, KeyId, SealedRecord, SetChange, SetState, StoreError};
+use crate::store::publication::{count_published, note_tags};
+use crate::store::{
+    Changed, KeyId, Publication, Published, RowWrite, SealedRecord, SetChange, SetState, StoreError,
+};
 use rusqlite::{Connection, params};
 use std::cmp::Ordering;
 

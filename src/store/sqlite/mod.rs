@@ -26,16 +26,11 @@ mod upkeep;
 mod verify;
 mod writer;
 
-pub use deliveries::DeliveryEnd;
 pub use held::Held;
 pub use lock::SetLock;
-pub use lookup::Found;
 pub use merge::{KeptCalls, Merge, Written};
-pub use publish::{Filing, Publication, Published};
 pub use rekey::Rekeyed;
-pub use rows::RowWrite;
 pub use scan::SortedRecords;
-pub use upkeep::Kept;
 pub use verify::{Facts, Fault, Finding, SetCounts, Verification, facts, repair_counts, verify};
 
 use self::checkpoints::Checkpoints;
@@ -46,7 +41,7 @@ use self::memory::Memory;
 use self::snapshot::Snapshots;
 use self::writer::Writer;
 use super::keys::RowKeys;
-use super::{Publications, RowKey, Sets, StoreError};
+use super::{Publications, RowKey, Sets, StoreError, StoreOptions};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::PseudonymRing;
 use std::fs::File;
@@ -54,22 +49,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::time::Duration;
-
-/// How the store is opened.
-#[derive(Debug, Clone)]
-pub struct StoreOptions {
-    pub path: PathBuf,
-    /// Longest that a lookup may take to read.
-    pub timeout: Duration,
-    /// Page cache of each connection.
-    pub cache_kib: usize,
-    /// A cache stands in front, so what is read says which publication it was read at.
-    pub is_cached: bool,
-    /// Publications, and tags that they changed, that are remembered for the cache.
-    pub remembered_changes: usize,
-    /// Where merges sort what does not fit into memory.
-    pub scratch: PathBuf,
-}
 
 /// The register in a SQLite file. Cheap to clone; one process serves a file.
 #[derive(Clone)]
@@ -97,8 +76,7 @@ struct Inner {
 impl Store {
     /// Opens the file, made and brought up to this program's schema if need be, and takes it for this process. What
     /// was being received when the last one ended was abandoned.
-    pub fn open(options: &StoreOptions, given: Arc<PseudonymRing>) -> Result<Self, StoreError> {
-        let path = &options.path;
+    pub fn open(path: &Path, options: &StoreOptions, given: Arc<PseudonymRing>) -> Result<Self, StoreError> {
         let taken = connection::take(path)?;
         let mut connection = connection::open_writer(path, options.cache_kib)?;
         schema::migrate(&mut connection, schema::REGISTER)?;
@@ -114,7 +92,7 @@ impl Store {
         publish::recall(&connection, &publications, remembered)?;
         let memory = Arc::new(Memory::new(sets::load(&connection)?, publications));
         let gate = Arc::new(Gate::default());
-        let snapshots = Snapshots::new(options, Arc::clone(&gate), Arc::clone(&memory));
+        let snapshots = Snapshots::new(path, options, Arc::clone(&gate), Arc::clone(&memory));
         let snapshots = Arc::new(snapshots);
         let writer = Arc::new(Writer::start(connection, Arc::clone(&memory))?);
         let checkpoints = Checkpoints::start(
@@ -124,7 +102,7 @@ impl Store {
             Arc::clone(&writer),
         )?;
         Ok(Self(Arc::new(Inner {
-            path: path.clone(),
+            path: path.to_owned(),
             scratch: options.scratch.clone(),
             timeout: options.timeout,
             given,
@@ -200,6 +178,23 @@ impl Store {
     /// threads that answer.
     pub fn truncate_log(&self) -> Result<(), StoreError> {
         self.0.checkpoints.truncate_log()
+    }
+
+    /// How long the file is.
+    pub(super) fn bytes(&self) -> Result<u64, StoreError> {
+        let file = std::fs::metadata(&self.0.path);
+        file.map(|file| file.len())
+            .map_err(|cause| StoreError::Unavailable(cause.to_string()))
+    }
+
+    /// Reads on a thread that no lookup waits for.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let store = self.clone();
+        let read = tokio::task::spawn_blocking(move || read(&store));
+        read.await.map_err(|_| StoreError::Closed)?
     }
 
     /// The file.

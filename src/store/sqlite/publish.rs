@@ -3,16 +3,19 @@
 use super::deliveries::{insert, write_rejects, write_summary};
 use super::lock::SetLock;
 use super::memory::News;
-use super::receipts::{self, KINDS, STATES, number_of};
-use super::rows::{RowWrite, RowWriter};
+use super::receipts;
+use super::rows::RowWriter;
 use super::writer::Done;
 use super::{lookup, rows, sets};
-use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, PublicationId, Reject};
+use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, PublicationId};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::store::format::{day_number, time_of};
+use crate::store::publication::{count_published, next_state, note_tags};
+use crate::store::receipt::{KINDS, STATES, number_of};
 use crate::store::{
-    Begun, Changed, Publications, Receipt, SealedRecord, SetChange, SetState, Standing, StoreError, Summary,
+    Changed, Filing, Publication, Publications, Published, RowWrite, SealedRecord, SetChange, SetState,
+    Standing, StoreError,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use rusqlite::{Connection, params};
@@ -20,46 +23,6 @@ use uuid::Uuid;
 
 /// Publications that are known from the start.
 const RECALLED: TimeDelta = TimeDelta::days(1);
-
-/// What is put in force.
-#[derive(Debug, Clone)]
-pub struct Publication {
-    /// What changes of the rows, but for what a merge has written already. Few.
-    pub writes: Vec<RowWrite>,
-    /// How the set stands then; when it was delivered to last is added.
-    pub standing: Standing,
-    pub filing: Filing,
-    /// Kept for the whole set that is being received, if there is one.
-    pub calls: Vec<SetChange>,
-}
-
-/// What the receipt says.
-#[derive(Debug, Clone)]
-pub enum Filing {
-    /// Of a delivery that was [begun](super::Store::begin_delivery).
-    Delivery {
-        delivery_id: Uuid,
-        kind: DeliveryKind,
-        summary: Summary,
-        rejects: Vec<Reject>,
-        idempotency: Option<[u8; 32]>,
-    },
-    Batch {
-        begun: Begun,
-        summary: Summary,
-    },
-    /// One more call of a day.
-    Call {
-        day: NaiveDate,
-        counts: Counts,
-    },
-}
-
-/// What was committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    pub receipt: Receipt,
-}
 
 impl SetLock {
     /// A customer's records of an agreement that are in force: those that a change can concern.
@@ -106,20 +69,6 @@ impl SetLock {
     }
 }
 
-pub(super) fn count_published(set: SetId) {
-    metrics::counter!("kundeforhold_deliveries_published_total", "bank" => set.bank.to_string()).increment(1);
-}
-
-pub(super) fn note_tags(writes: &[RowWrite], changed: &mut Changed) {
-    for write in writes {
-        let record = write.record();
-        changed.add(record.customer.tag());
-        if let Some(account) = record.agreement.account() {
-            changed.add(account.tag());
-        }
-    }
-}
-
 /// All of it, within a transaction.
 pub(super) fn put_in_force(
     connection: &Connection,
@@ -153,30 +102,6 @@ pub(super) fn put_in_force(
         value: Published { receipt },
         news: vec![News::Set(set, next), News::Published(id, changed)],
     })
-}
-
-fn next_state(state: &SetState, version: u64, publication: &Publication, at: DateTime<Utc>) -> SetState {
-    let mut standing = publication.standing.clone();
-    let mut sequence = None;
-    match &publication.filing {
-        // What stands again is as fresh as it was.
-        Filing::Delivery {
-            kind: DeliveryKind::Rollback,
-            ..
-        } => {}
-        Filing::Delivery { summary, .. } => {
-            sequence = summary.sequence;
-            standing.last_delivery = Some(at);
-        }
-        Filing::Batch { .. } | Filing::Call { .. } => standing.last_delivery = Some(at),
-    }
-    SetState {
-        version,
-        sequence: sequence.unwrap_or(state.sequence),
-        standing,
-        merging: false,
-        ..state.clone()
-    }
 }
 
 /// Writes the receipt, and what becomes of those of former deliveries. Gives its id.

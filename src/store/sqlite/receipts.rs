@@ -1,37 +1,16 @@
 //! Reads receipts.
 
 use super::Store;
-use super::upkeep::first_id;
-use crate::domain::delivery::{Counts, DeliveryKind, DeliveryState, Reject};
+use crate::domain::delivery::{Counts, DeliveryKind, Reject};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::relationship::SetId;
 use crate::store::format::{day_of, set_of, time_of};
-use crate::store::receipt::FromRows;
+use crate::store::kept::first_id;
+use crate::store::receipt::{FromRows, KINDS, STATES, number_of};
 use crate::store::{KeyUse, Receipt, Standing, StoreError, Summary};
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
-
-/// Kinds and states as rows have them, by their place.
-pub(super) const KINDS: [DeliveryKind; 5] = [
-    DeliveryKind::WholeSet,
-    DeliveryKind::Changes,
-    DeliveryKind::Batch,
-    DeliveryKind::Rollback,
-    DeliveryKind::KfrCalls,
-];
-pub(super) const STATES: [DeliveryState; 6] = [
-    DeliveryState::Receiving,
-    DeliveryState::Published,
-    DeliveryState::Rejected,
-    DeliveryState::Abandoned,
-    DeliveryState::RolledBack,
-    DeliveryState::Superseded,
-];
-
-pub(super) fn number_of<T: PartialEq>(all: &[T], one: T) -> usize {
-    all.iter().position(|known| *known == one).unwrap_or(all.len())
-}
 
 pub(super) const COLUMNS: &str =
     "d.id, s.bank, s.register, d.kind, d.state, d.received_at, d.published_at, d.reason, d.day,

@@ -152,8 +152,6 @@ impl Rekeyed {
             })
         })?;
         switch.blocking_recv().map_err(|_| StoreError::Closed)??;
-        // What was erased while it was copied stands among the copies.
-        self.store.forget_erased();
         Ok(())
     }
 
@@ -168,6 +166,10 @@ impl Rekeyed {
 
     /// Brings the copies from their version to another. Gives how many rows differ between the two.
     fn carry_over(&mut self, to: u64) -> Result<u64, StoreError> {
+        // What changes a row counts the version up.
+        if to == self.version {
+            return Ok(0);
+        }
         let state = self.store.state_of(self.set)?;
         let (from, set_id) = (self.version, state.id);
         let mut sorter = Sorter::new(&self.store.0.scratch, SORT_BYTES);

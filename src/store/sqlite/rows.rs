@@ -2,27 +2,8 @@
 
 use crate::pseudonym::{Sealed, SealedAgreement, Tag};
 use crate::store::format::{day_number, decode_agreement, decode_relationship, encode_terms};
-use crate::store::{KeyId, SealedRecord, StoreError};
+use crate::store::{KeyId, RowWrite, SealedRecord, StoreError};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row};
-
-/// What is done to one record of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RowWrite {
-    /// It stands where none of its identity stood.
-    Insert(SealedRecord),
-    /// It stands in place of the one of its identity.
-    Replace(SealedRecord),
-    /// It stands no longer.
-    End(SealedRecord),
-}
-
-impl RowWrite {
-    pub fn record(&self) -> &SealedRecord {
-        match self {
-            Self::Insert(record) | Self::Replace(record) | Self::End(record) => record,
-        }
-    }
-}
 
 /// Writes rows of one set as of a version. Its statements are found once, not for each row.
 pub(super) struct RowWriter<'c> {
@@ -145,22 +126,17 @@ pub(super) struct Erased {
 }
 
 /// Removes a row, and with the last of an account and customer what points to it. With a row that is in force all that
-/// its record was before goes too. `current`: the key that the set is under.
-pub(super) fn erase(connection: &Connection, key: &Key, current: KeyId) -> Result<Erased, StoreError> {
+/// its record was before goes too.
+pub(super) fn erase(connection: &Connection, key: &Key) -> Result<Erased, StoreError> {
     let mut erase = connection.prepare_cached(
         "DELETE FROM relationships
          WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since = ?5
-         RETURNING until IS NULL, key",
+         RETURNING until IS NULL",
     )?;
     let of_row = (&key.subject, key.set_id, &key.agreement, key.from_day, key.since);
-    let erased: Option<(bool, u8)> = erase
-        .query_row(of_row, |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (mut rows, stands) = (
-        u64::from(erased.is_some()),
-        erased.is_some_and(|(stands, _)| stands),
-    );
-    if stands {
+    let erased: Option<bool> = erase.query_row(of_row, |row| row.get(0)).optional()?;
+    let (mut rows, was_in_force) = (u64::from(erased.is_some()), erased == Some(true));
+    if was_in_force {
         let mut erase = connection.prepare_cached(
             "DELETE FROM relationships
              WHERE subject = ?1 AND set_id = ?2 AND agreement = ?3 AND from_day = ?4 AND since < ?5",
@@ -168,10 +144,7 @@ pub(super) fn erase(connection: &Connection, key: &Key, current: KeyId) -> Resul
         rows += erase.execute(of_row)? as u64;
     }
     remove_pointer(connection, key)?;
-    Ok(Erased {
-        rows,
-        was_in_force: erased == Some((true, current.0)),
-    })
+    Ok(Erased { rows, was_in_force })
 }
 
 fn remove_pointer(connection: &Connection, key: &Key) -> Result<(), StoreError> {

@@ -1,15 +1,14 @@
 //! Snapshots that lookups share as long as nothing is committed: to begin and end a read transaction costs as much as
 //! what a lookup reads by it.
 
-use super::StoreOptions;
 use super::connection::open_reader;
 use super::gate::Gate;
 use super::lookup::last_publication;
 use super::memory::Memory;
 use crate::domain::delivery::PublicationId;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreOptions};
 use rusqlite::Connection;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,9 +44,9 @@ struct Begun {
 }
 
 impl Snapshots {
-    pub(super) fn new(options: &StoreOptions, gate: Arc<Gate>, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(path: &Path, options: &StoreOptions, gate: Arc<Gate>, memory: Arc<Memory>) -> Self {
         Self {
-            path: options.path.clone(),
+            path: path.to_owned(),
             cache_kib: options.cache_kib,
             is_cached: options.is_cached,
             gate,

@@ -4,24 +4,14 @@ use super::memory::News;
 use super::writer::Done;
 use super::{Store, sets};
 use crate::clock::TrustedClock;
-use crate::store::{SetState, StoreError};
-use chrono::TimeDelta;
+use crate::store::kept::{before, first_id};
+use crate::store::{Kept, SetState, StoreError};
 use rusqlite::{Connection, ToSql, params};
 
 /// Rows that are removed together.
 const ROWS_PER_STEP: usize = 2_000;
 /// Publications that are removed together: each may list half a megabyte of what it changed.
 const PUBLICATIONS_PER_STEP: usize = 100;
-
-/// How long things are kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Kept {
-    /// Whole sets can be rolled back for so long.
-    pub rollback: TimeDelta,
-    pub receipts: TimeDelta,
-    pub rejects: TimeDelta,
-    pub publications: TimeDelta,
-}
 
 impl Store {
     /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
@@ -125,17 +115,4 @@ impl Store {
         }
         Ok(raised)
     }
-}
-
-/// What is kept for longer than there is a calendar is kept for ever.
-fn before(clock: &TrustedClock, time: TimeDelta) -> i64 {
-    let at = clock.now().checked_sub_signed(time);
-    at.map_or(0, |at| at.timestamp_millis().max(0))
-}
-
-/// Ids begin with the milliseconds at which they were made: no delivery of that time or later has one below this.
-pub(super) fn first_id(at: i64) -> [u8; 16] {
-    let mut id = [0; 16];
-    id[..6].copy_from_slice(&at.to_be_bytes()[2..]);
-    id
 }

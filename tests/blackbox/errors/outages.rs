@@ -9,7 +9,7 @@ use crate::harness::{Caching, EITHER_WAY, Service};
 async fn a_defect_is_err_500_and_the_log_has_its_correlation_id() {
     let service = Service::start(Caching::With).await;
     service.deliver_world().await;
-    service.spoil_records();
+    service.spoil_records().await;
     for ask in [Ask::relationships(&service), Ask::account(&service)] {
         let told = ask.send().await;
         assert_error(&told, DEFECT);
@@ -24,7 +24,7 @@ async fn a_defect_is_err_500_and_the_log_has_its_correlation_id() {
 #[tokio::test]
 async fn a_store_that_cannot_be_read_is_err_503() {
     for caching in EITHER_WAY {
-        let mut service = Service::start(caching).await;
+        let mut service = Service::start_on_file(caching, "").await;
         service.deliver_world().await;
         // So that nothing of it is in memory.
         service.restart().await;
@@ -69,7 +69,7 @@ async fn without_the_issuers_keys_a_call_is_err_503() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_in_time_is_err_504() {
-    let mut service = Service::start_with(Caching::Without, "[store]\ntimeout_milliseconds = 300").await;
+    let mut service = Service::start_on_file(Caching::Without, "[store]\ntimeout_milliseconds = 300").await;
     service.deliver_world().await;
     // So that nothing of it is in memory.
     service.restart().await;

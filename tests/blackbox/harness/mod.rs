@@ -9,6 +9,8 @@ pub mod identifiers;
 pub mod issuer;
 pub mod keys;
 pub mod metrics;
+#[path = "../../support/postgres.rs"]
+pub mod postgres;
 pub mod redis;
 #[path = "../../support/servers.rs"]
 pub mod servers;
@@ -17,6 +19,7 @@ pub mod strace;
 pub mod world;
 
 use issuer::TestIssuer;
+use postgres::Database;
 use redis::RedisServer;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -43,6 +46,8 @@ pub const EITHER_WAY: [Caching; 2] = [Caching::Without, Caching::With];
 pub struct Service {
     pub issuer: TestIssuer,
     pub redis: Option<RedisServer>,
+    /// Where the register is; `None`: in a file.
+    pub database: Option<Database>,
     pub directory: TempDir,
     pub address: String,
     pub management: String,
@@ -64,6 +69,22 @@ impl Service {
         service
     }
 
+    /// A ready service whose register is in a file, whatever that of others is in.
+    pub async fn start_on_file(caching: Caching, configuration: &str) -> Self {
+        Self::start_on_engine(Engine::Sqlite, caching, configuration).await
+    }
+
+    /// Likewise in a PostgreSQL database.
+    pub async fn start_on_postgres(caching: Caching, configuration: &str) -> Self {
+        Self::start_on_engine(Engine::Postgres, caching, configuration).await
+    }
+
+    async fn start_on_engine(engine: Engine, caching: Caching, configuration: &str) -> Self {
+        let service = Self::launch_on_engine(engine, caching, configuration).await;
+        service.wait_until_ready().await;
+        service
+    }
+
     /// A ready service with a cache that is started elsewhere.
     pub async fn start_on(cache: &str, configuration: &str) -> Self {
         let service = Self::launch_on(cache, configuration).await;
@@ -73,35 +94,40 @@ impl Service {
 
     /// The same, started, and perhaps not ready yet.
     pub async fn launch_on(cache: &str, configuration: &str) -> Self {
-        Self::launch_in(tempfile::tempdir().unwrap(), cache, None, configuration).await
+        Self::launch_in(Engine::of_tests(), cache, None, configuration).await
     }
 
     /// Started, and perhaps not ready yet.
     pub async fn launch(caching: Caching, configuration: &str) -> Self {
-        let redis = (caching == Caching::With).then(RedisServer::start);
-        let cache = redis.as_ref().map(RedisServer::url).unwrap_or_default();
-        Self::launch_in(tempfile::tempdir().unwrap(), &cache, redis, configuration).await
+        Self::launch_on_engine(Engine::of_tests(), caching, configuration).await
     }
 
-    async fn launch_in(
-        directory: TempDir,
-        cache: &str,
-        redis: Option<RedisServer>,
-        configuration: &str,
-    ) -> Self {
+    async fn launch_on_engine(engine: Engine, caching: Caching, configuration: &str) -> Self {
+        let redis = (caching == Caching::With).then(RedisServer::start);
+        let cache = redis.as_ref().map(RedisServer::url).unwrap_or_default();
+        Self::launch_in(engine, &cache, redis, configuration).await
+    }
+
+    async fn launch_in(engine: Engine, cache: &str, redis: Option<RedisServer>, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let issuer = TestIssuer::start().await;
         make_key(&directory.path().join("pseudonym.key"));
         std::fs::write(directory.path().join("participants.toml"), world::participants()).unwrap();
         std::fs::write(directory.path().join("dsop-services.toml"), wide_terms()).unwrap();
         let (address, management) = (free_address(), free_address());
-        write_configuration(
-            directory.path(),
-            &address,
-            &management,
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().await),
+        };
+        let file = format!("sqlite:{}", directory.path().join(STORE).display());
+        let configured = Configured {
+            address: &address,
+            management: &management,
+            store: &database.as_ref().map_or(file, Database::url),
             cache,
-            &issuer,
-            configuration,
-        );
+            issuer: &issuer,
+        };
+        configured.write(directory.path(), configuration);
         let child = spawn(directory.path());
         // The server ends connections that idle for five seconds; one that is just ending is not to be used again.
         let http = reqwest::Client::builder()
@@ -112,6 +138,7 @@ impl Service {
         Self {
             issuer,
             redis,
+            database,
             directory,
             address,
             management,
@@ -252,6 +279,40 @@ impl Service {
         self.kill();
         self.start_again();
         self.wait_until_ready().await;
+        if self.database.is_some() {
+            // What it received is given up by whoever looks for ten seconds.
+            self.wait_until_nothing_is_received().await;
+        }
+    }
+
+    /// Another instance on the same database, with the same keys and issuer, and the same cache.
+    pub async fn second_instance(&self) -> Instance {
+        let directory = tempfile::tempdir().unwrap();
+        let (address, management) = (free_address(), free_address());
+        let mut configuration: toml::Table = std::fs::read_to_string(self.configuration())
+            .unwrap()
+            .parse()
+            .unwrap();
+        let record = format!("sqlite:{}", directory.path().join(RECORD).display());
+        for (section, key, value) in [
+            ("server", "listen", &address),
+            ("server", "management_listen", &management),
+            ("record", "url", &record),
+        ] {
+            let section = configuration[section].as_table_mut().unwrap();
+            section.insert(key.to_owned(), toml::Value::from(value.as_str()));
+        }
+        let text = configuration.to_string();
+        std::fs::write(directory.path().join("kundeforhold.toml"), text).unwrap();
+        let child = spawn(directory.path());
+        let instance = Instance {
+            address,
+            management,
+            directory,
+            child,
+        };
+        instance.wait_until_ready(&self.http).await;
+        instance
     }
 
     /// Delivers all sets of the fixtures, side by side.
@@ -301,6 +362,43 @@ impl Service {
     }
 }
 
+/// One more process of the program, gone when it is dropped.
+pub struct Instance {
+    pub address: String,
+    management: String,
+    directory: TempDir,
+    child: Child,
+}
+
+impl Instance {
+    async fn wait_until_ready(&self, http: &reqwest::Client) {
+        let started = Instant::now();
+        let ready = format!("http://{}/isready", self.management);
+        loop {
+            let response = http.get(&ready).send().await;
+            if response.is_ok_and(|response| response.status().is_success()) {
+                return;
+            }
+            let log = || std::fs::read_to_string(self.directory.path().join("log.jsonl"));
+            assert!(started.elapsed() < Duration::from_secs(30), "{:?}", log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -308,30 +406,58 @@ impl Drop for Service {
     }
 }
 
-fn write_configuration(
-    directory: &Path,
-    address: &str,
-    management: &str,
-    cache: &str,
-    issuer: &TestIssuer,
-    more: &str,
-) {
-    let path = |name: &str| directory.join(name).display().to_string();
-    let base = format!(
-        "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
-         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {:?}\n[cache]\nurl = {cache:?}\n\
+/// What keeps the register of the services under test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    /// `KUNDEFORHOLD_TEST_STORE=postgres` has each service keep it in a PostgreSQL database of its own.
+    pub fn of_tests() -> Self {
+        match std::env::var("KUNDEFORHOLD_TEST_STORE").as_deref() {
+            Ok("postgres") => Self::Postgres,
+            Ok("sqlite") | Err(_) => Self::Sqlite,
+            Ok(other) => panic!("KUNDEFORHOLD_TEST_STORE is {other}, neither sqlite nor postgres"),
+        }
+    }
+}
+
+/// Where a service is, and what it stands on.
+struct Configured<'c> {
+    address: &'c str,
+    management: &'c str,
+    store: &'c str,
+    cache: &'c str,
+    issuer: &'c TestIssuer,
+}
+
+impl Configured<'_> {
+    fn write(&self, directory: &Path, more: &str) {
+        let Self {
+            address,
+            management,
+            store,
+            cache,
+            issuer,
+        } = self;
+        let path = |name: &str| directory.join(name).display().to_string();
+        let base = format!(
+            "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
+         [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {store:?}\n[cache]\nurl = {cache:?}\n\
          [pseudonym]\nkey_file = {:?}\n[record]\nurl = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
          [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
-        path("participants.toml"),
-        issuer.name(),
-        issuer.jwks_uri(),
-        format!("sqlite:{}", path(STORE)),
-        path("pseudonym.key"),
-        format!("sqlite:{}", path(RECORD)),
-        path("dsop-services.toml"),
-    );
-    let merged = merged(base.parse().unwrap(), more);
-    std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+            path("participants.toml"),
+            issuer.name(),
+            issuer.jwks_uri(),
+            path("pseudonym.key"),
+            format!("sqlite:{}", path(RECORD)),
+            path("dsop-services.toml"),
+        );
+        let merged = merged(base.parse().unwrap(), more);
+        std::fs::write(directory.join("kundeforhold.toml"), merged.to_string()).unwrap();
+    }
 }
 
 fn merged(mut present: toml::Table, more: &str) -> toml::Table {

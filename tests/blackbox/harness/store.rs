@@ -13,8 +13,11 @@ impl Service {
         Connection::open(self.store()).unwrap()
     }
 
-    /// `PRAGMA integrity_check`.
+    /// `PRAGMA integrity_check`, of a file.
     pub fn assert_store_is_sound(&self) {
+        if self.database.is_some() {
+            return;
+        }
         let store = self.open_store();
         let told: String = store
             .query_row("PRAGMA integrity_check", [], |row| row.get(0))
@@ -95,21 +98,40 @@ const SWEPT_WITHIN: Duration = Duration::from_secs(20);
 /// Rows of versions that were begun and never published.
 const BROKEN_OFF: &str = "SELECT count(*) FROM relationships JOIN sets ON sets.id = relationships.set_id
     WHERE merging = 0 AND (since > version OR until > version)";
+/// Deliveries of an instance that has ended are given up so soon.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(15);
+pub const RECEIVING: &str = "SELECT count(*) FROM deliveries WHERE state = 0";
 const MERGING: &str = "SELECT count(*) FROM sets WHERE merging <> 0";
 
 impl Service {
-    fn count(&self, sql: &str) -> i64 {
-        self.open_store().query_row(sql, [], |row| row.get(0)).unwrap()
+    /// The number that a query gives.
+    pub async fn count(&self, sql: &str) -> i64 {
+        match &self.database {
+            Some(database) => database.number(sql).await,
+            None => self.open_store().query_row(sql, [], |row| row.get(0)).unwrap(),
+        }
     }
 
-    /// Waits until nothing is left of what was begun and broken off.
-    pub async fn wait_until_swept(&self) {
+    /// Waits until no delivery is being received.
+    pub async fn wait_until_nothing_is_received(&self) {
         let started = Instant::now();
-        while self.count(MERGING) > 0 {
+        while self.count(RECEIVING).await > 0 {
+            assert!(started.elapsed() < GIVEN_UP_WITHIN, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until nothing is left of what was begun and broken off. In PostgreSQL nothing ever is.
+    pub async fn wait_until_swept(&self) {
+        if self.database.is_some() {
+            return;
+        }
+        let started = Instant::now();
+        while self.count(MERGING).await > 0 {
             assert!(started.elapsed() < SWEPT_WITHIN, "{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(self.count(BROKEN_OFF), 0);
+        assert_eq!(self.count(BROKEN_OFF).await, 0);
     }
 }
 
@@ -118,7 +140,11 @@ impl Service {
     pub async fn wait_until_erased(&self, day: NaiveDate) {
         let day = (day - NaiveDate::default()).num_days();
         let ended = format!("SELECT count(*) FROM relationships WHERE to_day < {day}");
-        self.wait_until(|| self.count(&ended) == 0).await;
+        let started = Instant::now();
+        while self.count(&ended).await > 0 {
+            assert!(started.elapsed() < SWEPT_WITHIN, "{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
@@ -129,20 +155,24 @@ impl Service {
         const TWO_DAYS: i64 = 2 * 24 * 3_600 * 1_000;
         assert!(self.terminate().success(), "{}", self.log());
         let bank: i64 = bank.parse().unwrap();
-        let moved = self.open_store().execute(
-            "UPDATE sets SET last_delivery = last_delivery - ?1 WHERE bank = ?2 AND register = 0",
-            [TWO_DAYS, bank],
+        let move_back = format!(
+            "UPDATE sets SET last_delivery = last_delivery - {TWO_DAYS} WHERE bank = {bank} AND register = 0"
         );
-        assert_eq!(moved.unwrap(), 1);
+        assert_eq!(self.change_store(&move_back).await, 1);
         self.start_again();
         self.wait_until_ready().await;
     }
 
     /// Gives every record a format that no program writes.
-    pub fn spoil_records(&self) {
-        let spoiled = self
-            .open_store()
-            .execute("UPDATE relationships SET terms = 0", []);
-        assert!(spoiled.unwrap() > 0);
+    pub async fn spoil_records(&self) {
+        assert!(self.change_store("UPDATE relationships SET terms = 0").await > 0);
+    }
+
+    /// Gives how many rows are changed.
+    async fn change_store(&self, sql: &str) -> u64 {
+        match &self.database {
+            Some(database) => database.connect().await.execute(sql, &[]).await.unwrap(),
+            None => self.open_store().execute(sql, []).unwrap() as u64,
+        }
     }
 }

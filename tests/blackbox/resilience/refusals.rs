@@ -7,7 +7,7 @@ use reqwest::Method;
 
 /// A service with one registration, and of whom it is.
 async fn with_a_registration(caching: Caching) -> (Service, String) {
-    let service = Service::start(caching).await;
+    let service = Service::start_on_file(caching, "").await;
     let customer = people().next().unwrap();
     let answer = service.kfr(Method::POST, GRANSKAUEN, &customer).send().await;
     assert_eq!(answer.unwrap().status(), 201);

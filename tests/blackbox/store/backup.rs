@@ -86,7 +86,7 @@ async fn a_backup_is_made_beside_lookups_and_calls_and_is_told() {
                 break;
             }
         }
-        assert!(calls > 5, "{calls}");
+        assert!(calls > 1, "none was answered meanwhile");
         let told = of_json(&making.await.unwrap());
         let parts = told["manifest"]["parts"].as_array().unwrap().iter();
         let names: Vec<_> = parts.map(|part| part["name"].as_str().unwrap()).collect();
@@ -140,7 +140,7 @@ async fn banks_find_themselves_where_they_were_when_the_backup_was_made() {
         let (parameter, reason) = conflict(numbered(&service, "3").await);
         assert_eq!(
             (parameter.as_str(), reason),
-            ("Delivery-Sequence", "2 is expected".to_owned())
+            ("Delivery-Sequence", "Delivery-Sequence 2 is expected.".to_owned())
         );
         published(numbered(&service, "2").await);
     }
@@ -157,9 +157,13 @@ async fn a_backup_amid_a_whole_set_has_the_former_one_and_the_delivery_is_abando
     let backing_up = async {
         let (first, rest) = new.split_at(new.len() / 2);
         pieces.send(Ok(first.to_owned())).await.unwrap();
-        service
-            .wait_until_metrics(|metrics| value_of(metrics, "kundeforhold_running_deliveries") == 1.0)
-            .await;
+        let receiving = || {
+            let all = "SELECT count(*) FROM deliveries WHERE state = 0";
+            service
+                .open_store()
+                .query_row(all, [], |row| row.get::<_, u64>(0))
+        };
+        service.wait_until(|| receiving() == Ok(1)).await;
         let made = beside(&service, &["backup", file.to_str().unwrap()]).await;
         assert!(made.await.unwrap().status.success());
         pieces.send(Ok(rest.to_owned())).await.unwrap();

@@ -28,7 +28,7 @@ fn rows(service: &Service) -> i64 {
 
 #[tokio::test]
 async fn after_a_start_with_another_clock_nothing_goes_until_an_operator_confirms_it() {
-    let mut service = Service::start_with(Caching::Without, "[store]\nupkeep_seconds = 1\n").await;
+    let mut service = Service::start_on_file(Caching::Without, "[store]\nupkeep_seconds = 1\n").await;
     let configuration = service.configuration();
     let clock = |what| run(&["clock", what, "--config", configuration.to_str().unwrap()]);
     assert!(done(clock("show")).contains("is believed"));

@@ -70,7 +70,7 @@ impl Calls {
 #[tokio::test]
 async fn after_a_sync_that_fails_nothing_is_acknowledged_until_the_disk_works_again() {
     for caching in EITHER_WAY {
-        let mut service = Service::start(caching).await;
+        let mut service = Service::start_on_file(caching, "").await;
         let mut calls = Calls::new(1_000);
         for number in [1, 2, 5] {
             assert!(calls.make(&service).await, "{}", service.log());
@@ -101,7 +101,7 @@ async fn after_a_sync_that_fails_nothing_is_acknowledged_until_the_disk_works_ag
 /// A sync that failed once may have lost what it was to keep, whatever the next one says.
 #[tokio::test]
 async fn one_sync_that_fails_is_recovered_from_and_costs_nothing_that_was_acknowledged() {
-    let mut service = Service::start(Caching::With).await;
+    let mut service = Service::start_on_file(Caching::With, "").await;
     let mut calls = Calls::new(2_000);
     for number in 1..=4 {
         let failing = Tampered::begin(&service, SYNC, &format!("error=EIO:when={number}"));
@@ -122,7 +122,7 @@ async fn whole_sets_on_a_failing_disk_leave_the_former_one_and_come_through_afte
         (WRITE, "error=ENOSPC"),
         (WRITE, "error=EIO:when=40+"),
     ] {
-        let mut service = Service::start(Caching::With).await;
+        let mut service = Service::start_on_file(Caching::With, "").await;
         let customer = people().next().unwrap();
         let former = service.put_set(BANK, "KAR", whole_set("2019-01-01")).await;
         assert_eq!(former.status(), 200);
@@ -167,7 +167,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_takes_it_once_there_is_room
     let file = mount.path().join("register.sqlite");
     let url = format!("sqlite:{}", file.display());
     let configuration = format!("[store]\nurl = {url:?}\n[delivery]\nmin_free_megabytes = 0\n");
-    let mut service = Service::start_with(Caching::Without, &configuration).await;
+    let mut service = Service::start_on_file(Caching::Without, &configuration).await;
     let former = service.put_set(BANK, "KAR", whole_set("2019-01-01")).await;
     assert_eq!(former.status(), 200);
     let mut calls = Calls::new(4_000);
@@ -212,7 +212,7 @@ async fn a_full_disk_refuses_what_it_cannot_keep_and_takes_it_once_there_is_room
 #[tokio::test]
 async fn a_disk_that_syncs_slowly_delays_calls_and_no_lookup() {
     const SLOW_SYNC: &str = "delay_enter=300000";
-    let service = Service::start(Caching::Without).await;
+    let service = Service::start_on_file(Caching::Without, "").await;
     let who: Vec<String> = people().take(5).collect();
     let set: String = who
         .iter()

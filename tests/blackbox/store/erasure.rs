@@ -34,7 +34,7 @@ fn rows(service: &Service) -> i64 {
 /// The last line of an identity stands, be it one that is not kept.
 #[tokio::test]
 async fn what_ended_too_long_ago_is_read_and_not_stored() {
-    let service = Service::start(Caching::Without).await;
+    let service = Service::start_on_file(Caching::Without, "").await;
     let who: Vec<String> = people().take(5).collect();
     let (last, gone) = (kept_from(), kept_from() - Days::new(1));
     let set = [
@@ -86,7 +86,7 @@ async fn what_ended_too_long_ago_is_read_and_not_stored() {
 
 #[tokio::test]
 async fn what_has_ended_too_long_ago_by_now_is_erased_within_the_upkeep() {
-    let mut service = Service::start_with(Caching::Without, "[store]\nupkeep_seconds = 1\n").await;
+    let mut service = Service::start_on_file(Caching::Without, "[store]\nupkeep_seconds = 1\n").await;
     let who: Vec<String> = people().take(20).collect();
     let set = |others: &[String]| {
         let others = others.iter().map(|customer| line(customer, "2015-01-01", ""));

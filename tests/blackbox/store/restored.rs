@@ -28,7 +28,7 @@ async fn put(service: &Service, register: &str, who: &[String]) {
 
 #[tokio::test]
 async fn no_entry_of_a_lost_future_answers() {
-    let mut service = Service::start(Caching::With).await;
+    let mut service = Service::start_on_file(Caching::With, "").await;
     let who: Vec<String> = people().take(6).collect();
     put(&service, "KFR", &who[..2]).await;
     put(&service, "KAR", &who[2..3]).await;
@@ -64,7 +64,7 @@ async fn no_entry_of_a_lost_future_answers() {
 
 #[tokio::test]
 async fn a_store_that_is_begun_anew_under_a_warm_redis_knows_nothing() {
-    let mut service = Service::start(Caching::With).await;
+    let mut service = Service::start_on_file(Caching::With, "").await;
     let who: Vec<String> = people().take(3).collect();
     put(&service, "KFR", &who[..2]).await;
     assert_listed(&service, &who, &[true, true, false], "before").await;

@@ -26,7 +26,7 @@ async fn a_delivery_that_comes_while_the_disk_fills_up_is_refused_and_nothing_is
     let mount = Mount::new(&["-t", "tmpfs", "-o", "size=64m", "none"]);
     let file = format!("sqlite:{}", mount.path().join("register.sqlite").display());
     let configuration = format!("[store]\nurl = {file:?}\n[delivery]\nmin_free_megabytes = 32\n");
-    let service = Service::start_with(Caching::Without, &configuration).await;
+    let service = Service::start_on_file(Caching::Without, &configuration).await;
     assert_eq!(
         service
             .put_set(BANK, "KAR", whole_set("2019-01-01"))
@@ -71,7 +71,7 @@ async fn a_delivery_that_comes_while_the_disk_fills_up_is_refused_and_nothing_is
 
 #[tokio::test]
 async fn how_large_the_store_is_and_what_banks_delivered_is_told() {
-    let service = Service::start(Caching::Without).await;
+    let service = Service::start_on_file(Caching::Without, "").await;
     let set = format!("{}{{}}\n", whole_set("2019-01-01"));
     let request = service.put(BANK, "?register=KAR&maxRejects=5").body(set);
     assert_eq!(request.send().await.unwrap().status(), 200);

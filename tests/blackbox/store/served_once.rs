@@ -36,7 +36,7 @@ fn of_another(service: &Service) -> PathBuf {
 
 #[tokio::test]
 async fn a_second_process_that_would_serve_the_same_file_is_refused_with_a_sentence() {
-    let mut service = Service::start(Caching::Without).await;
+    let mut service = Service::start_on_file(Caching::Without, "").await;
     let who: Vec<String> = people().take(2).collect();
     assert_eq!(call(&service, Method::POST, &who[0]).await, 201);
     let another = of_another(&service);
@@ -59,7 +59,7 @@ async fn a_second_process_that_would_serve_the_same_file_is_refused_with_a_sente
 #[tokio::test]
 async fn a_configuration_is_checked_beside_the_service() {
     for caching in [Caching::Without, Caching::With] {
-        let service = Service::start(caching).await;
+        let service = Service::start_on_file(caching, "").await;
         service.deliver_world().await;
         let checked = run(&["check"], &service.configuration());
         assert!(checked.status.success(), "{checked:?}");

@@ -4,6 +4,7 @@
 use super::{BANK, is_listed, line};
 use crate::harness::calls::streamed;
 use crate::harness::identifiers::people;
+use crate::harness::store::RECEIVING;
 use crate::harness::{EITHER_WAY, Service};
 use reqwest::Method;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +26,7 @@ struct Made {
 /// One call after the other, of customers that are in the file and of others, from the moment in which the whole set is
 /// being received until it is over.
 async fn call_on(service: &Service, over: &AtomicBool) -> Vec<Made> {
-    let receiving = "SELECT count(*) FROM deliveries WHERE state = 0";
-    while service
-        .open_store()
-        .query_row(receiving, [], |row| row.get::<_, i64>(0))
-        .unwrap()
-        == 0
-    {
+    while service.count(RECEIVING).await == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut made = Vec::new();

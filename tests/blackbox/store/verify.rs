@@ -30,7 +30,7 @@ async fn a_sound_register_is_told_and_damage_is_named_without_naming_anybody() {
             .open_store()
             .query_row("SELECT count(*) FROM relationships", [], |row| row.get(0))
             .unwrap();
-        service.spoil_records();
+        service.spoil_records().await;
         let verified = service.command(&["store", "verify"]);
         assert_eq!(verified.status.code(), Some(1), "{verified:?}");
         let said = String::from_utf8_lossy(&verified.stdout).into_owned();

@@ -1,0 +1,429 @@
+//! The store, whatever keeps it.
+
+mod writing;
+
+pub use writing::{KeptCalls, Merge, Rekeyed, SetLock, SortedRecords, Written};
+
+use super::{
+    Begun, DeliveryEnd, Found, Kept, KeyUse, Publications, Receipt, Rekey, RowKey, Sets, Standing,
+    StoreError, StoreOptions, StorePlace,
+};
+use super::{postgres, sqlite};
+use crate::clock::{Reading, TrustedClock};
+use crate::domain::delivery::{DeliveryKind, PublicationId, Reject};
+use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::overview::{HeldAccount, HeldRelationship};
+use crate::domain::relationship::SetId;
+use crate::pseudonym::{PseudonymRing, UnderEachKey};
+use chrono::{DateTime, Utc};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// The register in its database. Cheap to clone.
+#[derive(Clone)]
+pub enum Store {
+    /// A file that this process serves alone.
+    Sqlite(sqlite::Store),
+    /// A database that any number of processes serve.
+    Postgres(postgres::Store),
+}
+
+impl Store {
+    /// Opens the store, made and brought up to this program's schema if need be.
+    pub async fn open(options: &StoreOptions, given: Arc<PseudonymRing>) -> Result<Self, StoreError> {
+        match &options.place {
+            StorePlace::Sqlite(path) => sqlite::Store::open(path, options, given).map(Self::Sqlite),
+            StorePlace::Postgres(place) => postgres::Store::open(place, options, given)
+                .await
+                .map(Self::Postgres),
+        }
+    }
+
+    /// Looks at a store without serving it: how its sets stand, if this program may serve it with these keys. `None`:
+    /// there is none yet.
+    pub async fn look(place: &StorePlace, given: &PseudonymRing) -> Result<Option<Sets>, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::look(path, given),
+            StorePlace::Postgres(place) => postgres::Store::look(place, given).await,
+        }
+    }
+
+    /// Brings a store's schema up to this program, made if need be.
+    pub async fn migrate(place: &StorePlace) -> Result<(), StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::migrate(path),
+            StorePlace::Postgres(place) => postgres::Store::migrate(place).await,
+        }
+    }
+
+    /// All records of a customer.
+    pub async fn relationships(
+        &self,
+        customer: &UnderEachKey,
+    ) -> Result<Found<HeldRelationship>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.relationships(customer),
+            Self::Postgres(store) => store.relationships(customer).await,
+        }
+    }
+
+    /// All records that carry an account.
+    pub async fn accounts(&self, account: &UnderEachKey) -> Result<Found<HeldAccount>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.accounts(account),
+            Self::Postgres(store) => store.accounts(account).await,
+        }
+    }
+
+    /// How the sets stand, if what was read at a publication is still what the store has for a customer or account.
+    pub async fn holding(
+        &self,
+        at: PublicationId,
+        sought: &UnderEachKey,
+    ) -> Result<Option<Arc<Sets>>, StoreError> {
+        match self {
+            Self::Sqlite(store) => Ok(store.holding(at, sought)),
+            Self::Postgres(store) => store.holding(at, sought).await,
+        }
+    }
+
+    /// A customer's records, each with its set.
+    pub async fn relationships_by_set(
+        &self,
+        customer: &UnderEachKey,
+    ) -> Result<Vec<(SetId, HeldRelationship)>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                let customer = customer.clone();
+                store
+                    .apart(move |store| store.relationships_by_set(&customer))
+                    .await
+            }
+            Self::Postgres(store) => store.relationships_by_set(customer).await,
+        }
+    }
+
+    /// How the sets stand.
+    pub fn sets(&self) -> Arc<Sets> {
+        match self {
+            Self::Sqlite(store) => store.sets(),
+            Self::Postgres(store) => store.sets(),
+        }
+    }
+
+    /// The keys that the process was given: what is looked up is sealed under each.
+    pub fn given(&self) -> &PseudonymRing {
+        match self {
+            Self::Sqlite(store) => store.given(),
+            Self::Postgres(store) => store.given(),
+        }
+    }
+
+    /// What rows of a set are sealed with, or will be. Another by the time they are written, if a rekey comes between.
+    pub fn key_of(&self, set: SetId) -> Result<RowKey, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.key_of(set),
+            Self::Postgres(store) => store.key_of(set),
+        }
+    }
+
+    /// Several processes may serve it.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// The publications of late: which entries of a cache still hold.
+    pub fn publications(&self) -> &Publications {
+        match self {
+            Self::Sqlite(store) => store.publications(),
+            Self::Postgres(store) => store.publications(),
+        }
+    }
+
+    /// Waits so long for the lock of a set, and for the removal of what a broken-off merge has left in it.
+    ///
+    /// # Errors
+    /// [`StoreError::SetBusy`] when the time is over; a removal under way goes on.
+    pub async fn lock(&self, set: SetId, wait: Duration) -> Result<SetLock, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.lock(set, wait).await.map(SetLock::Sqlite),
+            Self::Postgres(store) => store
+                .lock(set, wait)
+                .await
+                .map(|lock| SetLock::Postgres(Box::new(lock))),
+        }
+    }
+
+    /// Files the end of a delivery that is being received, and gives its receipt.
+    pub async fn end_delivery(&self, delivery: Uuid, end: DeliveryEnd) -> Result<Receipt, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.end_delivery(delivery, end).await,
+            Self::Postgres(store) => store.end_delivery(delivery, end).await,
+        }
+    }
+
+    /// Files a batch that was refused, and gives its receipt. A batch has a row once it ends, since it keeps out no other
+    /// delivery.
+    pub async fn file_refused_batch(&self, begun: Begun, end: DeliveryEnd) -> Result<Receipt, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.file_refused_batch(begun, end).await,
+            Self::Postgres(store) => store.file_refused_batch(begun, end).await,
+        }
+    }
+
+    /// Up to `limit` receipts of a bank, newest first, of deliveries before one.
+    pub async fn receipts(
+        &self,
+        bank: OrganizationNumber,
+        limit: usize,
+        before: Option<Uuid>,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store
+                    .apart(move |store| store.receipts(bank, limit, before))
+                    .await
+            }
+            Self::Postgres(store) => store.receipts(bank, limit, before).await,
+        }
+    }
+
+    /// A bank's receipt; `None`: it has no such delivery.
+    pub async fn receipt(
+        &self,
+        bank: OrganizationNumber,
+        delivery: Uuid,
+    ) -> Result<Option<Receipt>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.receipt(bank, delivery)).await,
+            Self::Postgres(store) => store.receipt(bank, delivery).await,
+        }
+    }
+
+    /// The first of a delivery's rejected lines.
+    pub async fn rejects(&self, delivery: Uuid) -> Result<Vec<Reject>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.rejects(delivery)).await,
+            Self::Postgres(store) => store.rejects(delivery).await,
+        }
+    }
+
+    /// The delivery that an idempotency key is bound to, of those received since then. One that was abandoned or
+    /// rolled back binds none.
+    pub async fn key_use(
+        &self,
+        set: SetId,
+        kind: DeliveryKind,
+        key: [u8; 32],
+        since: DateTime<Utc>,
+    ) -> Result<Option<KeyUse>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store
+                    .apart(move |store| store.key_use(set, kind, &key, since))
+                    .await
+            }
+            Self::Postgres(store) => store.key_use(set, kind, &key, since).await,
+        }
+    }
+
+    /// When a whole set was published, its version, and how its set stood before.
+    pub async fn whole_set(
+        &self,
+        delivery: Uuid,
+    ) -> Result<Option<(DateTime<Utc>, u64, Standing)>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.whole_set(delivery)).await,
+            Self::Postgres(store) => store.whole_set(delivery).await,
+        }
+    }
+
+    /// Receipts of deliveries that took effect since then, single KFR calls left out. Those that were begun more than a
+    /// day before are not looked for.
+    pub async fn published_since(&self, since: DateTime<Utc>) -> Result<Vec<Receipt>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.published_since(since)).await,
+            Self::Postgres(store) => store.published_since(since).await,
+        }
+    }
+
+    /// The deliveries that changed a set after a version, oldest first.
+    pub async fn published_after(&self, set: SetId, version: u64) -> Result<Vec<Uuid>, StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store
+                    .apart(move |store| store.published_after(set, version))
+                    .await
+            }
+            Self::Postgres(store) => store.published_after(set, version).await,
+        }
+    }
+
+    /// Records of a set after each of its last deliveries, oldest first.
+    pub async fn trend(&self, set: SetId, points: usize) -> Result<Vec<(DateTime<Utc>, u64)>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.trend(set, points)).await,
+            Self::Postgres(store) => store.trend(set, points).await,
+        }
+    }
+
+    /// Lines that a set's last V2 delivery or batch had rejected; `None`: none has ended.
+    pub async fn last_rejected(&self, set: SetId) -> Result<Option<u64>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(move |store| store.last_rejected(set)).await,
+            Self::Postgres(store) => store.last_rejected(set).await,
+        }
+    }
+
+    /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
+    /// Gives how many rows went. Reads all rows; not for threads that answer.
+    pub fn purge(&self, kept: &Kept, clock: &TrustedClock) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.purge(kept, clock),
+            Self::Postgres(store) => store.purge(kept, clock),
+        }
+    }
+
+    /// Erases what ended more than so many years ago. Gives how many rows went. Once that is done for a day, nothing is
+    /// left to be erased that day. Reads all rows; not for threads that answer.
+    pub fn erase(&self, closed_years: u32, clock: &TrustedClock) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.erase(closed_years, clock),
+            Self::Postgres(store) => store.erase(closed_years, clock),
+        }
+    }
+
+    /// Judges the machine's clock, and notes that it is right. Not for threads that answer.
+    pub fn judge_clock(&self) -> Result<TrustedClock, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.judge_clock(),
+            Self::Postgres(store) => store.judge_clock(),
+        }
+    }
+
+    /// Judges the machine's clock by what a store says; a service may run meanwhile.
+    pub async fn look_at_clock(place: &StorePlace) -> Result<TrustedClock, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::look_at_clock(path),
+            StorePlace::Postgres(place) => postgres::Store::look_at_clock(place).await,
+        }
+    }
+
+    /// Notes that an operator finds the clock right as it is; a service may run meanwhile.
+    pub async fn confirm_clock(place: &StorePlace) -> Result<Reading, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::confirm_clock(path),
+            StorePlace::Postgres(place) => postgres::Store::confirm_clock(place).await,
+        }
+    }
+
+    /// Removes what broken-off merges have left, where nobody else is at it.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.sweep().await,
+            // What a transaction has not committed is not there.
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Whether the last write went well.
+    pub fn is_writable(&self) -> bool {
+        match self {
+            Self::Sqlite(store) => store.is_writable(),
+            Self::Postgres(store) => store.is_writable(),
+        }
+    }
+
+    /// Tries whether the store can be written again.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.probe().await,
+            Self::Postgres(store) => store.probe().await,
+        }
+    }
+
+    /// The file that it is in; none of a register in PostgreSQL.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(store) => Some(store.path()),
+            Self::Postgres(_) => None,
+        }
+    }
+
+    /// What it takes on its disk.
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.apart(sqlite::Store::bytes).await,
+            Self::Postgres(store) => store.bytes().await,
+        }
+    }
+
+    /// Ends what writes, after what waits for it. Not for threads that answer.
+    pub fn close(&self) {
+        match self {
+            Self::Sqlite(store) => store.close(),
+            Self::Postgres(store) => store.close(),
+        }
+    }
+}
+
+/// A change of the pseudonym key.
+impl Store {
+    /// How far a rekey has come; a service may be at it meanwhile.
+    pub async fn look_at_rekey(place: &StorePlace, given: &PseudonymRing) -> Result<Rekey, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::look_at_rekey(path, given),
+            StorePlace::Postgres(place) => postgres::Store::look_at_rekey(place, given).await,
+        }
+    }
+
+    /// Asks that all sets be brought under the next key, by whoever serves the store. Only if that one has it.
+    pub async fn ask_for_rekey(place: &StorePlace, given: &PseudonymRing) -> Result<Rekey, StoreError> {
+        match place {
+            StorePlace::Sqlite(path) => sqlite::Store::ask_for_rekey(path, given),
+            StorePlace::Postgres(place) => postgres::Store::ask_for_rekey(place, given).await,
+        }
+    }
+
+    /// The sets that are still to be brought under the next key; `None`: no rekey was asked for.
+    pub async fn sets_to_rekey(&self) -> Result<Option<Vec<SetId>>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.sets_to_rekey(),
+            Self::Postgres(store) => store.sets_to_rekey().await,
+        }
+    }
+
+    /// Prepares that a set be put under the next key. `None`: it stands under it already. Not for threads that answer.
+    pub fn copy_under_next_key(&self, set: SetId) -> Result<Option<Rekeyed>, StoreError> {
+        match self {
+            Self::Sqlite(store) => Ok(store.copy_under_next_key(set)?.map(Rekeyed::Sqlite)),
+            Self::Postgres(store) => Ok(store.rekeyed(set)?.map(Rekeyed::Postgres)),
+        }
+    }
+
+    /// Removes the rows of a set that are not under its key. Not for threads that answer.
+    pub fn clear_other_keys(&self, set: SetId) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.clear_other_keys(set),
+            // They are sealed anew where they are.
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// The former key is no longer in use, if all sets are under the next one, and nothing is left of what it has made.
+    pub async fn retire_former_key(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => {
+                store.apart(sqlite::Store::forget_publications).await?;
+                store.retire_former_key().await?;
+                store.apart(sqlite::Store::truncate_log).await
+            }
+            Self::Postgres(store) => store.retire_former_key().await,
+        }
+    }
+}
