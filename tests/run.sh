@@ -37,6 +37,7 @@ python3 fixtures/make.py --check
 echo "== API conformance"
 cargo build --locked
 tests/api/run.sh target/debug/kundeforhold 200
+tests/api/generated.sh target/debug/kundeforhold
 
 echo "== deploy"
 tests/deploy/run.sh target/debug/kundeforhold

@@ -1,4 +1,5 @@
-//! Headers, path and query parameters, as the document shows them.
+//! Headers, path and query parameters, as the document shows them. A UUID in a header is a text with a pattern: clients that
+//! are generated cannot send another type there.
 
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -27,8 +28,12 @@ pub struct AccountHeader {
 #[into_params(parameter_in = Header)]
 pub struct CorrelationHeader {
     /// Technical id of this request; echoed.
-    #[param(rename = "CorrelationID", example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90")]
-    pub correlation_id: Uuid,
+    #[param(
+        rename = "CorrelationID",
+        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+        pattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+    )]
+    pub correlation_id: String,
 }
 
 #[derive(IntoParams)]
@@ -38,9 +43,10 @@ pub struct OptionalCorrelationHeader {
     #[param(
         rename = "CorrelationID",
         example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+        pattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
         nullable = false
     )]
-    pub correlation_id: Option<Uuid>,
+    pub correlation_id: Option<String>,
 }
 
 #[derive(IntoParams)]
@@ -59,17 +65,22 @@ pub struct ForgivingCorrelationHeader {
 #[into_params(parameter_in = Header)]
 pub struct LookupHeaders {
     /// Technical id of this request; echoed.
-    #[param(rename = "CorrelationID", example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90")]
-    pub correlation_id: Uuid,
+    #[param(
+        rename = "CorrelationID",
+        example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+        pattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+    )]
+    pub correlation_id: String,
     /// The legal basis, percent-encoded UTF-8.
     #[param(rename = "Legal-Mandate", example = "Arveloven%20%C2%A7%2092", min_length = 1)]
     pub legal_mandate: String,
     /// Id of the agency's case.
     #[param(
         rename = "AccountInfoRequestID",
-        example = "6a0c3f1e-52b8-4a39-8a53-70f35ce0b2f1"
+        example = "6a0c3f1e-52b8-4a39-8a53-70f35ce0b2f1",
+        pattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
     )]
-    pub account_info_request_id: Uuid,
+    pub account_info_request_id: String,
 }
 
 #[derive(IntoParams)]
@@ -79,9 +90,10 @@ pub struct OptionalLookupHeaders {
     #[param(
         rename = "CorrelationID",
         example = "0d1f7a58-6e1a-4f7e-9d4b-2f1d3c5b7a90",
+        pattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
         nullable = false
     )]
-    pub correlation_id: Option<Uuid>,
+    pub correlation_id: Option<String>,
     /// The legal basis, percent-encoded UTF-8.
     #[param(
         rename = "Legal-Mandate",
@@ -94,9 +106,10 @@ pub struct OptionalLookupHeaders {
     #[param(
         rename = "AccountInfoRequestID",
         example = "6a0c3f1e-52b8-4a39-8a53-70f35ce0b2f1",
+        pattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
         nullable = false
     )]
-    pub account_info_request_id: Option<Uuid>,
+    pub account_info_request_id: Option<String>,
 }
 
 #[derive(IntoParams)]
