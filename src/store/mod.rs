@@ -11,6 +11,7 @@ mod format;
 mod found;
 mod kept;
 mod keys;
+mod locks;
 mod options;
 mod postgres;
 mod publication;

@@ -15,8 +15,6 @@ const CHECKPOINT_BYTES: u64 = 4 << 20;
 pub(super) const RESTART_BYTES: u64 = 16 << 20;
 /// Longest wait for those who write and read.
 const WAIT: Duration = Duration::from_millis(100);
-/// Of SQLite, unless a file was made otherwise.
-const PAGE_BYTES: u64 = 4096;
 
 /// The record, and a connection to bring its log in by.
 pub(in crate::record) struct Checkpoints {
@@ -46,15 +44,15 @@ impl Checkpoints {
             Some(connection) => connection,
             None => self.connection.insert(connect(&self.path)?),
         };
-        let log = checkpoint(connection, "NOOP")?;
+        let log = sqlite_file::checkpoint(connection, "NOOP")?;
         metrics::gauge!("kundeforhold_record_wal_bytes").set(log.ahead as f64);
         // While the file is copied the log cannot begin anew, and the writer would wait for it in vain.
         let begins_anew = log.bytes >= RESTART_BYTES && log.ahead > 0 && !is_being_copied(&self.path);
         if begins_anew || log.ahead >= CHECKPOINT_BYTES {
-            checkpoint(connection, "PASSIVE")?;
+            sqlite_file::checkpoint(connection, "PASSIVE")?;
         }
         if begins_anew {
-            checkpoint(connection, "FULL")?;
+            sqlite_file::checkpoint(connection, "FULL")?;
         }
         Ok(())
     }
@@ -69,23 +67,4 @@ fn connect(path: &Path) -> Result<Connection, TableError> {
     connection.pragma_update(None, "journal_size_limit", RESTART_BYTES.cast_signed())?;
     connection.busy_timeout(WAIT)?;
     Ok(connection)
-}
-
-/// The pages of the log, in bytes.
-struct Log {
-    /// Since it last began anew.
-    bytes: u64,
-    /// Of them, what is not in the file yet.
-    ahead: u64,
-}
-
-/// Brings the log into the file as far as `mode` goes, and says how long it is then.
-fn checkpoint(connection: &Connection, mode: &str) -> Result<Log, TableError> {
-    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    let (pages, copied): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    let bytes = |pages: i64| u64::try_from(pages).unwrap_or(0) * PAGE_BYTES;
-    Ok(Log {
-        bytes: bytes(pages),
-        ahead: bytes(pages).saturating_sub(bytes(copied)),
-    })
 }

@@ -6,21 +6,8 @@ use super::{Store, sets};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{Sealed, SealedAgreement};
 use crate::store::{OfAgreement, RowKey, SealedRecord, SetState, StoreError};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
-
-/// One of this process a set waits for its row at a time: who waits has a connection.
-#[derive(Default)]
-pub(super) struct SetLocks(Mutex<HashMap<SetId, Arc<tokio::sync::Mutex<()>>>>);
-
-impl SetLocks {
-    fn of(&self, set: SetId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(set).or_default())
-    }
-}
 
 /// The right to write a set, until it is dropped.
 pub struct SetLock {

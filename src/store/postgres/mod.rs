@@ -26,11 +26,11 @@ pub use merge::{KeptCalls, Merge, SortedRecords, Written};
 pub use rekey::Rekeyed;
 
 use self::connect::{Connector, Readers};
-use self::lock::SetLocks;
 use self::memory::Memory;
 use self::target::Target;
 use self::watch::Own;
 use super::keys::RowKeys;
+use super::locks::SetLocks;
 use super::{Publications, RowKey, Sets, StoreError, StoreOptions};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::PseudonymRing;
@@ -74,6 +74,7 @@ struct Inner {
     given: Arc<PseudonymRing>,
     keys: RowKeys,
     memory: Memory,
+    /// One task of this process a set waits for its row at a time: who waits has a connection.
     locks: SetLocks,
     /// The deliveries that this process receives.
     own: Own,

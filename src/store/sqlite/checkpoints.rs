@@ -1,6 +1,6 @@
 //! Brings the write-ahead log into the file, in pieces, and has it begin anew before it grows long.
 
-use super::connection;
+use super::connection::{self, Log, checkpoint};
 use super::gate::{Closed, Gate};
 use super::snapshot::Snapshots;
 use super::writer::Writer;
@@ -24,8 +24,6 @@ const RESTART_WITHIN: Duration = Duration::from_millis(40);
 /// Longest attempt to empty the log, unless the file is being copied, and the pause between two tries.
 const LONGEST_TRUNCATION: Duration = Duration::from_secs(60);
 const TRUNCATE_AGAIN: Duration = Duration::from_millis(50);
-/// Of SQLite, unless a file was made otherwise.
-const PAGE_BYTES: u64 = 4096;
 
 /// The thread that does it.
 pub(super) struct Checkpoints {
@@ -183,26 +181,6 @@ impl Checkpointer {
         self.log_bytes.store(bytes, Ordering::Relaxed);
         metrics::gauge!("kundeforhold_store_wal_bytes").set(bytes as f64);
     }
-}
-
-/// The pages of the log, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Log {
-    /// Since it last began anew.
-    bytes: u64,
-    /// Of them, what is not in the file yet.
-    ahead: u64,
-}
-
-/// Brings the log into the file as far as `mode` goes, and says how long it is then.
-fn checkpoint(connection: &Connection, mode: &str) -> Result<Log, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    let (pages, copied): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    let bytes = |pages: i64| u64::try_from(pages).unwrap_or(0) * PAGE_BYTES;
-    Ok(Log {
-        bytes: bytes(pages),
-        ahead: bytes(pages).saturating_sub(bytes(copied)),
-    })
 }
 
 #[cfg(test)]

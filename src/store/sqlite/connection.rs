@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
+/// Of SQLite, unless a file was made otherwise.
+const PAGE_BYTES: u64 = 4096;
 /// Connections that read and are kept open; more are opened where more read at once, and closed again.
 const READERS_KEPT: usize = 16;
 /// The log is cut to this when it begins anew. It is written over rather than made again, which would cost a sync more.
@@ -111,6 +113,26 @@ pub(crate) fn open_writer(path: &Path, cache_kib: usize) -> Result<Connection, S
     // What is removed is overwritten.
     connection.pragma_update(None, "secure_delete", "ON")?;
     Ok(connection)
+}
+
+/// The pages of the log, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// Since it last began anew.
+    pub(crate) bytes: u64,
+    /// Of them, what is not in the file yet.
+    pub(crate) ahead: u64,
+}
+
+/// Brings the log into the file as far as `mode` goes, and says how long it is then.
+pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<Log, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    let (pages, copied): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    let bytes = |pages: i64| u64::try_from(pages).unwrap_or(0) * PAGE_BYTES;
+    Ok(Log {
+        bytes: bytes(pages),
+        ahead: bytes(pages).saturating_sub(bytes(copied)),
+    })
 }
 
 /// After a failed sync: brings all that the log holds into the file, synced. Waits so long for those who read the log.

@@ -4,21 +4,8 @@ use super::writer::Done;
 use super::{Store, memory::News, sets};
 use crate::domain::relationship::SetId;
 use crate::store::{RowKey, SetState, StoreError};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
-
-/// One writer a set at a time.
-#[derive(Default)]
-pub(super) struct SetLocks(Mutex<HashMap<SetId, Arc<tokio::sync::Mutex<()>>>>);
-
-impl SetLocks {
-    fn of(&self, set: SetId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(set).or_default())
-    }
-}
 
 /// The right to write a set, until it is dropped. No rows beyond the set's version stand.
 pub struct SetLock {

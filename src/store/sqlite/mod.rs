@@ -36,11 +36,11 @@ pub use verify::{Facts, Fault, Finding, SetCounts, Verification, facts, repair_c
 use self::checkpoints::Checkpoints;
 use self::connection::Readers;
 use self::gate::Gate;
-use self::lock::SetLocks;
 use self::memory::Memory;
 use self::snapshot::Snapshots;
 use self::writer::Writer;
 use super::keys::RowKeys;
+use super::locks::SetLocks;
 use super::{Publications, RowKey, Sets, StoreError, StoreOptions};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::PseudonymRing;
