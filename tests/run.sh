@@ -17,6 +17,7 @@ need setsid util-linux
 need strace strace
 need openssl openssl
 need cc build-essential
+need java default-jre-headless
 [ -d /usr/lib/postgresql ] || packages+=(postgresql)
 need setpriv util-linux
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
@@ -27,7 +28,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
-for tool in redis-server redis-cli chromium node npm python3 curl promtool strace systemd-analyze; do
+for tool in redis-server redis-cli chromium node npm python3 curl promtool strace systemd-analyze java; do
     command -v "$tool" >/dev/null || { echo "tests/run.sh: $tool is missing and could not be installed" >&2; exit 1; }
 done
 

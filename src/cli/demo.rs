@@ -8,6 +8,7 @@ use crate::sandbox::world::{self, World};
 use crate::server::Server;
 use crate::telemetry::{LogTarget, log_to};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -117,6 +118,8 @@ impl Demo {
         settings.maskinporten.jwks_uri = Some(issuer.jwks_uri());
         settings.store.url = self.store.clone().unwrap_or(file).into();
         settings.cache.url = self.cache.clone().unwrap_or_default().into();
+        // Whoever tries an interface out, a fuzzer above all, gets much of it wrong and wants to be told what.
+        settings.access.refusals_per_minute = NonZeroU32::MAX;
         settings.record.key_files = vec![key_file.clone()];
         settings.pseudonym.key_file = Some(key_file);
         settings.record.url = format!("sqlite:{}", directory.join("record.sqlite").display()).into();

@@ -27,7 +27,7 @@ pub enum LookupErrors {
     /// ERR-009: the headers are too large.
     #[response(status = 431)]
     TooLarge(ErrorBody),
-    /// ERR-010: the consumer's rate, or its customers of the day, are used up.
+    /// ERR-010: the consumer's rate, or its customers of the day, are used up, or it was refused too often in this minute.
     #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
     TooMany(ErrorBody),
     /// ERR-500: a defect; the log has the cause under the same correlation id.
@@ -67,6 +67,10 @@ pub enum BankErrors {
     /// ERR-009: the headers are too large.
     #[response(status = 431)]
     HeadersTooLarge(ErrorBody),
+    /// KFR-015: the caller was refused too often in this minute, or the bank has as many batches or deliveries sent again
+    /// under way as it may.
+    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
+    TooMany(ErrorBody),
     /// KFR-007: a defect.
     #[response(status = 500)]
     Defect(ErrorBody),
@@ -92,9 +96,6 @@ pub enum BatchErrors {
     /// KFR-013: the body is too large.
     #[response(status = 413)]
     TooLarge(ErrorBody),
-    /// KFR-015: the bank has as many batches under way as it may.
-    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
-    TooMany(ErrorBody),
 }
 
 /// What only a streamed delivery can answer.
@@ -113,9 +114,6 @@ pub enum DeliveryErrors {
     /// KFR-012: too many lines are bad; what stood stands.
     #[response(status = 422)]
     Rejected(Box<RejectedBody>),
-    /// KFR-015: the bank sends too many deliveries again at once.
-    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
-    TooMany(ErrorBody),
 }
 
 /// What only calls that name a delivery can answer.
@@ -152,6 +150,10 @@ pub enum PublishedReadErrors {
     /// ERR-009: the headers are too large.
     #[response(status = 431)]
     HeadersTooLarge(ErrorBody),
+    /// KFR-015: the caller was refused too often in this minute, or the bank has as many batches or deliveries sent again
+    /// under way as it may.
+    #[response(status = 429, headers(("Retry-After" = u32, description = "Seconds.")))]
+    TooMany(ErrorBody),
     /// ERR-500: a defect.
     #[response(status = 500)]
     Defect(ErrorBody),
