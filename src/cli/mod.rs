@@ -28,6 +28,7 @@ mod receipt;
 mod rekey;
 mod restore;
 mod serve;
+mod settings;
 mod signals;
 mod store;
 mod terms;
@@ -75,6 +76,7 @@ enum Command {
     Rekey(rekey::RekeyCommand),
     #[command(subcommand)]
     Clock(clock::ClockCommand),
+    Settings(settings::PrintSettings),
     Terms(terms::PrintTerms),
     Openapi(openapi::Openapi),
     Completions(completions::Completions),
@@ -161,6 +163,7 @@ pub fn run() -> ExitCode {
             Command::Key(command) => command.run(),
             Command::Rekey(command) => command.run().await,
             Command::Clock(command) => command.run().await,
+            Command::Settings(command) => command.run(),
             Command::Terms(command) => command.run(),
             Command::Openapi(command) => command.run(),
             Command::Completions(command) => command.run(),

@@ -109,6 +109,10 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Runs until shutdown.
     pub(super) async fn run(self, end: CancellationToken) {
+        let store = self.store.clone();
+        if let Ok(judged) = self.workers.run(move || store.judge_clock()).await {
+            tell_clock(&judged);
+        }
         let mut pause = self.every.min(FIRST_UPKEEP);
         loop {
             tokio::select! {
@@ -142,10 +146,9 @@ fn look_after(store: &Store, kept: &Kept, closed_years: u32) -> Result<Removed, 
 }
 
 fn tell(done: &Result<Removed, StoreError>) {
-    let has_jumped = matches!(done, Err(StoreError::ClockJumped(_)));
-    metrics::gauge!("kundeforhold_clock_jumped").set(f64::from(u8::from(has_jumped)));
+    tell_clock(done);
     match done {
-        Ok(Removed { erased: 0, purged: 0 }) => {}
+        Ok(Removed { erased: 0, purged: 0 }) | Err(StoreError::ClockJumped(_)) => {}
         Ok(Removed { erased, purged }) => {
             tracing::info!(
                 erased,
@@ -153,9 +156,14 @@ fn tell(done: &Result<Removed, StoreError>) {
                 "records that ended long ago, and rows of former versions, were removed"
             );
         }
-        Err(StoreError::ClockJumped(cause)) => {
-            tracing::error!(%cause, event = "clock_jumped", "the clock of the machine has jumped");
-        }
         Err(cause) => tracing::warn!(%cause, "what is kept no longer could not be removed yet"),
+    }
+}
+
+fn tell_clock<T>(judged: &Result<T, StoreError>) {
+    let has_jumped = matches!(judged, Err(StoreError::ClockJumped(_)));
+    metrics::gauge!("kundeforhold_clock_jumped").set(f64::from(u8::from(has_jumped)));
+    if let Err(StoreError::ClockJumped(cause)) = judged {
+        tracing::error!(%cause, event = "clock_jumped", "the clock of the machine has jumped");
     }
 }

@@ -65,10 +65,11 @@ def keys(path):
     return found
 
 
-def example_has_every_key():
-    missing = keys(pathlib.Path("src/config.default.toml")) - keys(DEPLOY / "kundeforhold.example.toml")
-    expect(not missing, f"the example lacks {missing}")
-    expect(len(keys(DEPLOY / "kundeforhold.example.toml")) > 60, "keys are not found")
+def example_is_of_known_keys():
+    example = keys(DEPLOY / "kundeforhold.example.toml")
+    unknown = example - keys(pathlib.Path("src/config.default.toml"))
+    expect(not unknown, f"no such keys: {unknown}")
+    expect(len(example) > 5, "keys are not found")
 
 
 def is_a_cache(command):
@@ -161,7 +162,7 @@ def pod_is_closed(name, document, spec, config_maps):
 
 
 metrics_exist(pathlib.Path(sys.argv[1]).read_text())
-example_has_every_key()
+example_is_of_known_keys()
 compose_holds_together()
 container_is_closed()
 kubernetes_holds_together()

@@ -106,10 +106,9 @@ class Machine:
             ("127.0.0.1:8080", f"127.0.0.1:{self.service}"),
             ("127.0.0.1:9090", f"127.0.0.1:{self.management}"),
             ("127.0.0.1:6379", f"127.0.0.1:{self.redis}"),
-            ('issuer = "https://maskinporten.no/"', f'issuer = "{issuer}"'),
-            ('# jwks_uri = "https://maskinporten.no/jwk"', f'jwks_uri = "{issuer}jwk"'),
-            ("drain_seconds = 5", "drain_seconds = 0"),
-            ("synthetic = []", 'synthetic = ["tenor", "helsenett", "dolly"]'),
+            ('issuer = "https://maskinporten.no/"', f'issuer = "{issuer}"\njwks_uri = "{issuer}jwk"'),
+            ("[server]", "[server]\ndrain_seconds = 0"),
+            ("[store]", '[identifiers]\nsynthetic = ["tenor", "helsenett", "dolly"]\n\n[store]'),
         ]:
             assert of_example in text, f"the example has no {of_example}"
             text = text.replace(of_example, own)
@@ -154,9 +153,9 @@ class Machine:
         assert got.returncode == 0, got.stderr
         return got.stdout.strip()
 
-    def push(self, *options, file="right.ndjson"):
-        (self.work / "bank.token").write_text(self.token(f"bank-{BANK}"))
-        return self.run("push", "--url", f"http://127.0.0.1:{self.service}", "--bank", BANK, "--register", "KAR",
+    def push(self, *options, bank=BANK, file="right.ndjson"):
+        (self.work / "bank.token").write_text(self.token(f"bank-{bank}"))
+        return self.run("push", "--url", f"http://127.0.0.1:{self.service}", "--bank", bank, "--register", "KAR",
                         "--token-file", self.work / "bank.token", "--file", self.work / file, "--attempts", "1", *options)
 
     def lookup(self, customer=CUSTOMER, mandate="Skatteforvaltningsloven § 10-2 første ledd"):
@@ -256,16 +255,17 @@ def before_clock(machine):
 
 
 def before_full_disk(machine):
+    """The bank itself is merged by now."""
     (machine.work / "full").touch()
     subprocess.run([machine.work / "bin/stop"], check=True)
     subprocess.run([machine.work / "bin/start"], check=True)
     machine.eventually("ready", lambda: "kundeforhold_ready 1" in machine.metrics())
-    got = machine.push("--changes", file="nothing.ndjson")
+    got = machine.push("--changes", bank=SUCCESSOR, file="nothing.ndjson")
     assert got.returncode == 1 and "503" in got.stderr + got.stdout, got.stderr + got.stdout
 
 
 def after_full_disk(machine):
-    got = machine.push("--changes", file="nothing.ndjson")
+    got = machine.push("--changes", bank=SUCCESSOR, file="nothing.ndjson")
     assert got.returncode == 0, got.stdout + got.stderr
     answered(machine)
 
