@@ -11,7 +11,9 @@ mod upkeep;
 mod wiring;
 
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
-pub use wiring::{Parts, find_cache, open_store, record_ring, rekeying, required_scopes, store_place};
+pub use wiring::{
+    Parts, find_cache, open_store, record_place, record_ring, rekeying, required_scopes, store_place,
+};
 
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;

@@ -3,7 +3,7 @@
 use super::{BackupError, hex};
 use crate::copying::{self, io_error};
 use crate::pseudonym::{KeyFingerprint, PseudonymRing};
-use crate::record::{self, KeyRing};
+use crate::record::{self, KeyRing, RecordPlace};
 use crate::store;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,12 @@ fn prove_register(copy: &Path, given: &PseudonymRing) -> Result<(u32, Vec<KeyFin
 
 /// Every entry, and the list of heads.
 fn prove_record(copy: &Path, ring: &KeyRing) -> Result<(u32, Vec<KeyFingerprint>), BackupError> {
-    let proved = record::verify(copy, ring, Vec::new(), &mut || {});
+    let proved = record::verify(
+        &RecordPlace::Sqlite(copy.to_owned()),
+        ring,
+        Vec::new(),
+        &mut || {},
+    );
     let facts = record::facts(copy);
     // Whoever reads it leaves an empty log beside it, which would not fit what is put there next.
     for ending in ["-wal", "-shm"] {

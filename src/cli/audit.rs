@@ -7,12 +7,13 @@ use super::Failure;
 use crate::config::Settings;
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::pseudonym::MasterKey;
-use crate::record::{self, KeyRing};
-use crate::server::{record_ring, store_place};
+use crate::record::{self, KeyRing, RecordPlace};
+use crate::server::{record_place, record_ring, store_place};
 use crate::store::Store;
 use chrono::NaiveDate;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use tokio::task::spawn_blocking;
 
 /// The record of use: prove it, search it, prune it
 #[derive(clap::Subcommand)]
@@ -37,7 +38,8 @@ struct Source {
 }
 
 impl Source {
-    fn open(self) -> Result<(Settings, PathBuf, KeyRing), Failure> {
+    /// To be called on a runtime that goes on.
+    fn open(self) -> Result<(Settings, RecordPlace, KeyRing), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
         let ring = match self.key_files.split_first() {
             None => record_ring(&settings)?,
@@ -46,14 +48,17 @@ impl Source {
                 KeyRing::new(&MasterKey::read(in_use)?, &former.collect::<Result<Vec<_>, _>>()?)
             }
         };
-        let path = self.record.map_or_else(|| settings.record_path(), Ok)?;
-        Ok((settings, path, ring))
+        let place = match self.record {
+            Some(file) => RecordPlace::Sqlite(file),
+            None => record_place(&settings)?,
+        };
+        Ok((settings, place, ring))
     }
 }
 
 /// What is wrong, of which record.
-fn refused(path: &Path, cause: impl std::fmt::Display) -> Failure {
-    Failure::Refused(format!("{}: {cause}", path.display()))
+fn refused(place: &RecordPlace, cause: impl std::fmt::Display) -> Failure {
+    Failure::Refused(format!("{place}: {cause}"))
 }
 
 /// Removes what is older than the record is kept, and leaves the proof of it
@@ -77,8 +82,8 @@ pub struct Prune {
 impl AuditCommand {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self {
-            Self::Verify(command) => command.run(),
-            Self::Search(command) => command.run(),
+            Self::Verify(command) => spawn_blocking(|| command.run()).await?,
+            Self::Search(command) => spawn_blocking(|| command.run()).await?,
             Self::Prune(command) => command.run().await,
         }
     }
@@ -86,7 +91,7 @@ impl AuditCommand {
 
 impl Prune {
     async fn run(self) -> Result<(), Failure> {
-        let (settings, path, ring) = self.source.open()?;
+        let (settings, place, ring) = self.source.open()?;
         let (clock, years) = (
             Store::look_at_clock(&store_place(&settings.store)?).await?,
             settings.record.retention_years,
@@ -98,7 +103,9 @@ impl Prune {
                 "{before} is inside the {years} years for which the record is kept (record.retention_years)"
             )));
         }
-        let removed = record::prune(&path, &ring, before, &clock).map_err(|cause| refused(&path, cause))?;
+        let prune =
+            move || record::prune(&place, &ring, before, &clock).map_err(|cause| refused(&place, cause));
+        let removed = spawn_blocking(prune).await??;
         if self.json {
             let removed = removed.iter().map(
                 |(instance, removal)| json!({"instance": instance, "removed": verify::removal_json(removal)}),

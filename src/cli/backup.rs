@@ -97,13 +97,15 @@ pub(super) fn tell(manifest: &Manifest) {
 
 /// The register's file. A register in PostgreSQL has no such file, and tools of its own for all that is done with it.
 pub(super) fn register_file(settings: &Settings) -> Result<PathBuf, Failure> {
-    settings.store.path()?.ok_or_else(|| {
-        Failure::Refused(
-            "the register is in PostgreSQL, whose own tools do this: pg_basebackup with an archive of its log, or pg_dump \
-             and pg_restore; amcheck proves its tables"
-                .to_owned(),
-        )
-    })
+    settings.store.path()?.ok_or_else(of_database)
+}
+
+fn of_database() -> Failure {
+    Failure::Refused(
+        "what is in PostgreSQL is left to its own tools: pg_basebackup with an archive of its log, or pg_dump and pg_restore; \
+         amcheck proves its tables"
+            .to_owned(),
+    )
 }
 
 /// What a backup is made of: the register first, so that all that it has is in the record.
@@ -114,7 +116,7 @@ pub(super) fn sources(settings: &Settings) -> Result<Vec<Source>, Failure> {
     };
     let record = Source {
         part: Part::Record,
-        path: settings.record_path()?,
+        path: settings.record_path()?.ok_or_else(of_database)?,
     };
     Ok(vec![register, record])
 }

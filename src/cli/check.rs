@@ -5,9 +5,9 @@ use crate::access::terms::Terms;
 use crate::config::Settings;
 use crate::domain::participants::Participants;
 use crate::pseudonym::{MasterKey, PseudonymRing};
-use crate::record;
+use crate::record::{self, RecordPlace};
 use crate::register::participants;
-use crate::server::{Port, check_tls, find_cache, record_ring, required_scopes, store_place};
+use crate::server::{Port, check_tls, find_cache, record_place, record_ring, required_scopes, store_place};
 use crate::store::{Rekey, Store, StorePlace};
 use std::path::{Path, PathBuf};
 
@@ -41,7 +41,7 @@ impl Check {
         println!("participants: {}", list.iter().count());
         let terms = Terms::read(settings.access.services_file())?;
         println!("{}", told(&terms));
-        check_record(&settings)?;
+        check_record(&settings).await?;
         println!("record of use: writable, and readable with its keys");
         let key = settings.master_key()?;
         check_store(&settings, &list).await?;
@@ -49,12 +49,15 @@ impl Check {
     }
 }
 
-fn check_record(settings: &Settings) -> Result<(), Failure> {
-    let path = settings.record_path()?;
-    check_writable(directory_of(&path))
-        .map_err(|cause| Failure::Refused(format!("record.url: {}: {cause}", path.display())))?;
-    let readable = record::check(&path, &record_ring(settings)?);
-    readable.map_err(|cause| Failure::Refused(format!("{}: {cause}", path.display())))
+async fn check_record(settings: &Settings) -> Result<(), Failure> {
+    let (place, ring) = (record_place(settings)?, record_ring(settings)?);
+    if let RecordPlace::Sqlite(path) = &place {
+        check_writable(directory_of(path))
+            .map_err(|cause| Failure::Refused(format!("record.url: {}: {cause}", path.display())))?;
+    }
+    let shown = place.to_string();
+    let readable = tokio::task::spawn_blocking(move || record::check(&place, &ring)).await?;
+    readable.map_err(|cause| Failure::Refused(format!("{shown}: {cause}")))
 }
 
 fn directory_of(file: &Path) -> &Path {

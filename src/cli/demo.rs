@@ -122,7 +122,6 @@ impl Demo {
         settings.access.refusals_per_minute = NonZeroU32::MAX;
         settings.record.key_files = vec![key_file.clone()];
         settings.pseudonym.key_file = Some(key_file);
-        settings.record.url = format!("sqlite:{}", directory.join("record.sqlite").display()).into();
         Ok(settings)
     }
 

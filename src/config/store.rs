@@ -20,9 +20,9 @@ const NAMES: &AsciiSet = &NON_ALPHANUMERIC
 impl StoreSettings {
     /// Where the SQLite file is; `None`: the register is in PostgreSQL.
     pub fn path(&self) -> Result<Option<PathBuf>, ConfigError> {
-        match self.url.expose_secret().split_once(':') {
-            Some(("postgres" | "postgresql", _)) => Ok(None),
-            _ => sqlite_path("store.url", &self.url).map(Some),
+        match is_postgres(self.url.expose_secret()) {
+            true => Ok(None),
+            false => sqlite_path("store.url", &self.url).map(Some),
         }
     }
 
@@ -117,8 +117,9 @@ fn libpq_url(variable: &dyn Fn(&str) -> Option<String>) -> SecretString {
 }
 
 impl Settings {
-    /// Where the SQLite file of the record of use is: beside the register, unless another place is named.
-    pub fn record_path(&self) -> Result<PathBuf, ConfigError> {
+    /// The SQLite file of the record of use: beside the register, unless another place is named. `None`: it is in
+    /// PostgreSQL.
+    pub fn record_path(&self) -> Result<Option<PathBuf>, ConfigError> {
         let refused = |reason: &str| ConfigError::Value {
             key: "record.url",
             reason: reason.to_owned(),
@@ -126,18 +127,32 @@ impl Settings {
         let register = self.store.path()?;
         let path = match (self.record.url.expose_secret(), &register) {
             ("", Some(register)) => register.with_file_name(RECORD),
-            ("", None) => {
+            ("", None) => return Ok(None),
+            (url, _) if is_postgres(url) => return Ok(None),
+            (_, None) => {
                 return Err(refused(
-                    "has to name a SQLite file: the record of use is not kept in PostgreSQL yet",
+                    "must be postgres://USER@HOST:PORT/DATABASE, or unset, where the store is a database: instances keep nothing",
                 ));
             }
-            _ => sqlite_path("record.url", &self.record.url)?,
+            (_, Some(_)) => sqlite_path("record.url", &self.record.url)?,
         };
         match register == Some(path.clone()) {
-            false => Ok(path),
+            false => Ok(Some(path)),
             true => Err(refused("must name another file than store.url")),
         }
     }
+
+    /// The database of the record of use, if it is in PostgreSQL.
+    pub fn record_postgres_url(&self) -> SecretString {
+        match self.record.url.expose_secret() {
+            "" => self.store.postgres_url(),
+            _ => self.record.url.clone(),
+        }
+    }
+}
+
+fn is_postgres(url: &str) -> bool {
+    matches!(url.split_once(':'), Some(("postgres" | "postgresql", _)))
 }
 
 fn sqlite_path(key: &'static str, url: &SecretString) -> Result<PathBuf, ConfigError> {
@@ -148,8 +163,7 @@ fn sqlite_path(key: &'static str, url: &SecretString) -> Result<PathBuf, ConfigE
     match url.expose_secret().split_once(':') {
         Some(("sqlite", "")) => Err(value("names no path after sqlite:")),
         Some(("sqlite", path)) => Ok(PathBuf::from(path)),
-        _ if key == "store.url" => Err(value("must be sqlite:PATH or postgres://USER@HOST:PORT/DATABASE")),
-        _ => Err(value("must be sqlite:PATH")),
+        _ => Err(value("must be sqlite:PATH or postgres://USER@HOST:PORT/DATABASE")),
     }
 }
 

@@ -22,7 +22,7 @@ fn the_defaults_are_those_of_the_specification() {
     );
     assert_eq!(
         settings.record_path().unwrap(),
-        PathBuf::from("./data/record.sqlite")
+        Some(PathBuf::from("./data/record.sqlite"))
     );
     assert!(settings.cache.url().is_none());
     assert_eq!(settings.identifier_rules(), IdentifierRules::PRODUCTION);
@@ -106,9 +106,13 @@ fn a_store_is_a_sqlite_file_or_in_postgresql() {
 fn the_record_of_use_is_a_file_beside_the_register_or_where_it_is_named() {
     let path = |text: &str| Settings::from_toml(text).unwrap().record_path();
     let beside = path("[store]\nurl = \"sqlite:/a/b.sqlite\"").unwrap();
-    assert_eq!(beside, Path::new("/a/record.sqlite"));
+    assert_eq!(beside.as_deref(), Some(Path::new("/a/record.sqlite")));
     let named = path("[record]\nurl = \"sqlite:/c/d\"").unwrap();
-    assert_eq!(named, Path::new("/c/d"));
+    assert_eq!(named.as_deref(), Some(Path::new("/c/d")));
+    let database = "[store]\nurl = \"postgres://u@h/d\"\n";
+    assert_eq!(path(database).unwrap(), None);
+    let beside_a_database = path(&format!("{database}[record]\nurl = \"sqlite:/c/d\""));
+    assert!(beside_a_database.is_err(), "instances keep nothing");
     for text in ["sqlite:", "x", "sqlite:./data/register.sqlite"] {
         assert!(
             matches!(

@@ -1,7 +1,7 @@
 //! What can be wrong with the record. Nothing here carries what an entry holds.
 
 use crate::store::StoreError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// Why the table does not do what it is asked.
@@ -20,13 +20,19 @@ pub enum TableError {
     )]
     Newer { found: u32, known: u32 },
     #[error("there is none at {0}; `kundeforhold serve` makes it")]
-    Absent(PathBuf),
+    Absent(String),
     /// What is written to a file that was moved or removed is lost.
     #[error("{0} is not the file that is being written")]
     Moved(PathBuf),
     /// Somebody else has written, or taken away, what this process wrote last.
     #[error("it does not end in what was written last")]
     OtherEnd,
+}
+
+impl TableError {
+    pub(super) fn absent(path: &Path) -> Self {
+        Self::Absent(path.display().to_string())
+    }
 }
 
 impl From<StoreError> for TableError {
@@ -36,7 +42,7 @@ impl From<StoreError> for TableError {
             StoreError::Damaged(what) => Self::Damaged(what),
             StoreError::InUse(path) => Self::InUse(path),
             StoreError::Newer { found, known } => Self::Newer { found, known },
-            StoreError::Absent(path) => Self::Absent(path),
+            StoreError::Absent(path) => Self::absent(&path),
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
             other => Self::Unavailable(other.to_string()),
         }

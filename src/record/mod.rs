@@ -5,10 +5,11 @@
 //!
 //! Entries are rows of a table, chained by hash; the list of heads, authenticated by a key, says of each chain when it
 //! began, how far it had got and what was pruned. [`verify`], [`search`] and [`prune`] work on the table beside
-//! whoever writes it. Everything but the module [`sqlite`] is about no particular database.
+//! whoever writes it. The modules [`sqlite`] and [`postgres`] have the SQL; [`engine`] chooses between them.
 
 mod answer;
 mod chain;
+mod engine;
 mod entry;
 mod facts;
 mod fault;
@@ -16,6 +17,8 @@ mod heads;
 mod hex;
 mod index;
 mod keys;
+mod places;
+mod postgres;
 mod prune;
 mod published;
 mod read;
@@ -30,6 +33,7 @@ mod walk;
 mod writer;
 
 pub use chain::{Hash, Head};
+pub use engine::RecordPlace;
 pub use entry::{Call, Conclusion, Deed, DeliveryMark, Endpoint, LateRecord, OperatorAct, Subject};
 pub use facts::facts;
 pub use fault::{Flaw, RecordFault, TableError};

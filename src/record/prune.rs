@@ -1,17 +1,16 @@
 //! Removes what is older than the time for which it is kept.
 
 use super::chain::Head;
+use super::engine::{Pruner, Reader, RecordPlace};
 use super::fault::RecordFault;
 use super::heads::{Chain, Chains, Event, Mark, Removal};
 use super::keys::KeyRing;
 use super::read::understand;
 use super::search::day_of;
-use super::sqlite::{Pruner, Reader};
 use super::walk::Walk;
 use crate::clock::TrustedClock;
 use chrono::NaiveDate;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -23,13 +22,13 @@ use uuid::Uuid;
 /// Nothing is removed of a chain that cannot be proved. Where removing itself fails, the entries count as pruned, and
 /// the next pruning removes them.
 pub fn prune(
-    path: &Path,
+    place: &RecordPlace,
     ring: &KeyRing,
     before: NaiveDate,
     clock: &TrustedClock,
 ) -> Result<Vec<(Uuid, Removal)>, RecordFault> {
-    let reader = Reader::open(path)?;
-    let mut pruner = Pruner::open(path)?;
+    let reader = Reader::open(place)?;
+    let mut pruner = Pruner::open(place)?;
     let mut removed = Vec::new();
     for chain in &Chains::prove(&reader.heads()?, ring)?.all {
         let last = last_to_go(&reader, ring, chain, before)?;

@@ -1,12 +1,13 @@
 //! The record of this very process, read back while it is being written: proved, or searched.
 
+use super::engine::Reader;
 use super::fault::RecordFault;
+use super::heads::{Chain, Chains};
 use super::hex;
 use super::index::BatchId;
 use super::read::{Record, understand};
 use super::recorder::Recorder;
 use super::search::{Looked, Query, Search, Way};
-use super::sqlite::Reader;
 use super::stored::{StoredEntry, StoredEvent};
 use super::walk::Walk;
 use crate::domain::calendar::oslo_day;
@@ -83,7 +84,7 @@ impl Recorder {
     /// At the first place where the record is not what was written.
     pub fn prove(&self, reading: &Reading) -> Result<Proved, RecordFault> {
         let written = self.head().sequence;
-        let reader = Reader::open(self.path())?;
+        let reader = Reader::open(self.place())?;
         let own = self.own_chain(&reader)?;
         let (mut entries, mut walk) = (0, Walk::whole(&reader, self.ring(), Arc::clone(&own)));
         let complete = walk.entries(&mut |head, entry| {
@@ -116,27 +117,40 @@ impl Recorder {
     /// # Errors
     /// At the first entry that is not what was written.
     pub fn recorded_deliveries(&self) -> Result<Option<RecordedDeliveries>, RecordFault> {
-        let reader = Reader::open(self.path())?;
-        let own = self.own_chain(&reader)?;
-        let sequence = reader.last(own.number)?.map_or(0, |last| last.sequence);
-        let Some((entry, _)) = reader.entry(own.number, sequence)? else {
+        let reader = Reader::open(self.place())?;
+        let chains = Chains::prove(&reader.heads()?, self.ring())?.all;
+        let mut last_at = None;
+        for chain in &chains {
+            last_at = last_at.max(self.last_at(&reader, chain)?);
+        }
+        let Some(last_at) = last_at.and_then(DateTime::from_timestamp_micros) else {
             return Ok(None);
         };
-        let last = understand(&entry, self.ring()).map_err(|flaw| own.flawed(sequence, flaw))?;
-        let since = DateTime::from_timestamp_micros(last.at).unwrap_or_default() - TimeDelta::days(1);
         let mut recorded = RecordedDeliveries {
-            since,
+            since: last_at - TimeDelta::days(1),
             told: HashSet::new(),
             undone: HashSet::new(),
         };
-        let first = first_batch_of(&reader, own.number, oslo_day(since))?;
-        let mut walk = Walk::behind(&reader, self.ring(), Arc::clone(&own), first.after())?;
-        walk.entries(&mut |head, entry| {
-            let flawed = |flaw| own.flawed(head.sequence, flaw);
-            recorded.note(&understand(entry, self.ring()).map_err(flawed)?);
-            Ok(ControlFlow::Continue(()))
-        })?;
+        for chain in &chains {
+            let first = first_batch_of(&reader, chain.number, oslo_day(recorded.since))?;
+            let mut walk = Walk::behind(&reader, self.ring(), Arc::clone(chain), first.after())?;
+            walk.entries(&mut |head, entry| {
+                let flawed = |flaw| chain.flawed(head.sequence, flaw);
+                recorded.note(&understand(entry, self.ring()).map_err(flawed)?);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
         Ok(Some(recorded))
+    }
+
+    /// When the last entry of a chain was made; microseconds since 1970.
+    fn last_at(&self, reader: &Reader, chain: &Chain) -> Result<Option<i64>, RecordFault> {
+        let sequence = reader.last(chain.number)?.map_or(0, |last| last.sequence);
+        let Some((entry, _)) = reader.entry(chain.number, sequence)? else {
+            return Ok(None);
+        };
+        let last = understand(&entry, self.ring()).map_err(|flaw| chain.flawed(sequence, flaw))?;
+        Ok(Some(last.at))
     }
 
     /// Finds up to `most` records. Blocks while it reads.
@@ -146,7 +160,7 @@ impl Recorder {
     pub fn find(&self, query: &Query, most: usize, reading: &Reading) -> Result<Found, RecordFault> {
         let mut records = Vec::new();
         let search = Search::new(self.ring(), query, Way::Index);
-        let (looked, complete) = search.run(self.path(), reading, &mut |record| {
+        let (looked, complete) = search.run(self.place(), reading, &mut |record| {
             if records.len() == most {
                 return ControlFlow::Break(());
             }

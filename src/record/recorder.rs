@@ -2,20 +2,19 @@
 
 use super::answer::answer;
 use super::chain::Head;
+use super::engine::{Care, Reader, RecordPlace, Table};
 use super::entry::{self, Call, Conclusion, LateRecord, OperatorAct};
 use super::fault::{Flaw, RecordFault, TableError};
-use super::heads::{Chain, Chains, Event, ListEnd, Mark};
+use super::heads::{Chain, Chains};
 use super::keys::KeyRing;
 use super::published::{HEAD_MESSAGE, PublishedHead};
-use super::sqlite::{Reader, Table, Work};
 use super::upkeep::{Upkeep, UpkeepWork};
 use super::walk::Walk;
-use super::writer::{AppendError, Command, Own, Progress, Writer};
+use super::writer::{AppendError, Command, Own, Progress, Reached, Writer};
 use crate::domain::identifiers::OrganizationNumber;
 use chrono::{DateTime, Utc};
 use metrics::Histogram;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -66,15 +65,15 @@ impl<T> Recorded<T> {
 /// Which chain is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainChoice {
-    /// The last one, or the first if there is none.
+    /// The last one that nobody writes, or a new one if there is none.
     GoOn,
     /// A new one, beside those that others write.
     Begin,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RecorderOptions {
-    pub path: PathBuf,
+    pub place: RecordPlace,
     pub chain: ChainChoice,
     /// Longest wait of one call for its record.
     pub timeout: Duration,
@@ -85,9 +84,8 @@ pub struct RecorderOptions {
 pub struct Recorder(Arc<Inner>);
 
 struct Inner {
-    path: PathBuf,
+    place: RecordPlace,
     ring: Arc<KeyRing>,
-    own: Own,
     timeout: Duration,
     queue: mpsc::Sender<Command>,
     progress: Arc<Progress>,
@@ -127,47 +125,46 @@ impl Recorder {
     /// Opens the record, made if need be, and starts the threads that write and tidy it. Proves the list of heads, and
     /// the entries behind the last of them. Blocks while it reads.
     pub fn open(ring: KeyRing, options: &RecorderOptions) -> Result<Self, RecorderError> {
-        let (ring, path) = (Arc::new(ring), options.path.clone());
-        let mut table = Table::open(&path)?;
-        let reader = Reader::open(&path)?;
-        let chains = Chains::prove(&reader.heads()?, &ring)?;
-        check_no_stray(&reader, &chains)?;
-        let last = chains.all.last().filter(|_| options.chain == ChainChoice::GoOn);
-        let (own, list) = match (last, chains.end()) {
-            (Some(last), Some(end)) => (Arc::clone(last), end),
-            (None, _) | (_, None) => begin(&mut table, &ring, chains.all.len())?,
+        let (ring, place, writer) = (Arc::new(ring), options.place.clone(), Uuid::new_v4());
+        let mut table = Table::open(&place, writer)?;
+        let claimed = match options.chain {
+            ChainChoice::GoOn => table.claim()?,
+            ChainChoice::Begin => None,
         };
-        let head = prove_end(&reader, &ring, &own)?;
-        let others = chains.all.into_iter().filter(|chain| chain.number != own.number);
+        let reader = Reader::open(&place)?;
+        let chains = prove_chains(&reader, &ring)?;
+        let claimed = claimed.and_then(|number| chains.find(number));
+        let (own, list) = match (claimed, chains.end()) {
+            (Some(own), Some(end)) => (Arc::clone(own), end),
+            (None, _) | (_, None) => {
+                let (mark, list) = table.begin(Uuid::new_v4(), ring.in_use())?;
+                (Arc::new(Chain::begun(&mark)), list)
+            }
+        };
+        let reached = Reached {
+            own: Own {
+                number: own.number,
+                instance: own.instance,
+            },
+            head: prove_end(&reader, &ring, &own)?,
+            list,
+        };
         let (queue, commands) = mpsc::channel(QUEUE_ENTRIES);
-        let progress = Arc::new(Progress::new(head, list));
+        let progress = Arc::new(Progress::new(reached));
         let upkeep = Upkeep::start(UpkeepWork {
-            path: path.clone(),
+            place: place.clone(),
+            care: Care::new(&place, writer),
             ring: Arc::clone(&ring),
             queue: queue.clone(),
             progress: Arc::clone(&progress),
-            own: Arc::clone(&own),
-            others: others.collect(),
         });
-        let of_own = Own {
-            number: own.number,
-            instance: own.instance,
-        };
         let listed = own.last_reached().sequence;
-        let writer = Writer::new(
-            table,
-            Arc::clone(&ring),
-            of_own,
-            commands,
-            Arc::clone(&progress),
-            listed,
-        );
+        let writer = Writer::new(table, Arc::clone(&ring), commands, Arc::clone(&progress), listed);
         let thread = std::thread::Builder::new().name("record".to_owned());
         thread.spawn(|| writer.run()).map_err(RecorderError::Threads)?;
         Ok(Self(Arc::new(Inner {
-            path,
+            place,
             ring,
-            own: of_own,
             timeout: options.timeout,
             queue,
             progress,
@@ -270,8 +267,8 @@ impl Recorder {
 
     /// The last durable entry and the end of the list of heads, to be put where an outside party can keep them.
     pub fn head(&self) -> PublishedHead {
-        let (head, list) = self.0.progress.now();
-        PublishedHead::new(&head, &list, self.0.own.instance, self.0.ring.in_use())
+        let Reached { own, head, list } = self.0.progress.now();
+        PublishedHead::new(&head, &list, own.instance, self.0.ring.in_use())
     }
 
     /// Puts the head into the log of the process.
@@ -288,8 +285,8 @@ impl Recorder {
     }
 
     /// Where the record is.
-    pub fn path(&self) -> &Path {
-        &self.0.path
+    pub fn place(&self) -> &RecordPlace {
+        &self.0.place
     }
 
     pub(super) fn ring(&self) -> &KeyRing {
@@ -299,8 +296,9 @@ impl Recorder {
     /// The chain that this process writes, as the list of heads has it now.
     pub(super) fn own_chain(&self, reader: &Reader) -> Result<Arc<Chain>, RecordFault> {
         let chains = Chains::prove(&reader.heads()?, &self.0.ring)?;
-        let own = chains.find(self.0.own.number).map(Arc::clone);
-        own.ok_or(RecordFault::Stray(self.0.own.number))
+        let number = self.0.progress.now().own.number;
+        let own = chains.find(number).map(Arc::clone);
+        own.ok_or(RecordFault::Stray(number))
     }
 
     /// Makes what is queued durable, lists and publishes the last head, and ends what writes.
@@ -323,33 +321,15 @@ impl Recorder {
     }
 }
 
-fn check_no_stray(reader: &Reader, chains: &Chains) -> Result<(), RecordFault> {
-    let stray = reader
-        .chains()?
+/// Proves the list of heads, and that there are no entries but of its chains.
+fn prove_chains(reader: &Reader, ring: &KeyRing) -> Result<Chains, RecordFault> {
+    // First, so that a chain that begins meanwhile is in the list.
+    let with_entries = reader.chains()?;
+    let chains = Chains::prove(&reader.heads()?, ring)?;
+    let stray = with_entries
         .into_iter()
         .find(|number| chains.find(*number).is_none());
-    stray.map_or(Ok(()), |number| Err(RecordFault::Stray(number)))
-}
-
-/// Begins a chain behind so many.
-fn begin(table: &mut Table, ring: &KeyRing, chains: usize) -> Result<(Arc<Chain>, ListEnd), TableError> {
-    let instance = Uuid::new_v4();
-    let mark = Mark {
-        event: Event::Begun,
-        chain: u32::try_from(chains + 1).map_err(|_| TableError::Damaged("the list of heads"))?,
-        instance,
-        head: Head::birth(instance),
-        at: Utc::now().timestamp(),
-    };
-    let list = table.commit(&Work {
-        chain: mark.chain,
-        first: 1,
-        entries: &[],
-        mark: Some((mark, ring.in_use())),
-        index: None,
-    })?;
-    let list = list.ok_or(TableError::Damaged("the list of heads"))?;
-    Ok((Arc::new(Chain::begun(&mark)), list))
+    stray.map_or(Ok(chains), |number| Err(RecordFault::Stray(number)))
 }
 
 /// Proves the entries behind the last head in the list, and gives the last of them.

@@ -1,5 +1,6 @@
 //! Finds recorded calls: by the index where there is one, and by reading the entries that it does not hold yet.
 
+use super::engine::{Reader, RecordPlace};
 use super::entry::Subject;
 use super::fault::{Flaw, RecordFault};
 use super::heads::{Chain, Chains};
@@ -7,7 +8,6 @@ use super::index::{BATCH_ENTRIES, BatchId, Key, KeyKind, subject_key};
 use super::keys::KeyRing;
 use super::read::{Record, understand};
 use super::reading::Reading;
-use super::sqlite::Reader;
 use super::stored::{
     StoredAct, StoredCall, StoredEntry, StoredEvent, StoredReceipt, StoredSubject, StoredTurnedAway,
 };
@@ -18,7 +18,6 @@ use crate::pseudonym::Sealed;
 use chrono::{DateTime, Datelike, NaiveDate};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -70,7 +69,7 @@ pub enum SearchError {
 /// # Errors
 /// At the first entry that is not what was written, or when `found` fails.
 pub fn search(
-    path: &Path,
+    place: &RecordPlace,
     ring: &KeyRing,
     query: &Query,
     way: Way,
@@ -78,7 +77,7 @@ pub fn search(
 ) -> Result<Looked, SearchError> {
     let mut interrupted = None;
     let search = Search::new(ring, query, way);
-    let looked = search.run(path, &Reading::endless(), &mut |record| match found(record) {
+    let looked = search.run(place, &Reading::endless(), &mut |record| match found(record) {
         Ok(()) => ControlFlow::Continue(()),
         Err(cause) => {
             interrupted = Some(cause);
@@ -116,11 +115,11 @@ impl<'a> Search<'a> {
     /// Gives in how many entries was looked, and whether that is all of them.
     pub(super) fn run(
         &self,
-        path: &Path,
+        place: &RecordPlace,
         reading: &Reading,
         found: &mut dyn FnMut(Record) -> ControlFlow<()>,
     ) -> Result<(Looked, bool), RecordFault> {
-        let reader = Reader::open(path)?;
+        let reader = Reader::open(place)?;
         let chains = Chains::prove(&reader.heads()?, self.ring)?;
         let mut run = Run {
             search: self,

@@ -1,16 +1,15 @@
 //! What the table needs beside entries, on a thread of its own: its log brought into the file, and full batches
 //! indexed.
 
+use super::engine::{Care, Reader, RecordPlace};
 use super::fault::RecordFault;
-use super::heads::Chain;
+use super::heads::{Chain, Chains};
 use super::index::{Batch, BatchId};
 use super::keys::KeyRing;
 use super::read::understand;
-use super::sqlite::{Checkpoints, Reader};
 use super::walk::Walk;
 use super::writer::{Command, Progress};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,30 +58,27 @@ impl Drop for Upkeep {
 }
 
 pub(super) struct UpkeepWork {
-    pub(super) path: PathBuf,
+    pub(super) place: RecordPlace,
+    pub(super) care: Care,
     pub(super) ring: Arc<KeyRing>,
     pub(super) queue: mpsc::Sender<Command>,
     pub(super) progress: Arc<Progress>,
-    /// The chain that is being written.
-    pub(super) own: Arc<Chain>,
-    /// Chains that nobody writes now.
-    pub(super) others: Vec<Arc<Chain>>,
 }
 
 impl UpkeepWork {
-    fn run(self, (ended, changed): &(Mutex<bool>, Condvar)) {
+    fn run(mut self, (ended, changed): &(Mutex<bool>, Condvar)) {
         // Refused by the system, it works at the usual priority.
         let _ = rustix::process::nice(NICENESS);
-        let (mut checkpoints, mut indexer, mut failed) = (Checkpoints::new(&self.path), None, false);
+        let (mut indexer, mut failed) = (None, false);
         loop {
             let waited = ended.lock().unwrap_or_else(PoisonError::into_inner);
             let waited = changed.wait_timeout_while(waited, LOOK_EVERY, |ended| !*ended);
             if *waited.unwrap_or_else(PoisonError::into_inner).0 {
                 return;
             }
-            let checked = checkpoints.look().map_err(RecordFault::from);
+            let cared = self.care.look().map_err(RecordFault::from);
             let is_ended = || *ended.lock().unwrap_or_else(PoisonError::into_inner);
-            let indexed = checked.and_then(|()| self.index(&mut indexer, &mut checkpoints, &is_ended));
+            let indexed = cared.and_then(|()| self.index(&mut indexer, &is_ended));
             if let Err(cause) = &indexed
                 && !failed
             {
@@ -96,21 +92,16 @@ impl UpkeepWork {
     }
 
     /// Indexes the batches that are full, one after the other.
-    fn index(
-        &self,
-        kept: &mut Option<Indexer>,
-        checkpoints: &mut Checkpoints,
-        is_ended: &dyn Fn() -> bool,
-    ) -> Result<(), RecordFault> {
-        let indexer = match kept {
-            Some(indexer) => indexer,
+    fn index(&mut self, kept: &mut Option<Indexer>, is_ended: &dyn Fn() -> bool) -> Result<(), RecordFault> {
+        let reached = self.progress.now();
+        let indexer = match kept.take_if(|kept| kept.ends[0].0 == reached.own.number) {
+            Some(indexer) => kept.insert(indexer),
             None => kept.insert(self.indexer()?),
         };
-        let written = self.progress.now().0.sequence;
-        indexer.ends[0].1 = written;
+        indexer.ends[0].1 = reached.head.sequence;
         metrics::gauge!("kundeforhold_record_unindexed_entries").set(indexer.behind() as f64);
         while let Some(id) = indexer.next() {
-            let batch = self.read(&indexer.reader, id)?;
+            let batch = self.read(indexer, id)?;
             for step in batch.into_steps(id) {
                 let (done, finished) = oneshot::channel();
                 let sent = self.queue.blocking_send(Command::Index { step, done });
@@ -118,7 +109,7 @@ impl UpkeepWork {
                     // Begun anew another time: nobody looks into a batch before its end is written.
                     return Ok(());
                 }
-                checkpoints.look()?;
+                self.care.look()?;
             }
             indexer.note(id);
         }
@@ -126,34 +117,37 @@ impl UpkeepWork {
     }
 
     fn indexer(&self) -> Result<Indexer, RecordFault> {
-        let reader = Reader::open(&self.path)?;
-        let mut ends = vec![(self.own.number, self.progress.now().0.sequence, 0)];
-        for chain in &self.others {
+        let reader = Reader::open(&self.place)?;
+        let reached = self.progress.now();
+        let mut chains = Chains::prove(&reader.heads()?, &self.ring)?.all;
+        match self.place {
+            // The own one is written now, and goes first; nobody writes the others.
+            RecordPlace::Sqlite(_) => chains.sort_by_key(|chain| chain.number != reached.own.number),
+            // Others are indexed by those who write them.
+            RecordPlace::Postgres(_) => chains.retain(|chain| chain.number == reached.own.number),
+        }
+        let mut ends = Vec::with_capacity(chains.len());
+        for chain in &chains {
             let last = reader.last(chain.number)?;
+            // What was pruned before it was indexed is not indexed any more.
+            let pruned = BatchId::of(chain.number, chain.start.sequence + 1).number;
             ends.push((
                 chain.number,
                 last.map_or(chain.start.sequence, |last| last.sequence),
-                0,
+                reader.indexed(chain.number)?.max(pruned),
             ));
         }
-        for (chain, _, indexed) in &mut ends {
-            let start = self.chain(*chain).start.sequence;
-            // What was pruned before it was indexed is not indexed any more.
-            let pruned = BatchId::of(*chain, start + 1).number;
-            *indexed = reader.indexed(*chain)?.max(pruned);
+        if ends.is_empty() {
+            return Err(RecordFault::Stray(reached.own.number));
         }
-        Ok(Indexer { reader, ends })
+        Ok(Indexer { reader, chains, ends })
     }
 
-    fn chain(&self, number: u32) -> &Arc<Chain> {
-        let other = self.others.iter().find(|chain| chain.number == number);
-        other.unwrap_or(&self.own)
-    }
-
-    fn read(&self, reader: &Reader, id: BatchId) -> Result<Batch, RecordFault> {
+    fn read(&self, indexer: &Indexer, id: BatchId) -> Result<Batch, RecordFault> {
         let mut batch = Batch::default();
-        let chain = self.chain(id.chain);
-        let mut walk = Walk::behind(reader, &self.ring, Arc::clone(chain), id.after())?;
+        let chain = indexer.chains.iter().find(|chain| chain.number == id.chain);
+        let chain = chain.ok_or(RecordFault::Stray(id.chain))?;
+        let mut walk = Walk::behind(&indexer.reader, &self.ring, Arc::clone(chain), id.after())?;
         walk.entries(&mut |head, entry| {
             if head.sequence > id.last() {
                 return Ok(ControlFlow::Break(()));
@@ -172,6 +166,7 @@ impl UpkeepWork {
 /// How far the index is.
 struct Indexer {
     reader: Reader,
+    chains: Vec<Arc<Chain>>,
     /// Of each chain, the one that is written first: its last entry, and how many batches are indexed.
     ends: Vec<(u32, u64, u64)>,
 }

@@ -1,18 +1,17 @@
 //! Proves the record, and holds it against heads that were kept elsewhere.
 
 use super::chain::Head;
-use super::fault::RecordFault;
+use super::engine::{Reader, RecordPlace};
+use super::fault::{RecordFault, TableError};
 use super::heads::{Chain, Chains, Removal};
 use super::hex;
 use super::index::{Batch, BatchId, DayRow};
 use super::keys::KeyRing;
 use super::published::KeptHead;
 use super::read::understand;
-use super::sqlite::Reader;
 use super::walk::Walk;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -83,20 +82,26 @@ fn in_words(missing: &KeptHead) -> String {
     )
 }
 
-/// Whether the record at `path` can be read with the ring, judged by its list of heads; true where there is none yet.
-pub fn check(path: &Path, ring: &KeyRing) -> Result<(), RecordFault> {
-    if path.exists() {
-        Chains::prove(&Reader::open(path)?.heads()?, ring)?;
+/// Whether a record can be read with the ring, judged by its list of heads; true where there is none yet. Blocks.
+pub fn check(place: &RecordPlace, ring: &KeyRing) -> Result<(), RecordFault> {
+    match Reader::open(place) {
+        Ok(reader) => Chains::prove(&reader.heads()?, ring).map(|_| ()),
+        Err(TableError::Absent(_)) => Ok(()),
+        Err(cause) => Err(cause.into()),
     }
-    Ok(())
 }
 
-/// Proves the record at `path` and looks for `heads` in it. Blocks while it reads. May be used while the record is
+/// Proves a record and looks for `heads` in it. Blocks while it reads. May be used while the record is
 /// being written. `passed` is called for each entry that was proved.
-pub fn verify(path: &Path, ring: &KeyRing, heads: Vec<KeptHead>, passed: &mut dyn FnMut()) -> Verification {
+pub fn verify(
+    place: &RecordPlace,
+    ring: &KeyRing,
+    heads: Vec<KeptHead>,
+    passed: &mut dyn FnMut(),
+) -> Verification {
     let mut search = HeadSearch::new(&heads);
     let (mut proofs, mut list) = (Vec::new(), None);
-    let fault = prove_all(path, ring, &mut search, passed, &mut proofs, &mut list).err();
+    let fault = prove_all(place, ring, &mut search, passed, &mut proofs, &mut list).err();
     let heads = heads
         .into_iter()
         .zip(search.found)
@@ -109,14 +114,14 @@ pub fn verify(path: &Path, ring: &KeyRing, heads: Vec<KeptHead>, passed: &mut dy
 }
 
 fn prove_all(
-    path: &Path,
+    place: &RecordPlace,
     ring: &KeyRing,
     search: &mut HeadSearch,
     passed: &mut dyn FnMut(),
     proofs: &mut Vec<Proof>,
     list: &mut Option<Chains>,
 ) -> Result<(), RecordFault> {
-    let reader = Reader::open(path)?;
+    let reader = Reader::open(place)?;
     let chains = list.insert(Chains::prove(&reader.heads()?, ring)?);
     let days = DaysOfBatches::read(&reader)?;
     for chain in &chains.all {

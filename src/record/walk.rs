@@ -1,10 +1,10 @@
 //! Goes through the entries of a chain in order, and proves each.
 
 use super::chain::Head;
+use super::engine::{Chunk, Reader};
 use super::fault::{Flaw, RecordFault};
 use super::heads::{Chain, Chains};
 use super::keys::KeyRing;
-use super::sqlite::{Chunk, Reader};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

@@ -2,11 +2,11 @@
 
 use super::answer::{Answer, Bench};
 use super::chain::{Hash, Head};
+use super::engine::{Table, Work};
 use super::fault::TableError;
 use super::heads::{Event, ListEnd, Mark};
 use super::index::IndexStep;
 use super::keys::KeyRing;
-use super::sqlite::{Table, Work};
 use chrono::Utc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
@@ -55,22 +55,16 @@ pub(super) enum Command {
 }
 
 /// What is durable, as others see it.
-pub(super) struct Progress(Mutex<(Head, ListEnd)>);
+pub(super) struct Progress(Mutex<Reached>);
 
-impl Progress {
-    pub(super) fn new(head: Head, list: ListEnd) -> Self {
-        Self(Mutex::new((head, list)))
-    }
-
-    /// The last entry, and the end of the list of heads.
-    pub(super) fn now(&self) -> (Head, ListEnd) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, head: Head, list: Option<ListEnd>) {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = (head, list.unwrap_or(now.1));
-    }
+/// How far this process has got.
+#[derive(Clone, Copy)]
+pub(super) struct Reached {
+    pub(super) own: Own,
+    /// The last durable entry.
+    pub(super) head: Head,
+    /// The end of the list of heads, when this process added to it last.
+    pub(super) list: ListEnd,
 }
 
 /// The chain that this process writes.
@@ -80,17 +74,30 @@ pub(super) struct Own {
     pub(super) instance: Uuid,
 }
 
+impl Progress {
+    pub(super) fn new(reached: Reached) -> Self {
+        Self(Mutex::new(reached))
+    }
+
+    pub(super) fn now(&self) -> Reached {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, reached: Reached) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reached;
+    }
+}
+
 pub(super) struct Writer {
     queue: mpsc::Receiver<Command>,
     table: Table,
     ring: Arc<KeyRing>,
-    own: Own,
     progress: Arc<Progress>,
-    /// The last durable entry.
-    head: Head,
+    /// Behind which the next transaction goes on.
+    reached: Reached,
     listed: LastListed,
-    /// What a failed transaction would have made the last entry: perhaps it did.
-    in_doubt: Option<Head>,
+    /// What failed transactions would have made the last entry: perhaps one did, or still does.
+    in_doubt: Vec<Head>,
     crowded: Option<Instant>,
     group: Group,
 }
@@ -124,7 +131,6 @@ impl Writer {
     pub(super) fn new(
         table: Table,
         ring: Arc<KeyRing>,
-        own: Own,
         queue: mpsc::Receiver<Command>,
         progress: Arc<Progress>,
         listed: u64,
@@ -133,14 +139,13 @@ impl Writer {
             queue,
             table,
             ring,
-            own,
-            head: progress.now().0,
+            reached: progress.now(),
             progress,
             listed: LastListed {
                 sequence: listed,
                 at: Instant::now(),
             },
-            in_doubt: None,
+            in_doubt: Vec::new(),
             crowded: None,
             group: Group::default(),
         }
@@ -155,8 +160,10 @@ impl Writer {
             let committed = self.commit();
             self.tell(&committed);
             if let Some(done) = self.group.closing.take() {
-                // The file is free for others before anybody is told. Nobody waits if closing took too long.
-                drop(self);
+                // The chain is free for others before anybody is told. Nobody waits if closing took too long.
+                if let Err(cause) = self.table.release() {
+                    tracing::debug!(%cause, "the chain is free for others in a minute only");
+                }
                 let _ = done.send(committed);
                 return;
             }
@@ -189,8 +196,10 @@ impl Writer {
     }
 
     fn commit(&mut self) -> Result<(), TableError> {
+        self.table.recover()?;
         self.settle()?;
-        let (before, mut head) = (self.head, self.head);
+        let before = self.reached.head;
+        let mut head = before;
         for (entry, hash) in &mut self.group.entries {
             head = head.then(entry);
             *hash = head.hash;
@@ -200,50 +209,74 @@ impl Writer {
         if self.group.entries.is_empty() && self.group.index.is_none() && !lists {
             return Ok(());
         }
+        let own = self.reached.own;
         let mark = Mark {
             event: Event::Reached,
-            chain: self.own.number,
-            instance: self.own.instance,
+            chain: own.number,
+            instance: own.instance,
             head,
             at: Utc::now().timestamp(),
         };
-        self.in_doubt = Some(head);
+        self.in_doubt.push(head);
         let list = self.table.commit(&Work {
-            chain: self.own.number,
+            chain: own.number,
             first: before.sequence + 1,
             entries: &self.group.entries,
             mark: lists.then(|| (mark, self.ring.in_use())),
             index: self.group.index.as_ref().map(|(step, _)| step),
         })?;
-        self.in_doubt = None;
+        self.in_doubt.clear();
         self.advance(head, list);
         Ok(())
     }
 
     fn advance(&mut self, head: Head, list: Option<ListEnd>) {
-        self.head = head;
-        if list.is_some() {
+        self.reached.head = head;
+        if let Some(list) = list {
+            self.reached.list = list;
             self.listed = LastListed {
                 sequence: head.sequence,
                 at: Instant::now(),
             };
         }
-        self.progress.note(head, list);
+        self.progress.note(self.reached);
     }
 
-    /// After a failure: finds out whether the last transaction is in the table.
+    /// After a failure: finds out where the chain ends. What is not there may still be under way; then the next
+    /// transaction wants its place, and fails in turn. Told to nobody before another transaction is durable.
     fn settle(&mut self) -> Result<(), TableError> {
-        let Some(attempted) = self.in_doubt else {
+        if self.in_doubt.is_empty() {
             return Ok(());
-        };
-        match self.table.last(self.own.number)? {
-            Some(last) if last == attempted => self.advance(last, None),
+        }
+        match self.table.last(self.reached.own.number)? {
+            Some(last) if self.in_doubt.contains(&last) => {
+                self.reached.head = last;
+                self.in_doubt.clear();
+            }
             // Whatever was pruned meanwhile, this process's last entry is known to it.
             None => {}
-            Some(last) if last == self.head => {}
-            Some(_) => return Err(TableError::OtherEnd),
+            Some(last) if last == self.reached.head => {}
+            Some(_) => self.give_way()?,
         }
-        self.in_doubt = None;
+        Ok(())
+    }
+
+    /// Somebody else has written to the chain. Where that is a process that took this one for dead, it may have it.
+    fn give_way(&mut self) -> Result<(), TableError> {
+        if !self.table.is_taken(self.reached.own.number)? {
+            return Err(TableError::OtherEnd);
+        }
+        let (mark, list) = self.table.begin(Uuid::new_v4(), self.ring.in_use())?;
+        tracing::warn!(
+            event = "record_chain_taken",
+            "another instance took this one for dead and goes on with its chain of the record of use; a new one was begun"
+        );
+        self.in_doubt.clear();
+        self.reached.own = Own {
+            number: mark.chain,
+            instance: mark.instance,
+        };
+        self.advance(mark.head, Some(list));
         Ok(())
     }
 

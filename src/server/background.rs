@@ -5,6 +5,7 @@ use super::heads::publish_heads;
 use super::refusals::record_turned_away;
 use super::upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
 use super::wiring::Parts;
+use crate::record::RecordPlace;
 use crate::register::rekey::Rekeying;
 use crate::store::Kept;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,10 +37,12 @@ impl Background {
         let recorder = || parts.readiness.recorder.clone();
         tasks.spawn(upkeep(parts.store.clone(), recorder(), self.prometheus, end()));
         tasks.spawn(publish_heads(recorder(), self.head_every, end()));
-        tasks.spawn(tell_record(recorder().path().to_owned(), end()));
         let limits = Arc::clone(parts.lookup.limits());
         tasks.spawn(record_turned_away(Arc::clone(&limits), recorder(), end()));
-        tasks.spawn(keep_usage(recorder().path().to_owned(), limits, end()));
+        if let RecordPlace::Sqlite(record) = parts.readiness.recorder.place() {
+            tasks.spawn(tell_record(record.clone(), end()));
+            tasks.spawn(keep_usage(record.clone(), limits, end()));
+        }
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
         if let Some(register) = parts.store.file() {

@@ -207,8 +207,16 @@ pub(super) async fn upkeep(
     prometheus: PrometheusHandle,
     end: CancellationToken,
 ) {
-    make_up(&store, &recorder, Utc::now()).await;
+    let started = Utc::now();
+    // Where there are other instances, they may just be answering what they have published.
+    let mut making_up_at = Some(match store.is_shared() {
+        true => started + ANSWERED_WITHIN,
+        false => started,
+    });
     loop {
+        if making_up_at.take_if(|at| *at <= Utc::now()).is_some() {
+            make_up(&store, &recorder, started).await;
+        }
         tokio::select! {
             () = tokio::time::sleep(UPKEEP_EVERY) => {}
             () = end.cancelled() => return,
@@ -223,10 +231,6 @@ pub(super) async fn upkeep(
 }
 
 async fn make_up(store: &Store, recorder: &Recorder, until: DateTime<Utc>) {
-    if store.is_shared() {
-        // What has no record here has one with another instance.
-        return;
-    }
     match record_late(store, recorder, until).await {
         Ok(0) => {}
         Ok(deliveries) => tracing::warn!(

@@ -6,7 +6,7 @@ use crate::access::authenticator::Authenticator;
 use crate::access::caller::RequiredScopes;
 use crate::access::claims::TokenRules;
 use crate::access::key_set::{KeySet, KeySetSettings, KeySource};
-use crate::access::limits::Limits;
+use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
 use crate::cache::{Cache, CacheOptions};
 use crate::config::{
@@ -17,7 +17,7 @@ use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
 use crate::pseudonym::MasterKey;
-use crate::record::{ChainChoice, KeyRing, Recorder, RecorderOptions};
+use crate::record::{ChainChoice, KeyRing, RecordPlace, Recorder, RecorderError, RecorderOptions};
 use crate::register::delivery::{Delivery, DeliveryBounds, DeliveryParts, Space, TurnBounds, Turns};
 use crate::register::lookup::{Lookup, LookupParts};
 use crate::register::participants::{self, ParticipantsInForce};
@@ -27,6 +27,7 @@ use crate::store::{Kept, PostgresOptions, Store, StoreOptions, StorePlace};
 use crate::workers::Workers;
 use actix_web::web::Data;
 use chrono::TimeDelta;
+use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -56,14 +57,27 @@ pub fn store_place(settings: &StoreSettings) -> Result<StorePlace, ConfigError> 
     if let Some(path) = settings.path()? {
         return Ok(StorePlace::Sqlite(path));
     }
-    Ok(StorePlace::Postgres(PostgresOptions {
-        url: settings.postgres_url(),
+    postgres_options(settings, settings.postgres_url()).map(StorePlace::Postgres)
+}
+
+fn postgres_options(settings: &StoreSettings, url: SecretString) -> Result<PostgresOptions, ConfigError> {
+    Ok(PostgresOptions {
+        url,
         password: settings.password()?,
         ca_certificate: settings.ca_certificate()?,
         client_certificate: settings.client_certificate()?,
         connections: settings.pool_connections,
         migrates: settings.migrate,
-    }))
+    })
+}
+
+/// Where the settings say that the record of use is. To be called on a runtime that goes on.
+pub fn record_place(settings: &Settings) -> Result<RecordPlace, StartError> {
+    let place = match settings.record_path()? {
+        Some(path) => StorePlace::Sqlite(path),
+        None => StorePlace::Postgres(postgres_options(&settings.store, settings.record_postgres_url())?),
+    };
+    Ok(RecordPlace::find(&place).map_err(RecorderError::from)?)
 }
 
 /// Opens the store that the settings name.
@@ -120,7 +134,7 @@ impl Parts {
         let (store, cache) = (open_store(settings).await?, find_cache(settings, &key)?);
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);
-        let recorder = open_recorder(settings)?;
+        let recorder = open_recorder(settings).await?;
         let scopes = required_scopes(&settings.access.scopes)?;
         let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
@@ -224,7 +238,11 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
 
 /// They go on from what was counted before a restart.
 fn limits(settings: &Settings, recorder: &Recorder) -> Limits {
-    Limits::new(settings.access.limits(), read_usage(recorder.path()))
+    let history = match recorder.place() {
+        RecordPlace::Sqlite(record) => read_usage(record),
+        RecordPlace::Postgres(_) => History::default(),
+    };
+    Limits::new(settings.access.limits(), history)
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
@@ -252,18 +270,20 @@ pub fn record_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
     Ok(KeyRing::new(&in_use, &former))
 }
 
-fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
+async fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
     if !settings.record.has_own_keys() {
         tracing::warn!(
             "the record of use has no keys of its own (record.key_files): it is made with the pseudonym key"
         );
     }
     let options = RecorderOptions {
-        path: settings.record_path()?,
+        place: record_place(settings)?,
         chain: ChainChoice::GoOn,
         timeout: Duration::from_millis(settings.record.timeout_milliseconds),
     };
-    Ok(Recorder::open(record_ring(settings)?, &options)?)
+    let ring = record_ring(settings)?;
+    let opened = tokio::task::spawn_blocking(move || Recorder::open(ring, &options)).await;
+    Ok(opened.unwrap_or_else(|defect| std::panic::resume_unwind(defect.into_panic()))?)
 }
 
 fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {

@@ -29,7 +29,7 @@ pub use found::Found;
 pub use kept::Kept;
 pub use keys::{KeyId, Rekey, RowKey};
 pub use options::{StoreOptions, StorePlace};
-pub use postgres::PostgresOptions;
+pub use postgres::{PostgresOptions, PostgresServer};
 pub use publication::{Filing, Publication, Published, RowWrite};
 pub use publications::{Changed, Publications};
 pub use receipt::{Begun, DeliveryEnd, KeyUse, Receipt, Summary};

@@ -54,7 +54,7 @@ async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
 #[tokio::test]
 async fn nothing_is_found_in_the_log_of_failures() {
     for caching in EITHER_WAY {
-        let mut service = Service::start_with(caching, "[log]\nlevel = \"trace\"\n").await;
+        let mut service = Service::start_on_file(caching, "[log]\nlevel = \"trace\"\n").await;
         let canaries = Canaries::new(&service.issuer, BANK);
         deliver(&service, &canaries).await;
         let away = Away::take(service.record_files());

@@ -149,7 +149,12 @@ async fn metric(service: &Service, line: &str) -> u64 {
 }
 
 /// Whether a text stands in the record of use, which keeps services and terms in clear.
-fn is_on_record(service: &Service, text: &str) -> bool {
+async fn is_on_record(service: &Service, text: &str) -> bool {
+    if let Some(database) = &service.database {
+        let having =
+            format!("SELECT count(*) FROM record.entries WHERE position('{text}'::bytea IN entry) > 0");
+        return database.number(&having).await > 0;
+    }
     let files = service.record_files().into_iter();
     files.filter_map(|file| std::fs::read(file).ok()).any(|content| {
         content

@@ -1,7 +1,7 @@
 //! Figures of the record of use, printed as a table in Markdown. Here it is small, so that the command that prints it
 //! stays sound; `benches/record.sh` runs it large, in a release build, and holds it against its bounds.
 
-use crate::table::{head, open, place, ring, verify, wait_until_indexed};
+use crate::table::{head, in_file, open, place, ring, verify, wait_until_indexed};
 use chrono::{DateTime, TimeDelta, Utc};
 use kundeforhold::domain::calendar::oslo_day;
 use kundeforhold::domain::identifiers::{AccountNumber, OrganizationNumber};
@@ -162,7 +162,7 @@ fn measure_search(path: &Path, entries: usize, query: impl Fn(usize) -> Query) -
     for search in 0..SEARCHES {
         let number = (entries - 1) * search / SEARCHES;
         let began = Instant::now();
-        let looked = record::search(path, &ring(1, &[]), &query(number), Way::Index, |_| {
+        let looked = record::search(&in_file(path), &ring(1, &[]), &query(number), Way::Index, |_| {
             count += 1;
             Ok(())
         })

@@ -1,8 +1,8 @@
 //! The search index finds what reading every entry finds, and `verify` tells where it does not.
 
 use crate::table::{
-    CUSTOMERS, clock_now, customer, fault, open, organization, place, record as write, ring, search, tamper,
-    verify, wait_until_indexed,
+    CUSTOMERS, clock_now, customer, fault, in_file, open, organization, place, record as write, ring, search,
+    tamper, verify, wait_until_indexed,
 };
 use kundeforhold::record::{self, Looked, Query, Way};
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ async fn what_is_pruned_goes_from_the_index_a_whole_batch_at_a_time() {
     let of_first_batch = "SELECT count(*) FROM found_by WHERE batch & 1 = 0";
     for (days, pruned) in [(1, 12_000), (0, 24_000)] {
         let before = today - chrono::TimeDelta::days(days);
-        let removed = record::prune(&path, &keys, before, &clock_now()).unwrap();
+        let removed = record::prune(&in_file(&path), &keys, before, &clock_now()).unwrap();
         assert_eq!(removed[0].1.last, pruned);
         assert_eq!(count(of_first_batch) == 0, pruned > BATCH as u64);
         let verification = verify(&path, &keys, &[]);

@@ -1,6 +1,6 @@
 //! Pruning removes what is old, and what is left stays provable.
 
-use crate::table::{clock_now, fault, head, open, place, record, ring, row, search, tamper, verify};
+use crate::table::{clock_now, fault, head, in_file, open, place, record, ring, row, search, tamper, verify};
 use chrono::{NaiveDate, TimeDelta, Utc};
 use kundeforhold::record::{self, HeadStanding, KeptHead, Query, Removal, Way};
 use rusqlite::params;
@@ -25,7 +25,7 @@ async fn written() -> (TempDir, PathBuf, Vec<KeptHead>) {
 }
 
 fn prune(path: &Path, days: i64) -> Option<Removal> {
-    let removed = record::prune(path, &ring(1, &[]), days_ago(days), &clock_now()).unwrap();
+    let removed = record::prune(&in_file(path), &ring(1, &[]), days_ago(days), &clock_now()).unwrap();
     assert!(removed.len() <= 1);
     removed.first().map(|(_, removal)| *removal)
 }
@@ -171,6 +171,6 @@ async fn a_damaged_record_is_not_pruned() {
     let (_folder, path, _) = written().await;
     let damage = "UPDATE entries SET entry = x'0102' WHERE place = ?1";
     tamper(&path).execute(damage, [row(1, 200)]).unwrap();
-    assert!(record::prune(&path, &ring(1, &[]), days_ago(10), &clock_now()).is_err());
+    assert!(record::prune(&in_file(&path), &ring(1, &[]), days_ago(10), &clock_now()).is_err());
     assert_eq!(rows(&path), 900);
 }

@@ -7,7 +7,7 @@ use kundeforhold::domain::noted::NotedText;
 use kundeforhold::pseudonym::MasterKey;
 use kundeforhold::record::{
     self, Call, ChainChoice, Conclusion, Endpoint, KeptHead, KeyRing, ListedBanks, Looked, Query, Record,
-    Recorder, RecorderError, RecorderOptions, Subject, Verification, Way,
+    RecordPlace, Recorder, RecorderError, RecorderOptions, Subject, Unrecorded, Verification, Way,
 };
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -65,11 +65,15 @@ pub fn begin(path: &Path, ring: KeyRing) -> Recorder {
 
 pub fn try_open(path: &Path, ring: KeyRing, chain: ChainChoice) -> Result<Recorder, RecorderError> {
     let options = RecorderOptions {
-        path: path.to_owned(),
+        place: in_file(path),
         chain,
         timeout: Duration::from_secs(60),
     };
     Recorder::open(ring, &options)
+}
+
+pub fn in_file(path: &Path) -> RecordPlace {
+    RecordPlace::Sqlite(path.to_owned())
 }
 
 /// A folder of its own, and a record to be in it.
@@ -110,6 +114,22 @@ pub async fn record(recorder: &Recorder, numbers: std::ops::Range<usize>, days: 
     }
 }
 
+/// Records one call; an error says that it may not be answered.
+pub async fn record_one(recorder: &Recorder, number: usize) -> Result<(), Unrecorded> {
+    recorder
+        .record(call(number, Utc::now()), Answered)
+        .await
+        .map(|_| ())
+}
+
+/// What finds that call, and no other.
+pub fn query_of(number: usize) -> Query {
+    Query {
+        correlation: Some(Uuid::from_u128(number as u128)),
+        ..Query::default()
+    }
+}
+
 /// The recorder's head, as somebody kept it.
 pub fn head(recorder: &Recorder) -> KeptHead {
     let line = serde_json::to_string(&recorder.head()).unwrap();
@@ -117,7 +137,7 @@ pub fn head(recorder: &Recorder) -> KeptHead {
 }
 
 pub fn verify(path: &Path, ring: &KeyRing, heads: &[KeptHead]) -> Verification {
-    record::verify(path, ring, heads.to_vec(), &mut || {})
+    record::verify(&in_file(path), ring, heads.to_vec(), &mut || {})
 }
 
 /// The first thing that is wrong with a record.
@@ -129,7 +149,7 @@ pub fn fault(path: &Path, ring: &KeyRing, heads: &[KeptHead]) -> String {
 
 pub fn search(path: &Path, ring: &KeyRing, query: &Query, way: Way) -> (Vec<Record>, Looked) {
     let mut found = Vec::new();
-    let looked = record::search(path, ring, query, way, |record| {
+    let looked = record::search(&in_file(path), ring, query, way, |record| {
         found.push(record);
         Ok(())
     });

@@ -31,6 +31,7 @@ struct BackedUp {
     expected: Expected,
     key: u8,
     is_rekeyed: bool,
+    is_amid_rekey: bool,
 }
 
 struct History {
@@ -42,6 +43,8 @@ struct History {
     key: u8,
     /// All is under the next key.
     is_rekeyed: bool,
+    /// A rekey was begun, and is to be gone on with.
+    is_amid_rekey: bool,
 }
 
 impl History {
@@ -81,11 +84,12 @@ impl History {
                     expected: self.expected.clone(),
                     key: self.key,
                     is_rekeyed: self.is_rekeyed,
+                    is_amid_rekey: self.is_amid_rekey,
                 });
             }
             Step::Restore => self.restore(),
             Step::KillAmidRekey(meanwhile) => self.kill_amid_rekey(&meanwhile).await,
-            Step::Erase => self.erase(),
+            Step::Erase => self.erase().await,
         }
     }
 
@@ -167,6 +171,7 @@ impl History {
         self.ask_for_rekey();
         rekey(&self.place, &self.bank.store).await;
         self.is_rekeyed = true;
+        self.is_amid_rekey = false;
     }
 
     fn ask_for_rekey(&self) {
@@ -185,11 +190,16 @@ impl History {
             self.do_meanwhile(meanwhile).await;
             drop(copy);
         }
+        self.is_amid_rekey = true;
         self.kill();
     }
 
-    /// The clock of the register's day, at which records are kept for no time once they have ended.
-    fn erase(&mut self) {
+    /// The clock of the register's day, at which records are kept for no time once they have ended. A set that a rekey is
+    /// at is erased from once that is done.
+    async fn erase(&mut self) {
+        if self.is_amid_rekey {
+            self.rekey().await;
+        }
         let clock = clock_at(today());
         tokio::task::block_in_place(|| self.bank.store.erase(0, &clock)).unwrap();
         let ended = |(_, terms): &(&Identity, &Terms)| terms.to.is_some_and(|to| to < today());
@@ -222,6 +232,7 @@ impl History {
         restore_to(&restored, &archive(&backup.place), false, &keys).unwrap();
         (self.expected, self.key) = (backup.expected.clone(), backup.key);
         self.is_rekeyed = backup.is_rekeyed;
+        self.is_amid_rekey = backup.is_amid_rekey;
         self.open(restored);
     }
 
@@ -274,6 +285,7 @@ fn run(engine: Engine, steps: &[Step]) {
             backup: None,
             key: 1,
             is_rekeyed: false,
+            is_amid_rekey: false,
         };
         for step in steps.iter().cloned() {
             history.take(step).await;

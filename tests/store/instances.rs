@@ -5,11 +5,13 @@ use crate::deliveries::{
     WAIT, begin, begun, call, change, customer, finds, kar, kfr, publish, record, records, registration,
     standing_records, whole_set,
 };
-use crate::place::{Place, on_postgres};
+use crate::place::{Place, at, key, on_postgres};
 use crate::postgres::Database;
 use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
+use kundeforhold::record::{ChainChoice, KeyRing, RecordPlace, Recorder, RecorderOptions};
 use kundeforhold::store::{DeliveryEnd, RowWrite, Store, StoreError};
 use std::time::{Duration, Instant};
+use tokio::task::block_in_place;
 
 #[test]
 fn what_one_publishes_is_in_the_next_answer_of_the_other() {
@@ -216,12 +218,24 @@ fn who_serves_needs_no_right_but_to_rows() {
         whole_set(&store, kar(), &records(0..50)).await;
         whole_set(&store, kar(), &records(25..75)).await;
         assert!(finds(&store, &record(70, 70)));
+        let options = RecorderOptions {
+            place: RecordPlace::find(&at(&serving, false)).unwrap(),
+            chain: ChainChoice::GoOn,
+            timeout: Duration::from_secs(10),
+        };
+        let recorder = block_in_place(|| Recorder::open(KeyRing::new(&key(1), &[]), &options)).unwrap();
+        assert!(recorder.probe().await, "it adds to the record of use");
+        recorder.close().await;
         let client = Database::connect_to(&serving).await;
         for forbidden in [
             "DROP TABLE sets",
             "ALTER TABLE sets ADD x integer",
             "CREATE TABLE x (y integer)",
             "TRUNCATE publications",
+            "UPDATE record.entries SET hash = ''",
+            "DELETE FROM record.entries",
+            "UPDATE record.heads SET at = 0",
+            "TRUNCATE record.heads",
         ] {
             assert!(client.batch_execute(forbidden).await.is_err(), "{forbidden}");
         }

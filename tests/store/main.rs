@@ -4,7 +4,6 @@ mod backup;
 mod broken_off;
 mod cache_list;
 mod calls;
-mod commit_proxy;
 mod conflicts;
 mod databases;
 mod deliveries;
@@ -23,5 +22,7 @@ mod upkeep;
 mod verify;
 mod whole_sets;
 
+#[path = "../support/commit_proxy.rs"]
+mod commit_proxy;
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -154,7 +154,7 @@ impl Place {
     }
 }
 
-fn at(url: &str, migrates: bool) -> StorePlace {
+pub fn at(url: &str, migrates: bool) -> StorePlace {
     StorePlace::Postgres(PostgresOptions {
         url: url.into(),
         password: None,

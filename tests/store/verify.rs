@@ -370,8 +370,8 @@ fn counts_are_written_anew_where_nobody_serves_and_the_set_is_as_it_was_counted(
     });
 }
 
-#[test]
-fn what_a_copy_is_is_told_and_another_key_is_refused() {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_is_is_told_and_another_key_is_refused() {
     let place = Place::new(Engine::Sqlite);
     place.open().close();
     let told = facts(&place.path(), &ring(1, None)).unwrap();

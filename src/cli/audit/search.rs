@@ -57,7 +57,7 @@ struct Criteria {
 
 impl Search {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let (settings, path, ring) = self.source.open()?;
+        let (settings, place, ring) = self.source.open()?;
         let query = self.criteria.query(&settings)?;
         let way = if self.prove { Way::Prove } else { Way::Index };
         let mut out = std::io::stdout().lock();
@@ -72,7 +72,7 @@ impl Search {
                 false => writeln!(out, "{}", line(&record)),
             }
         };
-        let looked = record::search(&path, &ring, &query, way, found)?;
+        let looked = record::search(&place, &ring, &query, way, found)?;
         eprintln!("{}", told(count, &looked));
         Ok(())
     }

@@ -36,14 +36,14 @@ pub struct Verify {
 impl Verify {
     pub(super) fn run(self) -> Result<(), Failure> {
         let is_of_the_service = self.source.record.is_none();
-        let (settings, path, ring) = self.source.open()?;
+        let (settings, place, ring) = self.source.open()?;
         let mut heads = self.heads;
         for file in &self.head_files {
             heads.extend(read_heads(file, &ring)?);
         }
         let started = Instant::now();
         let counter = progress::counter("entries proved")?;
-        let verification = record::verify(&path, &ring, heads, &mut || counter.inc(1));
+        let verification = record::verify(&place, &ring, heads, &mut || counter.inc(1));
         counter.finish_and_clear();
         let elapsed = started.elapsed();
         if is_of_the_service {
@@ -60,7 +60,7 @@ impl Verify {
         }
         verification
             .first_fault()
-            .map_or(Ok(()), |fault| Err(refused(&path, fault)))
+            .map_or(Ok(()), |fault| Err(refused(&place, fault)))
     }
 }
 

@@ -179,9 +179,13 @@ fn backslash(bytes: &[u8]) -> Option<(char, usize)> {
 }
 
 fn tag(bytes: &[u8]) -> Option<(Read, usize)> {
-    let is_tag = bytes.first() == Some(&b'<');
-    let end = is_tag.then(|| bytes.iter().take(LONGEST_TAG).position(|byte| *byte == b'>'))?;
-    Some((Read::Char(' '), end? + 1))
+    let inside = bytes.strip_prefix(b"<")?;
+    // Another beginning is the beginning of the tag, if it is one.
+    let end = inside
+        .iter()
+        .take(LONGEST_TAG)
+        .position(|byte| b"<>".contains(byte))?;
+    (inside[end] == b'>').then_some((Read::Char(' '), end + 2))
 }
 
 fn character(bytes: &[u8], digits: usize) -> Option<char> {

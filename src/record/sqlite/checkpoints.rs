@@ -61,7 +61,7 @@ impl Checkpoints {
 /// Where the file is gone, none is made in its place.
 fn connect(path: &Path) -> Result<Connection, TableError> {
     if !path.exists() {
-        return Err(TableError::Absent(path.to_owned()));
+        return Err(TableError::absent(path));
     }
     let connection = sqlite_file::open_writer(path, CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", RESTART_BYTES.cast_signed())?;

@@ -1,19 +1,20 @@
 //! The record of use in a SQLite file of its own.
 //!
-//! All SQL of the record is here. One process writes the file; others read beside it, and prune in short transactions.
+//! All of its SQL for SQLite is here. One process writes the file; others read beside it, and prune in short transactions.
 
 mod checkpoints;
+mod pruner;
 mod reader;
 mod table;
 
 pub(super) use checkpoints::Checkpoints;
-pub(super) use reader::{Chunk, Reader};
-pub(super) use table::{Pruner, Table, Work};
+pub(super) use pruner::Pruner;
+pub(super) use reader::Reader;
+pub(super) use table::Table;
 
 use super::chain::Head;
 use super::fault::TableError;
 use super::heads::{Event, ListEnd, Listed, Mark};
-use super::index::BatchId;
 use crate::store::sqlite_schema::Migration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -25,33 +26,6 @@ const MIGRATIONS: &[Migration] = &[Migration {
 
 /// Page cache of each connection. Entries are appended, so there is little to keep.
 const CACHE_KIB: usize = 4 << 10;
-
-/// Bits of a place that are the sequence number.
-const SEQUENCE_BITS: u32 = 40;
-
-/// Where an entry, or a batch, of a chain is.
-fn place(chain: u32, sequence: u64) -> i64 {
-    (i64::from(chain) << SEQUENCE_BITS) | sequence.cast_signed()
-}
-
-fn chain_of(place: i64) -> u32 {
-    u32::try_from(place >> SEQUENCE_BITS).unwrap_or(u32::MAX)
-}
-
-fn sequence_of(place: i64) -> u64 {
-    (place & ((1 << SEQUENCE_BITS) - 1)).cast_unsigned()
-}
-
-fn batch_place(batch: BatchId) -> i64 {
-    place(batch.chain, batch.number)
-}
-
-fn batch_of(place: i64) -> BatchId {
-    BatchId {
-        chain: chain_of(place),
-        number: sequence_of(place),
-    }
-}
 
 fn list_end(connection: &Connection) -> Result<Option<ListEnd>, TableError> {
     let mut statement =

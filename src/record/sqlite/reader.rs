@@ -1,33 +1,19 @@
 //! Reads the table beside whoever writes it, in short transactions, so that the log can be brought into the file.
 
-use super::{CACHE_KIB, MIGRATIONS, batch_of, batch_place, chain_of, listed_of, place, sequence_of};
+use super::{CACHE_KIB, MIGRATIONS, listed_of};
 use crate::record::chain::{Hash, Head};
+use crate::record::engine::{Chunk, TakeRow};
 use crate::record::fault::{RecordFault, TableError};
 use crate::record::heads::Listed;
 use crate::record::index::{BatchId, DayRow, IndexRow, Key};
+use crate::record::places::{batch_of, batch_place, chain_of, place, sequence_of};
 use crate::store::{sqlite_file, sqlite_schema};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Entries that are read in one transaction.
 const ENTRIES_PER_READ: usize = 1_024;
-
-/// How the reading of some entries ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::record) enum Chunk {
-    /// There are more, perhaps.
-    Full,
-    /// There are no more.
-    Last,
-    /// Whoever took them has enough.
-    Enough,
-}
-
-/// What an entry's number, the entry and its hash are handed to; it says whether to go on.
-pub(in crate::record) type TakeRow<'t> =
-    dyn FnMut(u64, &[u8], &[u8]) -> Result<ControlFlow<()>, RecordFault> + 't;
 
 /// A connection that reads.
 pub(in crate::record) struct Reader(Connection);
@@ -35,7 +21,7 @@ pub(in crate::record) struct Reader(Connection);
 impl Reader {
     pub(in crate::record) fn open(path: &Path) -> Result<Self, TableError> {
         if !path.exists() {
-            return Err(TableError::Absent(path.to_owned()));
+            return Err(TableError::absent(path));
         }
         let connection = sqlite_file::open_reader(path, CACHE_KIB)?;
         sqlite_schema::check(&connection, MIGRATIONS)?;
@@ -47,7 +33,6 @@ impl Reader {
         Ok(sqlite_schema::newest(&self.0)?)
     }
 
-    /// The list of heads, in order.
     pub(in crate::record) fn heads(&self) -> Result<Vec<Listed>, TableError> {
         let mut statement = self.0.prepare_cached(
             "SELECT number, event, chain, instance, sequence, hash, at, key, mac FROM heads ORDER BY number",
@@ -60,7 +45,6 @@ impl Reader {
         Ok(heads)
     }
 
-    /// The chains that have entries.
     pub(in crate::record) fn chains(&self) -> Result<Vec<u32>, TableError> {
         let mut next = self
             .0
@@ -75,7 +59,6 @@ impl Reader {
         Ok(chains)
     }
 
-    /// Hands on some of a chain's entries behind one: number, entry, hash.
     pub(in crate::record) fn some_entries(
         &self,
         chain: u32,
@@ -104,7 +87,6 @@ impl Reader {
         })
     }
 
-    /// One entry and its hash.
     pub(in crate::record) fn entry(
         &self,
         chain: u32,
@@ -117,12 +99,10 @@ impl Reader {
         Ok(found.optional()?)
     }
 
-    /// The last entry of a chain; `None`: there is none in the table.
     pub(in crate::record) fn last(&self, chain: u32) -> Result<Option<Head>, TableError> {
         last(&self.0, chain)
     }
 
-    /// How many batches of a chain are indexed.
     pub(in crate::record) fn indexed(&self, chain: u32) -> Result<u64, TableError> {
         let mut statement = self
             .0
@@ -131,7 +111,6 @@ impl Reader {
         Ok(batches.unwrap_or(0))
     }
 
-    /// Entries of a batch that have a key, in order.
     pub(in crate::record) fn found_by(&self, batch: BatchId, key: Key) -> Result<Vec<u64>, TableError> {
         let mut statement = self.0.prepare_cached(
             "SELECT sequence FROM found_by WHERE batch = ?1 AND key = ?2 ORDER BY sequence",
@@ -140,7 +119,6 @@ impl Reader {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// All that a batch is found by, in order.
     pub(in crate::record) fn rows_of(&self, batch: BatchId) -> Result<Vec<IndexRow>, TableError> {
         let mut statement = self
             .0
@@ -149,7 +127,6 @@ impl Reader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Days and consumers, each with a batch that has entries of them.
     pub(in crate::record) fn days(&self) -> Result<Vec<(DayRow, BatchId)>, TableError> {
         let mut statement = self
             .0

@@ -1,37 +1,27 @@
-//! Writes the table: groups of entries, the list of heads, the search index; and prunes.
+//! Writes the table: groups of entries, the list of heads, the search index.
 
 use super::checkpoints::RESTART_BYTES;
-use super::{CACHE_KIB, MIGRATIONS, batch_place, insert_head, list_end, place};
-use crate::record::chain::{Hash, Head};
+use super::{CACHE_KIB, MIGRATIONS, insert_head, list_end};
+use crate::record::chain::Head;
+use crate::record::engine::Work;
 use crate::record::fault::TableError;
-use crate::record::heads::{ListEnd, Mark};
+use crate::record::heads::{Event, ListEnd, Mark};
 use crate::record::index::{IndexStep, StepWork};
 use crate::record::keys::RecordKey;
+use crate::record::places::{batch_place, place};
 use crate::store::{sqlite_file, sqlite_schema};
+use chrono::Utc;
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// Longest that making up for a failed sync waits for those who read the log.
 const RECOVERY_WAIT: Duration = Duration::from_millis(300);
 /// After an attempt to make up for a sync that failed, the next comes no sooner.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// Rows that pruning removes together.
-const ROWS_PER_STEP: usize = 2_000;
-
-/// What is written in one transaction.
-pub(in crate::record) struct Work<'a> {
-    pub(in crate::record) chain: u32,
-    /// Sequence number of the first entry.
-    pub(in crate::record) first: u64,
-    /// Each with its hash.
-    pub(in crate::record) entries: &'a [(Vec<u8>, Hash)],
-    /// Goes to the end of the list of heads.
-    pub(in crate::record) mark: Option<(Mark, &'a RecordKey)>,
-    pub(in crate::record) index: Option<&'a IndexStep>,
-}
 
 /// The one connection that writes entries.
 pub(in crate::record) struct Table {
@@ -63,10 +53,36 @@ impl Table {
         })
     }
 
-    /// Does all of it, durably, or none. Gives the new end of the list of heads, if there is one. After
-    /// [`TableError::Moved`] it may be done all the same.
+    /// The chain that was begun last.
+    pub(in crate::record) fn last_chain(&self) -> Result<Option<u32>, TableError> {
+        let last = "SELECT max(chain) FROM heads";
+        Ok(self.connection.query_row(last, [], |row| row.get(0))?)
+    }
+
+    pub(in crate::record) fn begin(
+        &mut self,
+        instance: Uuid,
+        key: &RecordKey,
+    ) -> Result<(Mark, ListEnd), TableError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let begun = "SELECT count(*) FROM heads WHERE event = ?1";
+        let chains: u32 = transaction.query_row(begun, [Event::Begun.number()], |row| row.get(0))?;
+        let mark = Mark {
+            event: Event::Begun,
+            chain: chains + 1,
+            instance,
+            head: Head::birth(instance),
+            at: Utc::now().timestamp(),
+        };
+        let listed = mark.list(list_end(&transaction)?, key);
+        insert_head(&transaction, &listed)?;
+        transaction.commit()?;
+        Ok((mark, listed.end()))
+    }
+
     pub(in crate::record) fn commit(&mut self, work: &Work) -> Result<Option<ListEnd>, TableError> {
-        self.recover()?;
         let done = self.transact(work);
         if let Err(cause) = &done {
             self.unsynced |= !matches!(cause, TableError::Full);
@@ -95,7 +111,7 @@ impl Table {
     }
 
     /// After a failed write nothing is acknowledged until all that the log holds is in the file, synced.
-    fn recover(&mut self) -> Result<(), TableError> {
+    pub(in crate::record) fn recover(&mut self) -> Result<(), TableError> {
         if !self.unsynced {
             return Ok(());
         }
@@ -108,7 +124,6 @@ impl Table {
         Ok(())
     }
 
-    /// The last entry of a chain; `None`: there is none in the table.
     pub(in crate::record) fn last(&self, chain: u32) -> Result<Option<Head>, TableError> {
         super::reader::last(&self.connection, chain)
     }
@@ -184,65 +199,4 @@ fn sync_directory(path: &Path) -> Result<(), TableError> {
     let directory = directory.unwrap_or(Path::new("."));
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(|cause| TableError::Unavailable(format!("{}: {cause}", directory.display())))
-}
-
-/// A connection that prunes, perhaps beside the process that writes.
-pub(in crate::record) struct Pruner(Connection);
-
-impl Pruner {
-    pub(in crate::record) fn open(path: &Path) -> Result<Self, TableError> {
-        if !path.exists() {
-            return Err(TableError::Absent(path.to_owned()));
-        }
-        let connection = sqlite_file::open_writer(path, CACHE_KIB)?;
-        sqlite_schema::check(&connection, MIGRATIONS)?;
-        // What is removed is overwritten.
-        connection.pragma_update(None, "secure_delete", true)?;
-        Ok(Self(connection))
-    }
-
-    /// Puts what is pruned to the end of the list of heads, unless somebody else has pruned as much. Gives whether.
-    pub(in crate::record) fn list(&mut self, mark: Mark, key: &RecordKey) -> Result<bool, TableError> {
-        let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let is_pruned: bool = transaction.query_row(
-            "SELECT EXISTS (SELECT 1 FROM heads WHERE chain = ?1 AND event = ?2 AND sequence >= ?3)",
-            params![mark.chain, mark.event.number(), mark.head.sequence],
-            |row| row.get(0),
-        )?;
-        if !is_pruned {
-            insert_head(&transaction, &mark.list(list_end(&transaction)?, key))?;
-            transaction.commit()?;
-        }
-        Ok(!is_pruned)
-    }
-
-    /// Removes a chain's entries up to one, and what is indexed of batches that are gone, in short transactions.
-    pub(in crate::record) fn remove(&self, chain: u32, through: u64) -> Result<(), TableError> {
-        let (first, last) = (place(chain, 0), place(chain, through));
-        self.remove_rows(
-            "DELETE FROM entries WHERE place IN
-             (SELECT place FROM entries WHERE place BETWEEN ?1 AND ?2 LIMIT ?3)",
-            (first, last),
-        )?;
-        let Some(gone) = (through / crate::record::index::BATCH_ENTRIES).checked_sub(1) else {
-            return Ok(());
-        };
-        let batches = (first, place(chain, gone));
-        self.remove_rows(
-            "DELETE FROM found_by WHERE (batch, key, sequence) IN
-             (SELECT batch, key, sequence FROM found_by WHERE batch BETWEEN ?1 AND ?2 LIMIT ?3)",
-            batches,
-        )?;
-        self.remove_rows(
-            "DELETE FROM days WHERE (day, consumer, batch) IN
-             (SELECT day, consumer, batch FROM days WHERE batch BETWEEN ?1 AND ?2 LIMIT ?3)",
-            batches,
-        )
-    }
-
-    fn remove_rows(&self, sql: &str, (first, last): (i64, i64)) -> Result<(), TableError> {
-        let mut statement = self.0.prepare(sql)?;
-        while statement.execute(params![first, last, ROWS_PER_STEP])? == ROWS_PER_STEP {}
-        Ok(())
-    }
 }

@@ -66,6 +66,14 @@ impl Connector {
         self.warnings.load(Ordering::Acquire)
     }
 
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(super) fn shown(&self) -> &str {
+        &self.target.shown
+    }
+
     pub(super) fn away(&self, cause: &str) -> StoreError {
         StoreError::Unavailable(format!("PostgreSQL at {}: {cause}", self.target.shown))
     }

@@ -15,6 +15,7 @@ mod receipts;
 mod rekey;
 mod rows;
 mod schema;
+mod server;
 mod sets;
 mod target;
 mod transaction;
@@ -24,6 +25,7 @@ mod watch;
 pub use lock::SetLock;
 pub use merge::{KeptCalls, Merge, SortedRecords, Written};
 pub use rekey::Rekeyed;
+pub use server::PostgresServer;
 
 use self::connect::{Connector, Readers};
 use self::memory::Memory;
@@ -107,11 +109,8 @@ impl Store {
         let mut client = connector.connect().await?;
         if place.migrates {
             schema::migrate(&mut client).await?;
-        } else if !schema::check(&client).await? {
-            return Err(StoreError::Older {
-                found: 0,
-                known: schema::KNOWN,
-            });
+        } else {
+            schema::require(&client).await?;
         }
         let keys = keys::claim(&mut client, &given).await?;
         clock::begin(&*client).await?;

@@ -7,10 +7,16 @@ use tokio_postgres::GenericClient;
 
 /// The migrations, numbered from 1, each with the oldest schema whose program may work on what it leaves: instances of
 /// the release before go on serving meanwhile.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    sql: include_str!("schema/0001_register.sql"),
-    oldest: 1,
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        sql: include_str!("schema/0001_register.sql"),
+        oldest: 1,
+    },
+    Migration {
+        sql: include_str!("schema/0002_record.sql"),
+        oldest: 1,
+    },
+];
 
 /// The schema of this program.
 pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
@@ -42,6 +48,17 @@ pub(super) async fn migrate(client: &mut ClientWrapper) -> Result<(), StoreError
             .await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// Refuses a database where there is no store yet.
+pub(super) async fn require(client: &ClientWrapper) -> Result<(), StoreError> {
+    match check(client).await? {
+        true => Ok(()),
+        false => Err(StoreError::Older {
+            found: 0,
+            known: KNOWN,
+        }),
+    }
 }
 
 /// Whether there is a store; one that this program may not work on is refused.

@@ -91,7 +91,7 @@ async fn wait_until_nothing_is_answered(service: &Service, ledger: &Ledger) {
 /// Runs everywhere: no file may grow, which is how a quota and a limit on file sizes show themselves.
 #[tokio::test]
 async fn files_that_may_not_grow_are_survived() {
-    let service = Service::start_with(Caching::Without, &configuration(None)).await;
+    let service = Service::start_on_file(Caching::Without, &configuration(None)).await;
     let pid = service.pid().to_string();
     let limit = |bytes: &str| {
         let limit = format!("--fsize={bytes}:unlimited");
@@ -108,7 +108,7 @@ async fn files_that_may_not_grow_are_survived() {
 
 #[tokio::test]
 async fn a_record_that_is_moved_away_and_back_is_survived() {
-    let service = Service::start_with(Caching::Without, &configuration(None)).await;
+    let service = Service::start_on_file(Caching::Without, &configuration(None)).await;
     let away = RefCell::new(None);
     let take = || drop(away.replace(Some(Away::take(service.record_files()))));
     survives(&service, take, || away.take().unwrap().bring_back()).await;
@@ -116,7 +116,7 @@ async fn a_record_that_is_moved_away_and_back_is_survived() {
 
 #[tokio::test]
 async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
-    let service = Service::start_with(Caching::Without, &configuration(None)).await;
+    let service = Service::start_on_file(Caching::Without, &configuration(None)).await;
     let _away = Away::take(service.record_files());
     let told = || service.log().matches("cannot be recorded").count();
     let other_scope = service.issuer.token(AGENCY, "bits:other");
@@ -139,7 +139,7 @@ async fn a_refusal_that_cannot_be_recorded_is_told_of_in_the_log() {
 #[tokio::test]
 async fn a_full_disk_is_survived() {
     let mount = Mount::new(&["-t", "tmpfs", "-o", "size=8m", "none"]);
-    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.file()))).await;
+    let service = Service::start_on_file(Caching::Without, &configuration(Some(&mount.file()))).await;
     let filler = mount.0.path().join("filler");
     let fill = || {
         assert!(
@@ -154,7 +154,7 @@ async fn a_full_disk_is_survived() {
 #[tokio::test]
 async fn a_disk_that_becomes_read_only_or_fails_is_survived() {
     for (calls, how) in [(WRITE, "error=EROFS"), (WRITE, "error=EIO"), (SYNC, "error=EIO")] {
-        let service = Service::start_with(Caching::Without, &configuration(None)).await;
+        let service = Service::start_on_file(Caching::Without, &configuration(None)).await;
         let tampered = RefCell::new(None);
         let begin = || {
             let files = service.record_files();
@@ -170,7 +170,7 @@ async fn a_disk_that_blocks_is_survived() {
     image.as_file().set_len(32 << 20).unwrap();
     run("mkfs.ext4", &["-q", image.path().to_str().unwrap()]);
     let mount = Mount::new(&["-o", "loop", image.path().to_str().unwrap()]);
-    let service = Service::start_with(Caching::Without, &configuration(Some(&mount.file()))).await;
+    let service = Service::start_on_file(Caching::Without, &configuration(Some(&mount.file()))).await;
     let path = mount.0.path().to_str().unwrap();
     survives(
         &service,

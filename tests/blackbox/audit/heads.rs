@@ -78,14 +78,12 @@ async fn a_cut_tail_is_found_by_a_published_head_only() {
     ask_some(&service, 50).await;
     assert!(service.terminate().success());
     let log = service.directory.path().join("log.jsonl");
-    let record = rusqlite::Connection::open(service.record()).unwrap();
     for cut in [
         "DELETE FROM heads WHERE number > 1",
         "DELETE FROM entries WHERE place > (SELECT max(place) - 10 FROM entries)",
     ] {
-        assert!(record.execute(cut, []).unwrap() > 0);
+        assert!(service.change_record(cut).await > 0);
     }
-    drop(record);
     verify(&service, &[]);
     let (proved, told) = audit(&service, &["verify", "--heads", log.to_str().unwrap()], "");
     assert!(
@@ -99,10 +97,8 @@ async fn verify_names_the_first_bad_entry() {
     let mut service = Service::start(Caching::Without).await;
     ask_some(&service, 50).await;
     assert!(service.terminate().success());
-    let record = rusqlite::Connection::open(service.record()).unwrap();
-    let damage = "UPDATE entries SET entry = x'0102' WHERE place = (SELECT min(place) + 20 FROM entries)";
-    assert_eq!(record.execute(damage, []).unwrap(), 1);
-    drop(record);
+    let damage = "UPDATE entries SET entry = hash WHERE place = (SELECT min(place) + 20 FROM entries)";
+    assert_eq!(service.change_record(damage).await, 1);
     let (proved, told) = audit(&service, &["verify"], "");
     assert!(!proved && told.contains("entry 21 of instance "), "{told}");
     let (_, told) = audit(&service, &["verify", "--json"], "");

@@ -157,8 +157,11 @@ async fn the_log_is_read_after_its_key_was_changed_and_refused_without_the_forme
     let configured = std::fs::read_to_string(service.configuration()).unwrap();
     let with_keys = |keys: &str| {
         let mut table: toml::Table = configured.parse().unwrap();
-        let record = table["record"].as_table_mut().unwrap();
-        record.insert("key_files".to_owned(), keys.parse::<toml::Value>().unwrap());
+        let record = table.entry("record").or_insert_with(|| toml::Table::new().into());
+        record
+            .as_table_mut()
+            .unwrap()
+            .insert("key_files".to_owned(), keys.parse::<toml::Value>().unwrap());
         std::fs::write(service.configuration(), table.to_string()).unwrap();
     };
     with_keys(&format!("[{new:?}]"));

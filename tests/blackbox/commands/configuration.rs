@@ -13,7 +13,10 @@ struct Configured {
 
 impl Configured {
     async fn on(caching: Caching) -> Self {
-        let mut service = Service::start(caching).await;
+        Self::of(Service::start(caching).await)
+    }
+
+    fn of(mut service: Service) -> Self {
         service.terminate();
         let sound = std::fs::read_to_string(service.configuration())
             .unwrap()
@@ -79,7 +82,7 @@ async fn the_terms_that_are_printed_are_a_good_terms_file() {
 
 #[tokio::test]
 async fn each_bad_setting_is_named() {
-    let configured = Configured::on(Caching::Without).await;
+    let configured = Configured::of(Service::start_on_file(Caching::Without, "").await);
     let text = |value: &str| Some(toml::Value::from(value));
     let folder = format!("sqlite:{}", configured.service.directory.path().display());
     for (key, value, said) in [

@@ -149,9 +149,8 @@ async fn the_record_is_verified_in_the_background() {
     let page = wait_for(&mut browser, "/console/record", "entries proved up to number").await;
     assert!(page.text.contains("Verified"));
 
-    let damage = "UPDATE entries SET entry = x'0102' WHERE place = (SELECT max(place) FROM entries)";
-    let record = rusqlite::Connection::open(service.record()).unwrap();
-    assert_eq!(record.execute(damage, []).unwrap(), 1);
+    let damage = "UPDATE entries SET entry = hash WHERE place = (SELECT max(place) FROM entries)";
+    assert_eq!(service.change_record(damage).await, 1);
     browser
         .post("/console/record/verify", &[("form_token", &token)])
         .await;

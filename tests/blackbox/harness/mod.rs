@@ -290,11 +290,9 @@ impl Service {
             .unwrap()
             .parse()
             .unwrap();
-        let record = format!("sqlite:{}", directory.path().join(RECORD).display());
         for (section, key, value) in [
             ("server", "listen", &address),
             ("server", "management_listen", &management),
-            ("record", "url", &record),
         ] {
             let section = configuration[section].as_table_mut().unwrap();
             section.insert(key.to_owned(), toml::Value::from(value.as_str()));
@@ -443,13 +441,12 @@ impl Configured<'_> {
         let base = format!(
             "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
          [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {store:?}\n[cache]\nurl = {cache:?}\n\
-         [pseudonym]\nkey_file = {:?}\n[record]\nurl = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
+         [pseudonym]\nkey_file = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
          [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
             path("participants.toml"),
             issuer.name(),
             issuer.jwks_uri(),
             path("pseudonym.key"),
-            format!("sqlite:{}", path(RECORD)),
             path("dsop-services.toml"),
         );
         let merged = merged(base.parse().unwrap(), more);

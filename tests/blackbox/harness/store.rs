@@ -171,6 +171,18 @@ impl Service {
         assert!(self.change_store("UPDATE relationships SET terms = 0").await > 0);
     }
 
+    /// Changes `entries` or `heads` of the record of use. Gives how many rows are changed.
+    pub async fn change_record(&self, sql: &str) -> u64 {
+        if self.database.is_some() {
+            let of_schema = sql
+                .replace("entries", "record.entries")
+                .replace("heads", "record.heads");
+            return self.change_store(&of_schema).await;
+        }
+        let record = Connection::open(self.record()).unwrap();
+        record.execute(sql, []).unwrap() as u64
+    }
+
     /// Gives how many rows are changed.
     pub async fn change_store(&self, sql: &str) -> u64 {
         match &self.database {

@@ -7,7 +7,7 @@ use crate::harness::{Caching, EITHER_WAY, Service};
 #[tokio::test]
 async fn without_a_record_of_use_nothing_is_answered() {
     for caching in EITHER_WAY {
-        let service = Service::start(caching).await;
+        let service = Service::start_on_file(caching, "").await;
         service.deliver_world().await;
         let truths = truths(&service).await;
         let away = Away::take(service.record_files());

@@ -14,7 +14,7 @@ async fn what_would_be_refused_is_answered_counted_logged_and_recorded() {
             metric(&service, "kundeforhold_refusals_total{reason=\"terms\"}").await,
             0
         );
-        assert!(!is_on_record(&service, "onlyPrimaryOwner"));
+        assert!(!is_on_record(&service, "onlyPrimaryOwner").await);
 
         let wrong = Ask {
             only_primary_owner: Some("false"),
@@ -25,7 +25,7 @@ async fn what_would_be_refused_is_answered_counted_logged_and_recorded() {
             metric(&service, "kundeforhold_refusals_total{reason=\"terms\"}").await,
             1
         );
-        assert!(is_on_record(&service, "onlyPrimaryOwner"));
+        assert!(is_on_record(&service, "onlyPrimaryOwner").await);
         let log = service.log();
         let line = log
             .lines()

@@ -17,8 +17,8 @@ async fn vergekontroll_is_answered_as_published_and_refused_in_every_other_way()
         assert_eq!(response.status(), 200, "{caching:?}");
         let body: Value = response.json().await.unwrap();
         assert!(!body["banks"].as_array().unwrap().is_empty());
-        assert!(is_on_record(&service, "Vergekontroll"));
-        assert!(!is_on_record(&service, "onlyPrimaryOwner"));
+        assert!(is_on_record(&service, "Vergekontroll").await);
+        assert!(!is_on_record(&service, "onlyPrimaryOwner").await);
 
         let (this_year, last_year) = (world::today().year(), world::today().year() - 1);
         let (first, before) = (format!("{last_year}-01-01"), format!("{}-12-31", last_year - 1));
@@ -98,7 +98,7 @@ async fn vergekontroll_is_answered_as_published_and_refused_in_every_other_way()
         for (ask, term) in &wrong {
             ask.assert_outside(&service, term).await;
         }
-        assert!(is_on_record(&service, "onlyPrimaryOwner"));
+        assert!(is_on_record(&service, "onlyPrimaryOwner").await);
         let refused = metric(&service, "kundeforhold_refusals_total{reason=\"terms\"}").await;
         assert_eq!(refused, wrong.len() as u64);
         let shorter = Ask {

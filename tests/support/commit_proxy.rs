@@ -1,7 +1,7 @@
 //! Stands between a store and PostgreSQL, and breaks the connection at a commit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -62,8 +62,16 @@ async fn forward(client: TcpStream, state: Arc<State>) {
     let server = TcpStream::connect(&state.server).await.unwrap();
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
+    // What the server says goes nowhere from then on.
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let silent = Arc::clone(&is_silent);
     let answers = tokio::spawn(async move {
-        let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
+        let mut bytes = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
+            if !silent.load(Ordering::SeqCst) && to_client.write_all(&bytes[..length]).await.is_err() {
+                return;
+            }
+        }
     });
     let mut bytes = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
@@ -76,11 +84,13 @@ async fn forward(client: TcpStream, state: Arc<State>) {
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
                 .is_ok()
         {
-            // The answers go nowhere from here on.
-            answers.abort();
+            is_silent.store(true, Ordering::SeqCst);
             if state.cut == Cut::After {
                 to_server.write_all(sent).await.unwrap();
             }
+            // The server does what it was told, and ends.
+            to_server.shutdown().await.unwrap();
+            answers.await.unwrap();
             return;
         }
         if to_server.write_all(sent).await.is_err() {
