@@ -18,6 +18,14 @@ service=127.0.0.1:${SERVICE_PORT:-8080}
 management=127.0.0.1:${MANAGEMENT_PORT:-9090}
 issuer=127.0.0.1:${ISSUER_PORT:-8081}
 redis_port=${REDIS_PORT:-6380}
+# Before anything is made or started: another trial may run, or something else that is not to be disturbed.
+taken=()
+for address in "$service" "$management" "$issuer" "127.0.0.1:$redis_port"; do
+    if (exec 3<>"/dev/tcp/${address%:*}/${address##*:}") 2>/dev/null; then taken+=("$address"); fi
+done
+[ ${#taken[@]} -eq 0 ] || fail "taken already: ${taken[*]}. Is another trial running? Nothing was done. \
+Other ports: SERVICE_PORT, MANAGEMENT_PORT, ISSUER_PORT, REDIS_PORT"
+
 bank=210099093
 started=()
 made=

@@ -2,9 +2,13 @@
 //!
 //! `config.default.toml` is the reference of all keys.
 
+mod faults;
 mod keys;
-mod refusals;
+mod ranges;
+mod sources;
 mod store;
+
+pub use faults::Fault;
 
 use crate::access::caller::Scope;
 use crate::access::limits::LimitSettings;
@@ -12,8 +16,6 @@ use crate::access::outbound::IssuerAddress;
 use crate::access::terms::Enforcement;
 use crate::domain::identifiers::{Check, IdentifierRules, SyntheticSeries};
 use crate::pseudonym::KeyError;
-use config::{Environment, File, FileFormat};
-use refusals::{describe, read_toml};
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -29,7 +31,10 @@ pub enum ConfigError {
     /// Says where, never what: the value could be a secret.
     #[error("the configuration is not valid: {0}")]
     Invalid(String),
-    #[error("{0} is required")]
+    /// All settings that cannot be as they are, each with its key.
+    #[error("{}", faults::listed(.0))]
+    Faults(Vec<Fault>),
+    #[error("{0} is required: name it in the file of --config, or in the environment")]
     Missing(&'static str),
     #[error("{key} {reason}")]
     Value { key: &'static str, reason: String },
@@ -66,6 +71,7 @@ pub struct ServerSettings {
     pub drain_seconds: u64,
     pub max_header_bytes: usize,
     pub request_head_seconds: u64,
+    pub keep_alive_seconds: u64,
     pub write_timeout_seconds: u64,
     pub max_connection_unsent_bytes: u64,
     pub max_unsent_bytes: u64,
@@ -90,6 +96,7 @@ impl ServerSettings {
 pub struct TlsSettings {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    pub key_pem: Option<SecretString>,
     pub client_ca: Option<PathBuf>,
     pub handshake_seconds: u64,
 }
@@ -140,6 +147,7 @@ pub struct StoreSettings {
     pub tls_ca_file: Option<PathBuf>,
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    pub tls_key_pem: Option<SecretString>,
     pub pool_connections: usize,
     pub migrate: bool,
     pub timeout_milliseconds: u64,
@@ -217,6 +225,7 @@ pub struct RecordSettings {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConsoleSettings {
+    pub operator_token: Option<SecretString>,
     pub operator_token_file: Option<PathBuf>,
     pub client_certificate: bool,
 }
@@ -248,6 +257,7 @@ pub enum SeriesName {
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
     pub level: LogLevel,
+    pub severity: bool,
 }
 
 #[derive(Deserialize)]
@@ -275,24 +285,18 @@ pub enum LogLevel {
 }
 
 impl Settings {
-    /// Defaults, then the file, then the environment.
+    /// Defaults, then the file, then the environment. Every setting is in its range.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(path) = file {
-            builder = builder.add_source(File::from_str(&read_toml(path)?, FileFormat::Toml));
-        }
-        Self::build(builder.add_source(environment()))
+        Self::checked(sources::read(file)?)
     }
 
     /// Defaults, then a text in TOML; the environment is not read.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        Self::build(builder.add_source(File::from_str(text, FileFormat::Toml)))
+        Self::checked(sources::of_text(text)?)
     }
 
-    fn build(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Self, ConfigError> {
-        let built = builder.build().and_then(config::Config::try_deserialize);
-        let mut settings: Self = built.map_err(|cause| ConfigError::Invalid(describe(&cause)))?;
+    fn checked(tree: config::Value) -> Result<Self, ConfigError> {
+        let (mut settings, mut found) = sources::settings(tree)?;
         let maskinporten = &mut settings.maskinporten;
         if maskinporten.issuer.is_none() {
             maskinporten.issuer = injected("MASKINPORTEN_ISSUER");
@@ -301,9 +305,11 @@ impl Settings {
             maskinporten.jwks_uri = injected("MASKINPORTEN_JWKS_URI");
             maskinporten.well_known_url = injected("MASKINPORTEN_WELL_KNOWN_URL");
         }
-        settings.delivery.check_turns()?;
-        settings.check_operators()?;
-        Ok(settings)
+        found.extend(ranges::faults(&settings));
+        match found.is_empty() {
+            true => Ok(settings),
+            false => Err(ConfigError::Faults(found)),
+        }
     }
 
     pub fn identifier_rules(&self) -> IdentifierRules {
@@ -402,24 +408,6 @@ fn address(key: &'static str, text: &str) -> Result<IssuerAddress, ConfigError> 
     })
 }
 
-fn environment() -> Environment {
-    let lists = [
-        "access.scopes.customer_relationships",
-        "access.scopes.account_servicing_provider",
-        "access.scopes.write",
-        "record.key_files",
-        "record.keys",
-        "identifiers.synthetic",
-    ];
-    let environment = Environment::with_prefix("KUNDEFORHOLD")
-        .prefix_separator("__")
-        .separator("__");
-    let environment = environment.try_parsing(true).list_separator(",");
-    lists
-        .into_iter()
-        .fold(environment, Environment::with_list_parse_key)
-}
-
 /// A name that the NAIS platform injects.
 fn injected(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -428,6 +416,15 @@ fn injected(name: &str) -> Option<String> {
 /// Whether who runs the program wants colours (no-color.org).
 pub fn wants_colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How wide what is shown may be, where the environment says so.
+pub fn columns() -> Option<u16> {
+    std::env::var("COLUMNS")
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]

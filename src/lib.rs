@@ -13,6 +13,7 @@ pub mod pseudonym;
 pub mod record;
 pub mod register;
 pub mod sandbox;
+pub mod secrets;
 pub mod server;
 pub mod spill;
 pub mod store;

@@ -11,6 +11,7 @@ pub use ring::{PseudonymRing, UnderEachKey};
 
 use crate::domain::identifiers::{AccountNumber, CustomerId};
 use crate::domain::relationship::{Agreement, AgreementId};
+use crate::secrets::{self, SecretFileError};
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
 use base64::Engine;
@@ -18,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use std::fmt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 use zeroize::Zeroizing;
@@ -33,10 +34,8 @@ pub type KeyFingerprint = [u8; 8];
 /// Why there is no usable key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error("the key file {path} cannot be read ({cause}); `kundeforhold key new {path}` makes one")]
-    Unreadable { path: String, cause: std::io::Error },
-    #[error("the key file {path} is open to others (mode {mode:o}); `chmod 600 {path}`")]
-    Permissions { path: String, mode: u32 },
+    #[error("the key file {0}; `kundeforhold key new FILE` makes one")]
+    File(#[from] SecretFileError),
     #[error("the key is not one line of base64 for {KEY_BYTES} bytes; `kundeforhold key new FILE` makes one")]
     Shape,
     #[error("the key file {path} cannot be made: {cause}")]
@@ -61,15 +60,9 @@ impl MasterKey {
         Ok(Self(Zeroizing::new(bytes)))
     }
 
-    /// Reads a key file, which only its owner may be able to read.
+    /// Reads a key file, which others may not be able to read.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let shown = || path.display().to_string();
-        let unreadable = |cause| KeyError::Unreadable { path: shown(), cause };
-        let mode = std::fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Permissions { path: shown(), mode });
-        }
-        Self::parse(&Zeroizing::new(crate::text::read_file(path).map_err(unreadable)?))
+        Self::parse(&secrets::read(path)?)
     }
 
     /// Writes a new key file, readable by its owner only; an existing file is never overwritten.
@@ -374,10 +367,10 @@ mod tests {
         MasterKey::create(&path).unwrap();
         assert!(MasterKey::read(&path).is_ok());
         assert!(matches!(MasterKey::create(&path), Err(KeyError::NotMade { .. })));
-        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
         assert!(matches!(
             MasterKey::read(&path),
-            Err(KeyError::Permissions { mode: 0o640, .. })
+            Err(KeyError::File(SecretFileError::OpenToOthers { mode: 0o644, .. }))
         ));
     }
 

@@ -12,9 +12,11 @@ mod wiring;
 
 pub use tls::{Port, TlsError, TlsSettingsError, check as check_tls};
 pub use wiring::{
-    Parts, find_cache, open_store, record_place, record_ring, rekeying, required_scopes, store_place,
+    Parts, find_cache, look_at_issuer, open_store, record_place, record_ring, rekeying, required_scopes,
+    store_place,
 };
 
+use crate::access::key_set::FetchError;
 use crate::access::outbound::OutboundError;
 use crate::access::terms::TermsFileError;
 use crate::cache::CacheError;
@@ -57,6 +59,8 @@ pub enum StartError {
     Record(#[from] RecorderError),
     #[error("the issuer's keys cannot be fetched from here: {0}")]
     Keys(#[from] OutboundError),
+    #[error("the issuer's keys cannot be fetched: {0}")]
+    Issuer(#[from] FetchError),
     #[error("{address} cannot be listened on: {cause}")]
     Bind {
         address: SocketAddr,
@@ -108,8 +112,8 @@ impl Server {
         Ok(Self {
             background: Background {
                 files: seen.watched(&parts).chain(of_tls).collect(),
-                head_every: Duration::from_secs(settings.record.head_every_seconds.max(1)),
-                upkeep_every: Duration::from_secs(settings.store.upkeep_seconds.max(1)),
+                head_every: Duration::from_secs(settings.record.head_every_seconds),
+                upkeep_every: Duration::from_secs(settings.store.upkeep_seconds),
                 kept: wiring::kept(&settings.delivery),
                 closed_years: settings.retention.closed_years,
                 prometheus,

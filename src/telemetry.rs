@@ -6,7 +6,7 @@ mod traces;
 
 pub use traces::{Traces, TracesError};
 
-use crate::config::{LogLevel, TraceSettings, wants_colors};
+use crate::config::{LogLevel, LogSettings, TraceSettings, wants_colors};
 use json::JsonLines;
 use lines::gathered;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -18,9 +18,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Upper bounds of the latency histograms, in seconds.
-const LATENCY_BUCKETS: [f64; 12] = [
-    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+/// Upper bounds of the latency histograms, in seconds. Requests are deliveries too, which can take an hour.
+const LATENCY_BUCKETS: [f64; 16] = [
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 15.0, 60.0, 600.0, 3600.0,
 ];
 
 /// The same of deliveries, of which the largest take minutes.
@@ -38,17 +38,20 @@ pub enum LogTarget {
 
 /// Sends log lines to their target from now on. Later calls change nothing.
 pub fn log_to(target: LogTarget, level: LogLevel) {
-    begin(target, level, None);
+    begin(target, level, JsonLines::default(), None);
 }
 
 /// The same, and exports spans if the settings say where.
 pub fn log_and_trace(
     target: LogTarget,
-    level: LogLevel,
+    log: &LogSettings,
     traces: &TraceSettings,
 ) -> Result<(LogLines, Traces), TracesError> {
     let traces = Traces::open(traces)?;
-    let lines = begin(target, level, traces.layer());
+    let json = JsonLines {
+        with_severity: log.severity,
+    };
+    let lines = begin(target, log.level, json, traces.layer());
     Ok((lines, traces))
 }
 
@@ -57,7 +60,7 @@ pub struct LogLines {
     _writing: Option<WorkerGuard>,
 }
 
-fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) -> LogLines {
+fn begin(target: LogTarget, level: LogLevel, json: JsonLines, spans: Option<Exported>) -> LogLines {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -87,7 +90,7 @@ fn begin(target: LogTarget, level: LogLevel, spans: Option<Exported>) -> LogLine
         LogTarget::Stdout => {
             let (out, writing) = gathered();
             guard = Some(writing);
-            let lines = lines.event_format(JsonLines).fmt_fields(JsonLines);
+            let lines = lines.event_format(json).fmt_fields(json);
             lines.with_writer(out).boxed()
         }
         LogTarget::Stderr => lines
@@ -267,6 +270,10 @@ fn describe_deliveries() {
         "kundeforhold_last_delivery_timestamp_seconds",
         metrics::Unit::Seconds,
         "Last delivery of a bank to a register"
+    );
+    metrics::describe_gauge!(
+        "kundeforhold_bank_info",
+        "1, with the name of a bank that takes part"
     );
     metrics::describe_gauge!(
         "kundeforhold_stale_after_seconds",

@@ -1,5 +1,7 @@
 //! Texts of operators, whichever editor or shell wrote them: with a byte order mark or without, and with any line ends.
 
+pub mod shown;
+
 use std::io::{self, Read};
 use std::path::Path;
 

@@ -48,8 +48,8 @@ impl Authenticator {
         }
     }
 
-    /// The caller behind the text of an `Authorization` header. A token whose key is unknown may wait for a
-    /// fetch of keys, at most `wait_timeout`; nothing else waits.
+    /// The caller behind the text of an `Authorization` header. A token whose key is unknown, or is
+    /// not what has signed it, may wait for a fetch of keys, at most `wait_timeout`; nothing else waits.
     ///
     /// # Errors
     /// Without one token, with one that fails any check, or when there are no keys to check it with.
@@ -60,7 +60,7 @@ impl Authenticator {
         let authorization = authorization.ok_or(AuthenticationError::Missing)?;
         let token = token_in(authorization).ok_or(AuthenticationError::Unreadable)?;
         let mut outcome = self.judge(token, Utc::now());
-        if outcome == Err(AuthenticationError::Token(TokenFault::UnknownKey)) {
+        if matches!(&outcome, Err(AuthenticationError::Token(fault)) if fault.may_be_of_newer_keys()) {
             self.key_set.newer_keys().await;
             outcome = self.judge(token, Utc::now());
         }

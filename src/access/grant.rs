@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::outbound::{self, IssuerAddress, OutboundError};
+use super::outbound::{self, IssuerAddress, IssuerClient, OutboundError};
 
 /// The grant type of RFC 7523.
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -55,8 +56,8 @@ pub enum GrantError {
 pub async fn fetch_token(request: &GrantRequest<'_>) -> Result<String, GrantError> {
     let assertion = assertion(request)?;
     let grant_type = utf8_percent_encode(GRANT_TYPE, NON_ALPHANUMERIC);
-    let call = outbound::client(GRANT_TIMEOUT)?
-        .post(request.token_endpoint.url())
+    let call = IssuerClient::new(GRANT_TIMEOUT)?
+        .request(Method::POST, request.token_endpoint)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(format!("grant_type={grant_type}&assertion={assertion}"));
     let (status, body) = outbound::send(call, MAX_ANSWER_BYTES).await?;

@@ -1,7 +1,7 @@
 //! The issuer's keys, kept fresh in the background.
 //!
-//! One task fetches: at start, at a steady pace, and when a token names a key that is not there. Requests
-//! only read what is at hand. Tokens already verified are remembered beside the very keys that verified
+//! One task fetches: at start, at a steady pace, and when a token names a key that is not there or has not signed it.
+//! Requests only read what is at hand. Tokens already verified are remembered beside the very keys that verified
 //! them, so that a change of keys forgets them by construction.
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct KeySetSettings {
     pub refresh: Duration,
     /// How long keys serve after the last good fetch.
     pub outage: Duration,
-    /// Least time between two fetches for tokens whose key is unknown.
+    /// Least time between two fetches for tokens whose key is unknown, or not what has signed them.
     pub unknown_kid_brake: Duration,
     /// Longest time a request waits for such a fetch.
     pub wait_timeout: Duration,
@@ -88,7 +88,7 @@ pub(super) struct Snapshot {
 struct Fetches {
     phase: Phase,
     finished: u64,
-    /// When a token with an unknown key last asked for one.
+    /// When a token last asked for one.
     last_wanted: Option<Instant>,
 }
 
@@ -145,7 +145,7 @@ impl KeySet {
         self.created.elapsed().saturating_sub(fetched_at)
     }
 
-    /// Waits for newer keys, on behalf of a token whose key is unknown: joins a fetch under way or asks for
+    /// Waits for newer keys, on behalf of a token that they may prove: joins a fetch under way or asks for
     /// one, and returns at once when the brake is on. Never waits longer than `wait_timeout`.
     pub(super) async fn newer_keys(&self) {
         let Some(awaited) = self.join_or_ask() else { return };
@@ -212,8 +212,9 @@ impl KeySet {
         let outcome = self.fetcher.fetch().await;
         let result = match outcome {
             Ok(keys) => self.take(keys),
-            Err(error) => {
-                tracing::warn!(%error, age = ?self.key_set_age(), "the issuer's keys could not be fetched");
+            Err(cause) => {
+                let seconds = self.key_set_age().map(|age| age.as_secs());
+                tracing::warn!(%cause, age_seconds = seconds, "the issuer's keys could not be fetched");
                 "failed"
             }
         };
@@ -241,6 +242,14 @@ impl KeySet {
         self.snapshot.store(Some(Arc::new(Snapshot { keys, remembered })));
         tracing::info!("the issuer's keys have been taken");
         "changed"
+    }
+
+    /// Asks the issuer once, and keeps nothing. Gives how many keys may verify tokens.
+    ///
+    /// # Errors
+    /// What [`run`](Self::run) would log.
+    pub async fn look(&self) -> Result<usize, FetchError> {
+        self.fetcher.fetch().await.map(|keys| keys.len())
     }
 
     fn show_age(&self) {

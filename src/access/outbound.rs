@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,10 +49,6 @@ impl IssuerAddress {
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
-
-    pub(super) fn url(&self) -> Url {
-        self.0.clone()
-    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -91,14 +87,45 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(300);
 /// # Errors
 /// When the system's TLS roots cannot be loaded.
 pub fn client(timeout: Duration) -> Result<Client, OutboundError> {
-    Ok(Client::builder()
+    Ok(builder(timeout).no_proxy().build()?)
+}
+
+fn builder(timeout: Duration) -> ClientBuilder {
+    Client::builder()
         .redirect(redirect::Policy::none())
-        .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(timeout)
         .tcp_user_timeout(BUSY_TIMEOUT)
         .user_agent(concat!("kundeforhold/", env!("CARGO_PKG_VERSION")))
-        .build()?)
+}
+
+/// Calls the issuer: through the proxy that `HTTPS_PROXY` and `NO_PROXY` of the environment name, which is how many
+/// networks let anything out; what is on this machine is called directly.
+pub struct IssuerClient {
+    direct: Client,
+    outward: Client,
+}
+
+impl IssuerClient {
+    /// Follows no redirect, and lets a call take `timeout` at most.
+    ///
+    /// # Errors
+    /// When the system's TLS roots cannot be loaded.
+    pub fn new(timeout: Duration) -> Result<Self, OutboundError> {
+        Ok(Self {
+            direct: client(timeout)?,
+            outward: builder(timeout).build()?,
+        })
+    }
+
+    /// A call, still to be completed and sent.
+    pub fn request(&self, method: Method, address: &IssuerAddress) -> RequestBuilder {
+        let client = match is_loopback(&address.0) {
+            true => &self.direct,
+            false => &self.outward,
+        };
+        client.request(method, address.0.clone())
+    }
 }
 
 /// Sends a request and takes at most `max_bytes` of its answer.

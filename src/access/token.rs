@@ -37,7 +37,6 @@ pub enum TokenFault {
     Algorithm,
     #[error("the token's header demands an extension (crit)")]
     CriticalExtension,
-    /// The only fault that newer keys may mend.
     #[error("the token's key is not in the issuer's key set")]
     UnknownKey,
     #[error("the token's signature is wrong")]
@@ -48,6 +47,11 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    /// Whether newer keys may mend it: the issuer has another key, or another one under the same name.
+    pub fn may_be_of_newer_keys(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::Signature)
+    }
+
     /// The name of the claim at fault, which a caller may be told: only a token whose signature was found
     /// good has one.
     pub fn claim(&self) -> Option<&'static str> {

@@ -1,14 +1,16 @@
 //! `kundeforhold lookup` and `kundeforhold account`: an agency's client.
 
-use super::Failure;
 use super::call::{AGENCY_SCOPE, Service, answer, table};
 use super::client::text;
+use super::{Failure, out};
 use crate::domain::calendar::oslo_day;
+use crate::text::shown;
 use chrono::Utc;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde_json::Value;
-use std::io::Read;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Read};
 use uuid::Uuid;
 
 /// At which service, and on what grounds.
@@ -40,7 +42,7 @@ pub struct Lookup {
     #[arg(long)]
     to: Option<String>,
     /// `true`: only banks where the customer is primary owner; sent only if given
-    #[arg(long)]
+    #[arg(long, value_name = "true|false", value_parser = flag)]
     only_primary_owner: Option<bool>,
     #[command(flatten)]
     connection: Connection,
@@ -59,6 +61,15 @@ pub struct Account {
     connection: Connection,
 }
 
+/// In any letter case, as the service takes it.
+fn flag(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false"),
+    }
+}
+
 impl Lookup {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let today = oslo_day(Utc::now()).to_string();
@@ -75,7 +86,7 @@ impl Lookup {
             .ask(
                 ("customerRelationships", "banks"),
                 &query,
-                ("CustomerID", identifier(&self.customer)?),
+                ("CustomerID", identifier("customer", &self.customer)?),
             )
             .await?;
         self.connection.show(
@@ -95,7 +106,7 @@ impl Lookup {
 
 impl Account {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let account = ("AccountID", identifier(&self.account)?);
+        let account = ("AccountID", identifier("account", &self.account)?);
         let answer = self
             .connection
             .ask(("accountServicingProvider", "organizationID"), &[], account)
@@ -110,6 +121,12 @@ impl Account {
 struct Found {
     body: Value,
     coverage: Option<String>,
+}
+
+impl Found {
+    fn coverage(&self) -> Cow<'_, str> {
+        shown::shown(self.coverage.as_deref().unwrap_or("not told"))
+    }
 }
 
 impl Connection {
@@ -144,23 +161,29 @@ impl Connection {
         rows: impl FnOnce(&[&str]) -> Vec<Vec<String>>,
     ) -> Result<(), Failure> {
         if self.service.json {
-            println!("{}", serde_json::to_string(&answer.body)?);
-            return Ok(());
+            out::tell(format_args!("coverage: {}", answer.coverage()));
+            return out::say(format_args!("{}", shown::json(&answer.body)?));
         }
         let mut table = table();
         table.set_header(columns.to_vec());
         table.add_rows(rows(columns));
-        println!("{table}");
-        println!("coverage: {}", answer.coverage.as_deref().unwrap_or("not told"));
+        out::say(format_args!("{table}"))?;
+        out::say(format_args!("coverage: {}", answer.coverage()))?;
         Ok(())
     }
 }
 
-/// The identifier itself, or standard input for `-`.
-fn identifier(argument: &str) -> Result<String, Failure> {
+/// The identifier itself, or standard input for `-`; on a terminal it is asked for.
+fn identifier(what: &str, argument: &str) -> Result<String, Failure> {
     if argument != "-" {
         return Ok(argument.to_owned());
     }
-    let text = crate::text::read_all(std::io::stdin().take(64))?;
-    Ok(text.trim().to_owned())
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(crate::text::read_all(stdin.take(64))?.trim().to_owned());
+    }
+    out::tell(format_args!("The {what}'s number, and Enter:"));
+    let mut line = String::new();
+    stdin.read_line(&mut line)?;
+    Ok(line.trim().to_owned())
 }

@@ -3,7 +3,7 @@
 mod search;
 mod verify;
 
-use super::Failure;
+use super::{Failure, out};
 use crate::config::Settings;
 use crate::domain::calendar::{oslo_day, years_before};
 use crate::pseudonym::MasterKey;
@@ -110,17 +110,17 @@ impl Prune {
             let removed = removed.iter().map(
                 |(instance, removal)| json!({"instance": instance, "removed": verify::removal_json(removal)}),
             );
-            println!("{}", json!(removed.collect::<Vec<_>>()));
+            out::say(format_args!("{}", json!(removed.collect::<Vec<_>>())))?;
             return Ok(());
         }
         for (instance, removal) in &removed {
-            println!(
+            out::say(format_args!(
                 "{instance}: entries {} to {} removed",
                 removal.first, removal.last
-            );
+            ))?;
         }
         if removed.is_empty() {
-            println!("nothing to remove before {before}");
+            out::say(format_args!("nothing to remove before {before}"))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::{Failure, progress};
 use crate::backup::{Backup, Deed, Keys, Last, Manifest, Part, Source, note};
+use crate::cli::out;
 use crate::config::Settings;
 use crate::copying::{Pace, Scratch};
 use crate::server::record_ring;
@@ -69,18 +70,18 @@ impl MakeBackup {
         };
         note(&register, Deed::Backup, &last)?;
         match self.json {
-            true => println!(
+            true => out::say(format_args!(
                 "{}",
                 json!({"file": self.file, "bytes": last.bytes, "seconds": last.seconds, "manifest": manifest})
-            ),
+            ))?,
             false => {
-                println!(
+                out::say(format_args!(
                     "{}: {} bytes in {:.1} s, proved",
                     self.file.display(),
                     last.bytes,
                     last.seconds
-                );
-                tell(&manifest);
+                ))?;
+                tell(&manifest)?;
             }
         }
         Ok(())
@@ -88,11 +89,18 @@ impl MakeBackup {
 }
 
 /// What a backup holds.
-pub(super) fn tell(manifest: &Manifest) {
-    println!("made {}", manifest.made_at.format("%Y-%m-%dT%H:%M:%SZ"));
+pub(super) fn tell(manifest: &Manifest) -> Result<(), Failure> {
+    out::say(format_args!(
+        "made {}",
+        manifest.made_at.format("%Y-%m-%dT%H:%M:%SZ")
+    ))?;
     for part in &manifest.parts {
-        println!("{}: {} bytes, schema {}", part.name, part.bytes, part.schema);
+        out::say(format_args!(
+            "{}: {} bytes, schema {}",
+            part.name, part.bytes, part.schema
+        ))?;
     }
+    Ok(())
 }
 
 /// The register's file. A register in PostgreSQL has no such file, and tools of its own for all that is done with it.

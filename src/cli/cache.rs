@@ -1,6 +1,6 @@
 //! `kundeforhold cache`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::config::Settings;
 use crate::server::find_cache;
 use std::path::PathBuf;
@@ -42,8 +42,8 @@ impl Clear {
             cache.ok_or_else(|| Failure::Refused("there is no cache: cache.url is empty".to_owned()))?;
         let removed = cache.clear().await?;
         match self.json {
-            true => println!("{}", serde_json::json!({"removed": removed})),
-            false => println!("{removed} entries removed"),
+            true => out::say(format_args!("{}", serde_json::json!({"removed": removed})))?,
+            false => out::say(format_args!("{removed} entries removed"))?,
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use super::Failure;
 use super::client::{Credentials, refused};
 use crate::access::outbound;
+use crate::config;
 use comfy_table::Table;
 use reqwest::header::HeaderMap;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 use std::time::Duration;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ pub const BANK_SCOPE: &str = "bits:kundeforhold.write";
 #[derive(clap::Args)]
 pub struct Service {
     /// The service
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_parser = address)]
     url: String,
     #[command(flatten)]
     pub credentials: Credentials,
@@ -33,6 +34,20 @@ pub struct Service {
     /// Prints the answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The address of a service, or what is wrong with it.
+pub fn address(text: &str) -> Result<String, String> {
+    let scheme_is_known = text.starts_with("http://") || text.starts_with("https://");
+    if !scheme_is_known {
+        return Err(format!(
+            "must begin with http:// or https://, such as http://{text}"
+        ));
+    }
+    match Url::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(cause) => Err(format!("is no address: {cause}")),
+    }
 }
 
 impl Service {
@@ -93,11 +108,19 @@ impl Answer {
     }
 }
 
-/// An empty table, as all commands show theirs.
+/// An empty table, as all commands show theirs: as wide as the terminal at most.
 pub fn table() -> Table {
     let mut table = Table::new();
     table
         .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
         .set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    if let Some(columns) = config::columns() {
+        table.set_width(columns);
+    }
     table
+}
+
+/// How wide what is shown may be: by the environment, or as the terminal is. `None`: it goes elsewhere.
+pub fn width() -> Option<u16> {
+    table().width()
 }

@@ -1,17 +1,17 @@
 //! `kundeforhold check`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::access::terms::Terms;
 use crate::config::Settings;
 use crate::domain::participants::Participants;
-use crate::pseudonym::{MasterKey, PseudonymRing};
+use crate::pseudonym::PseudonymRing;
 use crate::record::{self, RecordPlace};
 use crate::register::participants;
-use crate::server::{Port, check_tls, find_cache, record_place, record_ring, required_scopes, store_place};
+use crate::server::{Port, check_tls, find_cache, look_at_issuer, record_place, record_ring, store_place};
 use crate::store::{Rekey, Store, StorePlace};
 use std::path::{Path, PathBuf};
 
-/// Validates configuration, terms, participants, store, cache and record of use without serving
+/// Validates configuration, issuer, terms, participants, store, cache and record of use without serving
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  kundeforhold check --config kundeforhold.toml\n\nThe service may run meanwhile."
@@ -25,31 +25,99 @@ pub struct Check {
 impl Check {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
-        println!("configuration: read");
-        settings.maskinporten.issuer()?;
-        settings.maskinporten.jwks_uri()?;
-        settings.maskinporten.well_known_url()?;
-        println!("issuer: well named");
-        for (port, name) in [(Port::Public, "TLS"), (Port::Management, "TLS, management port")] {
-            if check_tls(port, &settings.server)? {
-                println!("{name}: certificate and key fit");
-            }
-        }
-        required_scopes(&settings.access.scopes)?;
-        println!("scopes: well named");
-        let list = participants::load(settings.participants_file()?)?;
-        println!("participants: {}", list.iter().count());
-        let terms = Terms::read(settings.access.services_file())?;
-        println!("{}", told(&terms));
-        check_record(&settings).await?;
-        println!("record of use: writable, and readable with its keys");
-        let key = settings.master_key()?;
-        check_store(&settings, &list).await?;
-        check_cache(&settings, &key).await
+        out::say(format_args!("configuration: read"))?;
+        let mut findings = Findings::default();
+        findings.note(check_issuer(&settings).await)?;
+        findings.note(check_ports(&settings))?;
+        findings.note(check_operators(&settings))?;
+        let list = findings.list(&settings)?;
+        let terms = Terms::read(settings.access.services_file());
+        let unread = |cause| Failure::Refused(format!("access.services_file: {cause}"));
+        findings.note(terms.map(|terms| told(&terms)).map_err(unread))?;
+        findings.note(check_record(&settings).await)?;
+        findings.note(check_store(&settings, list.as_ref()).await)?;
+        findings.note(check_cache(&settings).await)?;
+        findings.outcome()
     }
 }
 
-async fn check_record(settings: &Settings) -> Result<(), Failure> {
+/// What is wrong: all of it, and not the first only.
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    /// Tells what is as it should be, and keeps what is not. What several parts lack is one fault.
+    fn note(&mut self, found: Result<String, Failure>) -> Result<(), Failure> {
+        match found {
+            Ok(told) => out::say(format_args!("{told}")),
+            Err(fault) => {
+                let fault = fault.to_string();
+                if !self.0.contains(&fault) {
+                    self.0.push(fault);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The banks, if their list is as it should be.
+    fn list(&mut self, settings: &Settings) -> Result<Option<Participants>, Failure> {
+        let unread = |cause| Failure::Refused(format!("participants_file: {cause}"));
+        let path = settings.participants_file().map_err(Failure::from);
+        match path.and_then(|path| participants::load(path).map_err(unread)) {
+            Ok(list) => {
+                self.note(Ok(format!("participants: {}", list.iter().count())))?;
+                Ok(Some(list))
+            }
+            Err(fault) => self.note(Err(fault)).map(|()| None),
+        }
+    }
+
+    fn outcome(self) -> Result<(), Failure> {
+        match self.0.as_slice() {
+            [] => Ok(()),
+            [one] => Err(Failure::Refused(one.clone())),
+            several => Err(Failure::Refused(format!(
+                "{} faults:\n  {}",
+                several.len(),
+                several.join("\n  ")
+            ))),
+        }
+    }
+}
+
+async fn check_issuer(settings: &Settings) -> Result<String, Failure> {
+    let keys = look_at_issuer(&settings.maskinporten).await?;
+    Ok(format!("issuer: answers, with {keys} keys that verify tokens"))
+}
+
+fn check_ports(settings: &Settings) -> Result<String, Failure> {
+    let told = |is_set| {
+        if is_set {
+            "TLS, certificate and key fit"
+        } else {
+            "plain HTTP"
+        }
+    };
+    let public = check_tls(Port::Public, &settings.server)?;
+    let management = check_tls(Port::Management, &settings.server)?;
+    Ok(format!(
+        "public port: {}\nmanagement port: {}",
+        told(public),
+        told(management)
+    ))
+}
+
+fn check_operators(settings: &Settings) -> Result<String, Failure> {
+    let told = match settings.console.operator_token()? {
+        Some(_) => "with a token",
+        None if settings.console.client_certificate => "by certificate",
+        None => "without a token, on this machine only",
+    };
+    Ok(format!("operators: {told}"))
+}
+
+async fn check_record(settings: &Settings) -> Result<String, Failure> {
     let (place, ring) = (record_place(settings)?, record_ring(settings)?);
     if let RecordPlace::Sqlite(path) = &place {
         check_writable(directory_of(path))
@@ -57,7 +125,8 @@ async fn check_record(settings: &Settings) -> Result<(), Failure> {
     }
     let shown = place.to_string();
     let readable = tokio::task::spawn_blocking(move || record::check(&place, &ring)).await?;
-    readable.map_err(|cause| Failure::Refused(format!("{shown}: {cause}")))
+    readable.map_err(|cause| Failure::Refused(format!("{shown}: {cause}")))?;
+    Ok("record of use: writable, and readable with its keys".to_owned())
 }
 
 fn directory_of(file: &Path) -> &Path {
@@ -68,7 +137,7 @@ fn directory_of(file: &Path) -> &Path {
 }
 
 /// What the store holds, and that no bank with records is dropped. A service may run meanwhile.
-async fn check_store(settings: &Settings, list: &Participants) -> Result<(), Failure> {
+async fn check_store(settings: &Settings, list: Option<&Participants>) -> Result<String, Failure> {
     let place = store_place(&settings.store)?;
     if let StorePlace::Sqlite(path) = &place {
         check_writable(directory_of(path))
@@ -76,43 +145,40 @@ async fn check_store(settings: &Settings, list: &Participants) -> Result<(), Fai
     }
     let pseudonyms = settings.pseudonyms()?;
     match Store::look(&place, &pseudonyms).await? {
-        None => println!("store: none yet; serve makes it"),
+        None => Ok("store: none yet; serve makes it".to_owned()),
         Some(sets) => {
-            participants::check_none_dropped(list, &sets)?;
-            println!("store: {} sets", sets.iter().count());
-            tell_rekey(&place, &pseudonyms).await?;
+            if let Some(list) = list {
+                participants::check_none_dropped(list, &sets)?;
+            }
+            let rekey = told_of_rekey(&place, &pseudonyms).await?;
+            Ok(format!("store: {} sets{rekey}", sets.iter().count()))
         }
     }
-    Ok(())
 }
 
 /// What there is to do about the next pseudonym key, if there is one.
-async fn tell_rekey(place: &StorePlace, pseudonyms: &PseudonymRing) -> Result<(), Failure> {
+async fn told_of_rekey(place: &StorePlace, pseudonyms: &PseudonymRing) -> Result<String, Failure> {
     if pseudonyms.next().is_none() {
-        return Ok(());
+        return Ok(String::new());
     }
-    match Store::look_at_rekey(place, pseudonyms).await? {
-        Rekey::NotOffered => println!("next pseudonym key: not known to the store; serve makes it known"),
-        Rekey::Offered => println!("next pseudonym key: ready for `kundeforhold rekey`"),
-        Rekey::UnderWay { sets, left } => println!("next pseudonym key: {left} of {sets} sets are left"),
-        Rekey::Done => {
-            println!(
-                "next pseudonym key: all is under it; name it in pseudonym.key_file, and unset next_key_file"
-            );
-        }
-    }
-    Ok(())
+    let told = match Store::look_at_rekey(place, pseudonyms).await? {
+        Rekey::NotOffered => "not known to the store; serve makes it known".to_owned(),
+        Rekey::Offered => "ready for `kundeforhold rekey`".to_owned(),
+        Rekey::UnderWay { sets, left } => format!("{left} of {sets} sets are left"),
+        Rekey::Done => "all is under it; name it in pseudonym.key_file, and unset next_key_file".to_owned(),
+    };
+    Ok(format!("\nnext pseudonym key: {told}"))
 }
 
-async fn check_cache(settings: &Settings, key: &MasterKey) -> Result<(), Failure> {
-    match find_cache(settings, key)? {
-        None => println!("cache: none"),
+async fn check_cache(settings: &Settings) -> Result<String, Failure> {
+    let key = settings.master_key()?;
+    match find_cache(settings, &key)? {
+        None => Ok("cache: none".to_owned()),
         Some(cache) => {
             cache.check().await?;
-            println!("cache: reachable");
+            Ok("cache: reachable".to_owned())
         }
     }
-    Ok(())
 }
 
 /// How many services, and which of them no agency should have.

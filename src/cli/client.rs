@@ -3,6 +3,7 @@
 use super::Failure;
 use crate::access::grant::{GrantError, GrantRequest, fetch_token};
 use crate::access::outbound::{InvalidAddress, IssuerAddress};
+use crate::text::shown::shown;
 use reqwest::StatusCode;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub enum TokenError {
     Missing,
     #[error("{path} cannot be read: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
+    #[error("{path} is empty: there is no token in it")]
+    Empty { path: String },
     #[error("--token-endpoint {0}")]
     Endpoint(#[from] InvalidAddress),
     #[error(transparent)]
@@ -54,7 +57,11 @@ impl TokenError {
             Self::Grant(GrantError::Refused { status, .. }) => {
                 StatusCode::from_u16(*status).is_ok_and(is_passing)
             }
-            Self::Missing | Self::Unreadable { .. } | Self::Endpoint(_) | Self::Grant(_) => false,
+            Self::Missing
+            | Self::Unreadable { .. }
+            | Self::Empty { .. }
+            | Self::Endpoint(_)
+            | Self::Grant(_) => false,
         }
     }
 }
@@ -75,10 +82,20 @@ impl Credentials {
     /// The token that was given, or a fresh one with these scopes.
     pub async fn token(&self, scope: &str) -> Result<String, TokenError> {
         if let Some(token) = &self.token {
+            if token.trim().is_empty() {
+                return Err(TokenError::Empty {
+                    path: "--token, or KUNDEFORHOLD_TOKEN,".to_owned(),
+                });
+            }
             return Ok(token.clone());
         }
         if let Some(file) = &self.token_file {
-            return Ok(read(file)?.trim().to_owned());
+            return match read(file)?.trim() {
+                "" => Err(TokenError::Empty {
+                    path: file.display().to_string(),
+                }),
+                token => Ok(token.to_owned()),
+            };
         }
         let given = |option: &'_ Option<String>| option.clone().ok_or(TokenError::Missing);
         let client_id = given(&self.client_id)?;
@@ -117,11 +134,17 @@ pub fn text(object: &Value, name: &str) -> String {
         }
         Some(value) => value.to_string(),
     };
-    text.chars().filter(|character| !character.is_control()).collect()
+    shown(&text).into_owned()
 }
 
-/// What the service said, as a sentence.
+/// What the service said, as a sentence, and what to look at where that is known.
 pub fn refused(status: StatusCode, body: &Value) -> Failure {
+    let number = status.as_u16();
+    if body.get("errorCode").is_none() {
+        return Failure::Refused(format!(
+            "the answer with status {number} is none of the service's; is --url its public port?"
+        ));
+    }
     let details = body
         .get("details")
         .and_then(Value::as_array)
@@ -132,9 +155,15 @@ pub fn refused(status: StatusCode, body: &Value) -> Failure {
         .collect();
     let (code, message) = (text(body, "errorCode"), text(body, "errorMessage"));
     let correlation = text(body, "correlationID");
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => {
+            "\nThe token is not good, or no longer: tokens live for some minutes. With --client-id, --key and \
+             --token-endpoint each call gets a fresh one."
+        }
+        _ => "",
+    };
     Failure::Refused(format!(
-        "{} {code} {message}{details} (correlationID {correlation})",
-        status.as_u16()
+        "{number} {code} {message}{details} (correlationID {correlation}){hint}"
     ))
 }
 
@@ -151,11 +180,11 @@ mod tests {
         });
         assert_eq!(
             refused(StatusCode::CONFLICT, &body).to_string(),
-            "409 KFR-011 Conflict[2J; register is beingdelivered.;  (correlationID )"
+            "409 KFR-011 Conflict\\u{1b}[2J; register is being\\u{d}\\u{a}delivered.;  (correlationID )"
         );
         assert_eq!(
             refused(StatusCode::BAD_GATEWAY, &Value::Null).to_string(),
-            "502   (correlationID )"
+            "the answer with status 502 is none of the service's; is --url its public port?"
         );
     }
 

@@ -1,6 +1,6 @@
 //! `kundeforhold clock`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::config::Settings;
 use crate::server::store_place;
 use crate::store::Store;
@@ -50,7 +50,7 @@ impl Show {
     async fn run(self) -> Result<(), Failure> {
         let place = store_place(&Settings::load(self.config.as_deref())?.store)?;
         let clock = Store::look_at_clock(&place).await?;
-        println!("{}: the clock is believed", clock.now());
+        out::say(format_args!("{}: the clock is believed", clock.now()))?;
         Ok(())
     }
 }
@@ -59,7 +59,10 @@ impl Confirm {
     async fn run(self) -> Result<(), Failure> {
         let place = store_place(&Settings::load(self.config.as_deref())?.store)?;
         let confirmed = Store::confirm_clock(&place).await?;
-        println!("{}: the clock is believed from now on", confirmed.at);
+        out::say(format_args!(
+            "{}: the clock is believed from now on",
+            confirmed.at
+        ))?;
         Ok(())
     }
 }

@@ -1,9 +1,8 @@
 //! `kundeforhold completions`
 
-use super::{Arguments, Failure};
+use super::{Arguments, Failure, out};
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io::Write;
 
 /// Prints what a shell needs to complete commands and options
 #[derive(clap::Args)]
@@ -20,6 +19,6 @@ impl Completions {
         // Into memory first: a reader that has seen enough is an error here, not a panic.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "kundeforhold", &mut script);
-        Ok(std::io::stdout().write_all(&script)?)
+        out::write(&script)
     }
 }

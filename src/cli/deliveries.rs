@@ -6,9 +6,10 @@ mod rollback;
 pub use receipts::Receipts;
 pub use rollback::Rollback;
 
-use super::Failure;
 use super::call::{BANK_SCOPE, Service};
+use super::{Failure, out};
 use crate::domain::identifiers::OrganizationNumber;
+use crate::text::shown;
 use comfy_table::Table;
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
@@ -32,8 +33,8 @@ impl Bank {
 
     fn show(&self, body: &Value, table: impl FnOnce(&Value) -> Table) -> Result<(), Failure> {
         match self.service.json {
-            true => println!("{}", serde_json::to_string(body)?),
-            false => println!("{}", table(body)),
+            true => out::say(format_args!("{}", shown::json(body)?))?,
+            false => out::say(format_args!("{}", table(body)))?,
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `kundeforhold demo`
 
 use super::{Failure, signals};
+use crate::cli::out;
 use crate::config::{LogLevel, Settings};
 use crate::pseudonym::MasterKey;
 use crate::sandbox::issuer::Issuer;
@@ -146,9 +147,12 @@ impl Demo {
                 "jwksUri": issuer.jwks_uri(),
                 "tokens": tokens,
             });
-            println!("{line}");
+            out::say(format_args!("{line}"))?;
         } else {
-            println!("{}", introduction(address, management, issuer, &tokens, world));
+            out::say(format_args!(
+                "{}",
+                introduction(address, management, issuer, &tokens, world)
+            ))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! `kundeforhold generate`
 
-use super::Failure;
-use super::progress::{self, Unit};
+use super::progress;
+use super::{Failure, out};
 use crate::sandbox::population::{GeneratedSet, Population, PopulationSize};
 use flate2::write::GzEncoder;
 use indicatif::ProgressBar;
@@ -81,18 +81,18 @@ impl Generate {
                     .try_for_each(|customer| writeln!(file, "{customer}"))
             })?;
         }
-        let bar = progress::bar(self.relationships, Unit::Lines)?;
+        let bar = progress::lines(self.relationships)?;
         for set in population.sets() {
             self.write_set(&sets, set, &bar)?;
         }
         bar.finish_and_clear();
-        println!(
+        out::say(format_args!(
             "{} relationships of {} banks in {} sets, in {}",
             self.relationships,
             self.banks,
             population.sets().len(),
             self.directory.display()
-        );
+        ))?;
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! `kundeforhold healthcheck`
 
-use super::Failure;
+use super::call::address;
 use super::management::Management;
+use super::{Failure, out};
+use crate::access::outbound;
 use crate::config::Settings;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,20 +22,20 @@ pub struct Healthcheck {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The probe to ask, such as http://127.0.0.1:9090/isready
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config", value_parser = address)]
     url: Option<String>,
 }
 
 impl Healthcheck {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let request = match &self.url {
-            Some(url) => reqwest::Client::builder().timeout(TIMEOUT).build()?.get(url),
+            Some(url) => outbound::client(TIMEOUT)?.get(url),
             None => Management::of(&Settings::load(self.config.as_deref())?, TIMEOUT)?.get("/isready"),
         };
         let response = request.send().await?;
         let status = response.status();
         let said = response.text().await?;
-        println!("{}", said.trim());
+        out::say(format_args!("{}", said.trim()))?;
         if status.is_success() {
             Ok(())
         } else {

@@ -1,11 +1,14 @@
 //! `kundeforhold issuer` and `kundeforhold token`: the stand-in for Maskinporten, for trials.
 
 use super::{Failure, signals};
+use crate::access::outbound::{IssuerAddress, IssuerClient};
+use crate::cli::out;
 use crate::config::LogLevel;
 use crate::domain::identifiers::OrganizationNumber;
 use crate::sandbox::issuer;
 use crate::sandbox::world;
 use crate::telemetry::{LogTarget, log_to};
+use reqwest::Method;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +45,7 @@ impl Issuer {
         if let Some(path) = &self.key_file {
             world::write_private(path, issuer.client_key_pem())?;
         }
-        println!("{}", issuer.name());
+        out::say(format_args!("{}", issuer.name()))?;
         let handle = server.handle();
         tokio::task::spawn(async move {
             stop.cancelled().await;
@@ -71,11 +74,12 @@ pub struct Token {
 
 impl Token {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-        let address = format!("{}/sandbox/token", self.issuer.trim_end_matches('/'));
+        let address = IssuerAddress::parse(&format!("{}/sandbox/token", self.issuer.trim_end_matches('/')));
+        let address = address.map_err(|cause| Failure::Refused(format!("--issuer {cause}")))?;
         let mut query = vec![("client", self.client)];
         query.extend(self.scope.map(|scope| ("scope", scope)));
-        let response = client.get(address).query(&query).send().await?;
+        let request = IssuerClient::new(TIMEOUT)?.request(Method::GET, &address);
+        let response = request.query(&query).send().await?;
         let status = response.status();
         let said = response.text().await?;
         if !status.is_success() {
@@ -86,7 +90,7 @@ impl Token {
         let token = serde_json::from_str::<serde_json::Value>(&said)
             .ok()
             .and_then(|answer| Some(answer.get("access_token")?.as_str()?.to_owned()));
-        println!("{}", token.unwrap_or(said));
+        out::say(format_args!("{}", token.unwrap_or(said)))?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! `kundeforhold key`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::pseudonym::MasterKey;
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ impl KeyCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         let Self::New { file } = self;
         MasterKey::create(&file)?;
-        println!(
+        out::say(format_args!(
             "{} made. Keep a copy away from the store: without it that names nobody.",
             file.display()
-        );
+        ))?;
         Ok(())
     }
 }

@@ -1,8 +1,9 @@
 //! `kundeforhold participants` and `kundeforhold services`: what an agency asks before it looks anybody up.
 
-use super::Failure;
 use super::call::{AGENCY_SCOPE, Service, answer, table};
 use super::client::text;
+use super::{Failure, out};
+use crate::text::shown;
 use comfy_table::Table;
 use reqwest::Method;
 use serde_json::Value;
@@ -48,7 +49,7 @@ impl Services {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let listed = list(&self.service, "services").await?;
         if items(&listed, "services").next().is_none() {
-            eprintln!("no DSOP service is in force for the one that asks");
+            out::tell(format_args!("no DSOP service is in force for the one that asks"));
         }
         show(&self.service, &listed, || {
             items(&listed, "services").map(terms).collect()
@@ -69,10 +70,11 @@ fn items<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 
 fn show(service: &Service, listed: &Value, tables: impl FnOnce() -> Vec<Table>) -> Result<(), Failure> {
     match service.json {
-        true => println!("{}", serde_json::to_string(listed)?),
-        false => tables().iter().for_each(|table| println!("{table}")),
+        true => out::say(format_args!("{}", shown::json(listed)?)),
+        false => tables()
+            .iter()
+            .try_for_each(|table| out::say(format_args!("{table}"))),
     }
-    Ok(())
 }
 
 /// The terms of one service, a line each.

@@ -1,6 +1,6 @@
 //! `kundeforhold migrate`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::config::Settings;
 use crate::server::store_place;
 use crate::store::{Store, StorePlace};
@@ -23,8 +23,8 @@ impl Migrate {
         let place = store_place(&settings.store)?;
         Store::migrate(&place).await?;
         match place {
-            StorePlace::Sqlite(path) => println!("{}: up to date", path.display()),
-            StorePlace::Postgres(_) => println!("the database: up to date"),
+            StorePlace::Sqlite(path) => out::say(format_args!("{}: up to date", path.display()))?,
+            StorePlace::Postgres(_) => out::say(format_args!("the database: up to date"))?,
         }
         Ok(())
     }

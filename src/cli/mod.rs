@@ -22,6 +22,7 @@ mod management;
 mod memory;
 mod migrate;
 mod openapi;
+mod out;
 mod progress;
 mod push;
 mod receipt;
@@ -33,6 +34,7 @@ mod signals;
 mod store;
 mod terms;
 
+use crate::text::shown::shown_lines;
 use clap::{Parser, Subcommand};
 use std::error::Error;
 use std::fmt;
@@ -90,6 +92,8 @@ enum Failure {
     Refused(String),
     /// What was to be called could not be reached.
     Unreachable(String),
+    /// Nobody reads what is said any longer.
+    Unheard,
 }
 
 impl Failure {
@@ -97,14 +101,17 @@ impl Failure {
         match self {
             Self::Refused(_) => ExitCode::from(1),
             Self::Unreachable(_) => ExitCode::from(3),
+            Self::Unheard => ExitCode::SUCCESS,
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Refused(said) | Self::Unreachable(said)) = self;
-        f.write_str(said)
+        match self {
+            Self::Refused(said) | Self::Unreachable(said) => f.write_str(said),
+            Self::Unheard => f.write_str("nobody reads on"),
+        }
     }
 }
 
@@ -178,6 +185,9 @@ pub fn run() -> ExitCode {
 }
 
 fn failed(failure: &Failure) -> ExitCode {
-    eprintln!("kundeforhold: {failure}");
+    if !matches!(failure, Failure::Unheard) {
+        let said = shown_lines(&failure.to_string());
+        out::tell(format_args!("kundeforhold: {said}"));
+    }
     failure.exit_code()
 }

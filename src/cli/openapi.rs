@@ -1,6 +1,6 @@
 //! `kundeforhold openapi`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::http::docs;
 
 /// Prints the OpenAPI 3.1 document
@@ -14,13 +14,13 @@ pub struct Openapi {
 
 impl Openapi {
     pub(super) fn run(self) -> Result<(), Failure> {
-        println!(
+        out::say(format_args!(
             "{}",
             match self.older {
                 true => serde_json::to_string_pretty(&docs::document_3_0())?,
                 false => docs::document().to_pretty_json()?,
             }
-        );
+        ))?;
         Ok(())
     }
 }

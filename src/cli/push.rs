@@ -4,9 +4,9 @@ mod attempts;
 mod receipt;
 mod upload;
 
-use super::Failure;
 use super::call::{BANK_SCOPE, Service};
-use super::progress::{self, Unit};
+use super::progress::Sending;
+use super::{Failure, out};
 use crate::access::outbound;
 use crate::domain::identifiers::OrganizationNumber;
 use attempts::Delivery;
@@ -69,16 +69,14 @@ fn idempotency_key(text: &str) -> Result<HeaderValue, String> {
 
 impl Push {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let opened = Upload::open(&self.file);
-        let upload = opened
-            .map_err(|cause| Failure::Refused(format!("{} cannot be read: {cause}", self.file.display())))?;
+        let upload = Upload::open(&self.file)?;
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
             None => {
                 let key = Uuid::new_v4().to_string();
-                eprintln!(
+                out::tell(format_args!(
                     "the key of this delivery is {key}; --idempotency-key delivers it again, but not twice"
-                );
+                ));
                 HeaderValue::try_from(key)?
             }
         };
@@ -88,12 +86,12 @@ impl Push {
             request: || self.request(&client, &key),
             credentials: &self.service.credentials,
             scope: self.service.scope(BANK_SCOPE),
-            bar: progress::bar(upload.length(), Unit::Bytes)?,
+            progress: Sending::of(upload.length())?,
             upload: &upload,
             attempts: self.attempts,
         };
         let answer = delivery.deliver().await;
-        delivery.bar.finish_and_clear();
+        delivery.progress.bar.finish_and_clear();
         receipt::show(&answer?, self.service.json)
     }
 

@@ -1,6 +1,6 @@
 //! `kundeforhold rekey`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::config::Settings;
 use crate::pseudonym::PseudonymRing;
 use crate::register::rekey::Rekeying;
@@ -56,11 +56,11 @@ impl RekeyCommand {
             Err(cause) => return Err(cause.into()),
         }
         match self.json {
-            true => println!("{}", serde_json::json!({"state": "done"})),
-            false => println!(
+            true => out::say(format_args!("{}", serde_json::json!({"state": "done"})))?,
+            false => out::say(format_args!(
                 "All is under the next key. Name its file in pseudonym.key_file, unset pseudonym.next_key_file, and \
                  start the service again. Keep the former key as long as there are backups made before."
-            ),
+            ))?,
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ async fn watch_service(place: &StorePlace, pseudonyms: &PseudonymRing) -> Result
             Rekey::Offered => {}
             Rekey::UnderWay { sets, left } => {
                 if seen.replace(left) != Some(left) {
-                    eprintln!("{left} of {sets} sets are left");
+                    out::tell(format_args!("{left} of {sets} sets are left"));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::backup::{keep_free_bytes, pace, scratch, sources, tell, yield_to_the_service};
 use super::{Failure, progress};
 use crate::backup::{Keys, Manifest, Part, Restore, Restored, Source, prove, restore};
+use crate::cli::out;
 use crate::config::Settings;
 use crate::server::record_ring;
 use serde_json::json;
@@ -81,10 +82,13 @@ impl RestoreBackup {
         };
         let manifest = prove(&self.file, &parts, &keys, &scratch, pace(settings))?;
         match self.json {
-            true => println!("{}", json!({"proved": true, "manifest": manifest})),
+            true => out::say(format_args!("{}", json!({"proved": true, "manifest": manifest})))?,
             false => {
-                println!("{}: proved, and nothing restored", self.file.display());
-                tell(&manifest);
+                out::say(format_args!(
+                    "{}: proved, and nothing restored",
+                    self.file.display()
+                ))?;
+                tell(&manifest)?;
             }
         }
         Ok(())
@@ -110,21 +114,26 @@ impl RestoreBackup {
                 .iter()
                 .map(|file| json!({"from": file.from, "to": file.to}))
                 .collect();
-            println!(
+            out::say(format_args!(
                 "{}",
                 json!({"restored": true, "manifest": manifest, "setAside": set_aside})
-            );
+            ))?;
             return Ok(());
         }
         for file in &set_aside {
-            println!("{} is now {}", file.from.display(), file.to.display());
+            out::say(format_args!(
+                "{} is now {}",
+                file.from.display(),
+                file.to.display()
+            ))?;
         }
-        tell_restored(&manifest);
-        Ok(())
+        tell_restored(&manifest)
     }
 }
 
-fn tell_restored(manifest: &Manifest) {
-    tell(manifest);
-    println!("restored. What banks delivered after that time is gone; they have to deliver it again.");
+fn tell_restored(manifest: &Manifest) -> Result<(), Failure> {
+    tell(manifest)?;
+    out::say(format_args!(
+        "restored. What banks delivered after that time is gone; they have to deliver it again."
+    ))
 }

@@ -20,10 +20,15 @@ pub struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let settings = Settings::load(self.config.as_deref())?;
-        let (_lines, traces) = log_and_trace(LogTarget::Stdout, settings.log.level, &settings.traces)?;
+        let (_lines, traces) = log_and_trace(LogTarget::Stdout, &settings.log, &settings.traces)?;
         let (stop, reload) = signals::listen()?;
         let server = Server::build(&settings).await?;
-        tracing::info!(address = %server.address, management = %server.management_address, "listening");
+        tracing::info!(
+            address = %server.address,
+            management = %server.management_address,
+            workers = settings.server.workers(),
+            "listening"
+        );
         server.run(stop, reload).await?;
         traces.flush().await;
         tracing::info!("stopped");

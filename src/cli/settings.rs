@@ -1,6 +1,6 @@
 //! `kundeforhold settings`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::config;
 
 /// Prints every setting with its default, explained, as a file for --config
@@ -11,7 +11,6 @@ pub struct PrintSettings {}
 
 impl PrintSettings {
     pub(super) fn run(self) -> Result<(), Failure> {
-        print!("{}", config::DEFAULTS);
-        Ok(())
+        out::write(config::DEFAULTS.as_bytes())
     }
 }

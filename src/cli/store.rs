@@ -3,6 +3,7 @@
 use super::backup::{note_verified, pace, register_file, scratch, yield_to_the_service};
 use super::{Failure, progress};
 use crate::backup::{Deed, Part};
+use crate::cli::out;
 use crate::config::Settings;
 use crate::copying::copy;
 use crate::domain::calendar::oslo_day;
@@ -68,12 +69,13 @@ impl Verify {
         };
         let faults = left.iter().map(|finding| finding.rows).sum();
         note_verified(&register, Deed::StoreVerify, began, faults)?;
-        match self.json {
-            true => println!("{}", told(&found, &left, mended, began)),
+        let said = match self.json {
+            true => out::say(format_args!("{}", told(&found, &left, mended, began))),
             false => tell(&found, mended),
-        }
+        };
+        // Damage is told, whether anybody reads the rest or not.
         match left.as_slice() {
-            [] => Ok(()),
+            [] => said,
             [first, ..] => Err(Failure::Refused(format!(
                 "{} is damaged: {first}",
                 register.display()
@@ -92,25 +94,25 @@ impl Verify {
     }
 }
 
-fn tell(found: &Verification, mended: usize) {
+fn tell(found: &Verification, mended: usize) -> Result<(), Failure> {
     for finding in &found.findings {
-        println!("{finding}");
+        out::say(format_args!("{finding}"))?;
     }
     for counts in found.sets.iter().filter(|counts| counts.stored != counts.counted) {
-        println!(
+        out::say(format_args!(
             "{}: {} records are said to stand and {} do; {} were counted as running and {} run today",
             counts.set,
             counts.stored.records,
             counts.counted.records,
             counts.stored.running,
             counts.counted.running
-        );
+        ))?;
     }
     if mended > 0 {
-        println!("the counts of {mended} sets were written anew");
+        out::say(format_args!("the counts of {mended} sets were written anew"))?;
     }
     let records: u64 = found.sets.iter().map(|counts| counts.counted.records).sum();
-    println!("{} sets, {records} records", found.sets.len());
+    out::say(format_args!("{} sets, {records} records", found.sets.len()))
 }
 
 fn told(found: &Verification, left: &[Finding], mended: usize, began: Instant) -> Value {

@@ -1,6 +1,6 @@
 //! `kundeforhold terms`
 
-use super::Failure;
+use super::{Failure, out};
 use crate::access::terms;
 
 /// Prints the DSOP service terms that are built in, as a file for access.services_file
@@ -11,7 +11,6 @@ pub struct PrintTerms {}
 
 impl PrintTerms {
     pub(super) fn run(self) -> Result<(), Failure> {
-        print!("{}", terms::DEFAULT);
-        Ok(())
+        out::write(terms::DEFAULT.as_bytes())
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ConfigError, ConsoleSettings, Settings};
 use crate::pseudonym::{MasterKey, PseudonymRing};
+use crate::secrets;
 use secrecy::{ExposeSecret, SecretString};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// A shorter operator token could be guessed.
@@ -40,17 +40,6 @@ impl Settings {
         }
     }
 
-    /// Who asks operators for certificates has to say who may sign them.
-    pub(super) fn check_operators(&self) -> Result<(), ConfigError> {
-        match self.console.client_certificate && self.server.management_tls.client_ca.is_none() {
-            false => Ok(()),
-            true => Err(ConfigError::Value {
-                key: "console.client_certificate",
-                reason: "needs server.management_tls.client_ca: who signs for operators".to_owned(),
-            }),
-        }
-    }
-
     /// The ring of the record of use: the key in use, then former ones to read by. Without keys of its own, the
     /// one behind the pseudonyms.
     pub fn record_keys(&self) -> Result<(MasterKey, Vec<MasterKey>), ConfigError> {
@@ -76,28 +65,29 @@ fn read_key(key: Option<&SecretString>, file: Option<&Path>) -> Result<Option<Ma
 }
 
 impl ConsoleSettings {
-    /// What operators sign in with; `None`: there is no such file set.
+    /// What operators sign in with, from the environment or its file; `None`: neither is set.
     pub fn operator_token(&self) -> Result<Option<SecretString>, ConfigError> {
-        let token = self.operator_token_file.as_deref().map(read_token);
-        token.transpose().map_err(|reason| ConfigError::Value {
-            key: "console.operator_token_file",
-            reason,
-        })
+        let (key, token) = match (&self.operator_token, &self.operator_token_file) {
+            (Some(token), _) => ("console.operator_token", parse_token(token.expose_secret())),
+            (None, Some(path)) => ("console.operator_token_file", read_token(path)),
+            (None, None) => return Ok(None),
+        };
+        token
+            .map(Some)
+            .map_err(|reason| ConfigError::Value { key, reason })
     }
 }
 
 fn read_token(path: &Path) -> Result<SecretString, String> {
-    let shown = path.display();
-    let unreadable = |cause: std::io::Error| format!("names {shown}, which cannot be read: {cause}");
-    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(format!("names {shown}, which others may read: chmod 600 {shown}"));
-    }
-    let text = zeroize::Zeroizing::new(crate::text::read_file(path).map_err(unreadable)?);
+    let text = secrets::read(path).map_err(|cause| format!("names a file that cannot be used: {cause}"))?;
+    parse_token(&text).map_err(|reason| format!("names {}, which {reason}", path.display()))
+}
+
+fn parse_token(text: &str) -> Result<SecretString, String> {
     let token = text.trim();
     if token.len() < LEAST_TOKEN_CHARACTERS || token.contains(char::is_whitespace) {
         return Err(format!(
-            "names {shown}, which is not one line of at least {LEAST_TOKEN_CHARACTERS} characters"
+            "is not one line of at least {LEAST_TOKEN_CHARACTERS} characters"
         ));
     }
     Ok(SecretString::from(token))

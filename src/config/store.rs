@@ -1,9 +1,6 @@
 //! What the settings say of the store, of the cache in front of it, and of the record of use beside it.
 
-use super::{
-    CacheSettings, ConfigError, DeliverySettings, RecordSettings, Settings, StoreSettings, injected,
-    read_setting,
-};
+use super::{CacheSettings, ConfigError, RecordSettings, Settings, StoreSettings, injected, read_setting};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
@@ -59,11 +56,15 @@ impl StoreSettings {
     /// The certificate that this program shows to PostgreSQL, and its key, in PEM.
     pub fn client_certificate(&self) -> Result<Option<(Vec<u8>, SecretString)>, ConfigError> {
         let certificate = self.file(&self.tls_certificate, "PGSSLCERT");
-        match (certificate, self.file(&self.tls_key, "PGSSLKEY")) {
+        let key = match (&self.tls_key_pem, self.file(&self.tls_key, "PGSSLKEY")) {
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(path)) => Some(read_setting("store.tls_key", &path)?.into()),
+            (None, None) => None,
+        };
+        match (certificate, key) {
             (None, None) => Ok(None),
             (Some(certificate), Some(key)) => {
                 let certificate = read_setting("store.tls_certificate", &certificate)?;
-                let key = SecretString::from(read_setting("store.tls_key", &key)?);
                 Ok(Some((certificate.into_bytes(), key)))
             }
             _ => Err(ConfigError::Value {
@@ -203,23 +204,6 @@ fn read_password(
             Ok(Some(SecretString::from(text.trim_end().to_owned())))
         }
         (None, None) => Ok(None),
-    }
-}
-
-impl DeliverySettings {
-    /// A bank can have a V2 delivery a register, and its batches; that must leave turns for others.
-    pub(super) fn check_turns(&self) -> Result<(), ConfigError> {
-        let of_one_bank = self.max_batches_per_bank.saturating_add(2);
-        if of_one_bank < self.max_at_once && self.max_batches_per_bank > 0 {
-            return Ok(());
-        }
-        let reason = format!(
-            "must be above what one bank can have at once, {of_one_bank}, and banks may have a batch"
-        );
-        Err(ConfigError::Value {
-            key: "delivery.max_at_once",
-            reason,
-        })
     }
 }
 

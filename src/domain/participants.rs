@@ -48,6 +48,10 @@ impl Participant {
 /// Why a list of participants is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParticipantsError {
+    #[error("no bank is registered")]
+    Empty,
+    #[error("{0} has no name")]
+    Name(OrganizationNumber),
     #[error("{0} is registered twice")]
     Duplicate(OrganizationNumber),
     #[error("{0} takes part in no register, or in one twice")]
@@ -70,6 +74,9 @@ impl Participants {
         let mut banks = BTreeMap::new();
         for bank in list {
             let number = bank.organization;
+            if bank.name.trim().is_empty() {
+                return Err(ParticipantsError::Name(number));
+            }
             if bank.registers.is_empty()
                 || (1..bank.registers.len()).any(|at| bank.registers[..at].contains(&bank.registers[at]))
             {
@@ -78,6 +85,9 @@ impl Participants {
             if banks.insert(number, bank).is_some() {
                 return Err(ParticipantsError::Duplicate(number));
             }
+        }
+        if banks.is_empty() {
+            return Err(ParticipantsError::Empty);
         }
         let participants = Self(banks);
         participants

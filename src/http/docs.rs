@@ -17,8 +17,9 @@ pub use parameters::*;
 use super::answer::respond_to;
 use super::deliveries::receipt::RejectedBody;
 use super::error::{Detail, ErrorBody, Problem};
+use super::routes::reading;
 use actix_web::http::header::{self, ContentType};
-use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
+use actix_web::web::{Bytes, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -113,17 +114,17 @@ pub fn configure(config: &mut ServiceConfig) {
         .use_base_layout();
     config
         .app_data(Data::new(page))
-        .route(DOCUMENT_PATH, web::get().to(async || json_of(&DOCUMENT)))
-        .route(DOCUMENT_3_0_PATH, web::get().to(async || json_of(&DOCUMENT_3_0)))
+        .route(DOCUMENT_PATH, reading().to(async || json_of(&DOCUMENT)))
+        .route(DOCUMENT_3_0_PATH, reading().to(async || json_of(&DOCUMENT_3_0)))
         .route(
             "/docs",
-            web::get().to(async || {
+            reading().to(async || {
                 HttpResponse::Found()
                     .insert_header((header::LOCATION, "/docs/"))
                     .finish()
             }),
         )
-        .route("/docs/{file:.*}", web::get().to(show));
+        .route("/docs/{file:.*}", reading().to(show));
 }
 
 fn json_of(document: &LazyLock<Bytes>) -> HttpResponse {

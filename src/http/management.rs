@@ -1,6 +1,8 @@
 //! The management port: liveness, readiness and metrics.
 
+use super::routes::reading;
 use crate::access::key_set::KeySet;
+use crate::domain::identifiers::OrganizationNumber;
 use crate::record::Recorder;
 use crate::register::participants::ParticipantsInForce;
 use crate::store::Store;
@@ -8,13 +10,17 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{Error, HttpResponse};
 use metrics_exporter_prometheus::PrometheusHandle;
 use metrics_process::Collector;
 use serde::Serialize;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The names of banks as they were told last.
+pub type BankNames = BTreeMap<OrganizationNumber, String>;
 
 /// Whether the service may be sent requests, and if not, why.
 #[derive(Clone)]
@@ -23,6 +29,8 @@ pub struct Readiness {
     pub store: Store,
     pub recorder: Recorder,
     pub participants: ParticipantsInForce,
+    /// What metrics call the banks.
+    pub named: Arc<Mutex<BankNames>>,
     /// What the operating system knows of this process.
     pub process: Collector,
     /// Set when shutdown begins.
@@ -57,14 +65,33 @@ impl Readiness {
 
 /// The routes of the management port.
 pub fn configure(config: &mut ServiceConfig) {
+    config.route("/", reading().to(what_is_here));
     for path in ["/isalive", "/internal/isalive"] {
-        config.route(path, web::get().to(is_alive));
+        config.route(path, reading().to(is_alive));
     }
     for path in ["/isready", "/internal/isready"] {
-        config.route(path, web::get().to(is_ready));
+        config.route(path, reading().to(is_ready));
     }
-    config.route("/internal/audit/head", web::get().to(audit_head));
-    config.route("/metrics", web::get().to(metrics));
+    config.route("/internal/audit/head", reading().to(audit_head));
+    config.route("/metrics", reading().to(metrics));
+}
+
+const HERE: &str = concat!(
+    "kundeforhold ",
+    env!("CARGO_PKG_VERSION"),
+    ", the port of operators\n\n",
+    "/console              the operators' page\n",
+    "/isready              whether it may be sent requests, and what it waits for if not\n",
+    "/isalive              whether it runs\n",
+    "/metrics              figures, in the text format of Prometheus\n",
+    "/internal/audit/head  the last entry of the record of use, for an outside party to keep\n\n",
+    "Agencies and banks call the other port; /docs is there.\n"
+);
+
+async fn what_is_here() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(ContentType::plaintext())
+        .body(HERE)
 }
 
 /// What every answer of the port has.
@@ -116,7 +143,7 @@ async fn metrics(prometheus: Data<PrometheusHandle>, readiness: Data<Readiness>)
     });
     ::metrics::gauge!("kundeforhold_record_lag_entries").set(readiness.recorder.waiting() as f64);
     readiness.process.collect();
-    tell_participants(&readiness.participants);
+    tell_participants(&readiness.participants, &readiness.named);
     let is_writable = if readiness.store.is_writable() { 1.0 } else { 0.0 };
     ::metrics::gauge!("kundeforhold_store_writable").set(is_writable);
     tell_deliveries(&readiness.store);
@@ -136,9 +163,16 @@ fn tell_deliveries(store: &Store) {
     }
 }
 
-/// When each register that may deliver is stale.
-fn tell_participants(participants: &ParticipantsInForce) {
+/// What banks are called, and when each register that may deliver is stale.
+fn tell_participants(participants: &ParticipantsInForce, named: &Mutex<BankNames>) {
+    let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
     for bank in participants.load().iter() {
+        let (number, name) = (bank.organization.to_string(), bank.name.clone());
+        let former = named.insert(bank.organization, name.clone());
+        if let Some(former) = former.filter(|former| *former != name) {
+            ::metrics::gauge!("kundeforhold_bank_info", "bank" => number.clone(), "name" => former).set(0.0);
+        }
+        ::metrics::gauge!("kundeforhold_bank_info", "bank" => number, "name" => name).set(1.0);
         for register in &bank.registers {
             let labels = [
                 ("bank", bank.organization.to_string()),

@@ -154,6 +154,11 @@ fn get<F: Handler<Args, Output = Answer>, Args: FromRequest + 'static>(handler: 
     recorded(web::route().guard(guard::Get()), handler)
 }
 
+/// GET, and HEAD, which is answered the same without a body: what monitors and link checkers ask with.
+pub fn reading() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
 fn post<F: Handler<Args, Output = Answer>, Args: FromRequest + 'static>(handler: F) -> Route {
     recorded(web::post(), handler)
 }

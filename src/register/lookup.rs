@@ -100,7 +100,6 @@ pub enum Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(cause: StoreError) -> Self {
-        tracing::warn!(%cause, event = "store_error", "the store did not answer a lookup");
         match cause {
             StoreError::Damaged(_) => Self::Defect,
             StoreError::TimedOut => Self::TimedOut,

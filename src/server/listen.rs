@@ -35,6 +35,7 @@ struct Serving {
     end: CancellationToken,
     shutdown: GracefulShutdownSignal,
     request_head: Duration,
+    keep_alive: Duration,
 }
 
 /// Binds the port; `end` is cancelled when idle connections are to be closed.
@@ -111,13 +112,14 @@ impl Serving {
         Self {
             authenticator,
             bounds: Bounds::new(
-                Duration::from_secs(settings.write_timeout_seconds.max(1)),
+                Duration::from_secs(settings.write_timeout_seconds),
                 settings.max_connection_unsent_bytes,
                 settings.max_unsent_bytes,
             ),
             end,
             shutdown,
             request_head: Duration::from_secs(settings.request_head_seconds),
+            keep_alive: Duration::from_secs(settings.keep_alive_seconds),
         }
     }
 
@@ -156,6 +158,7 @@ impl Serving {
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
+            .keep_alive(self.keep_alive)
             .client_request_timeout(self.request_head)
             // Who is refused while it still sends has this long to send the rest and to read why.
             .client_disconnect_timeout(self.bounds.write_timeout)

@@ -98,7 +98,10 @@ pub(super) fn bind_management(
             .configure(management::configure)
             .configure(console::configure)
     };
-    let server = HttpServer::new(factory).workers(1).disable_signals();
+    let server = HttpServer::new(factory)
+        .workers(1)
+        .keep_alive(Duration::from_secs(settings.server.keep_alive_seconds))
+        .disable_signals();
     let server = match tls.cloned() {
         None => server.bind(address),
         Some(tls) => {

@@ -4,6 +4,7 @@ mod clients;
 
 use crate::config::{ConfigError, ServerSettings, TlsSettings};
 use crate::http::console::ClientCertificate;
+use crate::secrets::{self, SecretFileError};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
 use arc_swap::ArcSwap;
@@ -15,19 +16,20 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
+use secrecy::{ExposeSecret, SecretString};
 use std::any::Any;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Why certificate, key or authorities cannot be used. Names the file, never what a key holds.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{path} cannot be read: {cause}")]
     Unreadable { path: String, cause: std::io::Error },
-    #[error("{path} is open to others (mode {mode:o}); `chmod 600 {path}`")]
-    Permissions { path: String, mode: u32 },
+    #[error(transparent)]
+    Key(#[from] SecretFileError),
     #[error("{path} is not a PEM file of {what}: {cause}")]
     NotPem {
         path: String,
@@ -50,8 +52,42 @@ pub enum TlsError {
 #[derive(Clone)]
 struct TlsFiles {
     certificate: PathBuf,
-    key: PathBuf,
+    key: KeySource,
     client_ca: Option<PathBuf>,
+}
+
+/// Where the certificate's key is.
+#[derive(Clone)]
+enum KeySource {
+    File(PathBuf),
+    /// From the environment, say.
+    Given(SecretString),
+}
+
+impl KeySource {
+    fn of(settings: &TlsSettings) -> Option<Self> {
+        let given = settings.key_pem.clone().map(Self::Given);
+        given.or_else(|| settings.key.clone().map(Self::File))
+    }
+
+    fn read(&self) -> Result<Zeroizing<String>, SecretFileError> {
+        match self {
+            Self::File(path) => secrets::read(path),
+            Self::Given(key) => Ok(Zeroizing::new(key.expose_secret().to_owned())),
+        }
+    }
+
+    fn path(&self) -> Option<&PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Given(_) => None,
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.path()
+            .map_or_else(|| "the key in key_pem".to_owned(), |path| shown(path))
+    }
 }
 
 /// Which port. On the public one, where clients have an authority, they must have a certificate. On the management port
@@ -99,20 +135,24 @@ impl Tls {
     /// `None`: plain HTTP. Certificate and key come together.
     pub(super) fn open(port: Port, server: &ServerSettings) -> Result<Option<Self>, TlsSettingsError> {
         let settings = port.settings(server);
-        let files = match (&settings.certificate, &settings.key, &settings.client_ca) {
+        let files = match (
+            &settings.certificate,
+            KeySource::of(settings),
+            &settings.client_ca,
+        ) {
             (None, None, None) => return Ok(None),
             (None, _, _) => return Err(port.missing(TlsFile::Certificate).into()),
             (_, None, _) => return Err(port.missing(TlsFile::Key).into()),
             (Some(certificate), Some(key), client_ca) => TlsFiles {
                 certificate: certificate.clone(),
-                key: key.clone(),
+                key,
                 client_ca: client_ca.clone(),
             },
         };
         let clients = files.client_verifier()?;
         Ok(Some(Self {
             port,
-            handshake_timeout: Duration::from_secs(settings.handshake_seconds.max(1)),
+            handshake_timeout: Duration::from_secs(settings.handshake_seconds),
             certificate: Arc::new(Certificate(ArcSwap::new(files.certified_key()?))),
             clients: clients.map(|verifier| Arc::new(Clients::new(verifier, port == Port::Public))),
             files,
@@ -126,7 +166,8 @@ impl Tls {
             key,
             client_ca,
         } = &self.files;
-        [certificate, key].into_iter().chain(client_ca).cloned().collect()
+        let paths = [certificate].into_iter().chain(key.path());
+        paths.chain(client_ca).cloned().collect()
     }
 
     /// Puts the files in force for new connections, all of them or none.
@@ -184,14 +225,14 @@ pub enum TlsSettingsError {
 impl TlsFiles {
     fn certified_key(&self) -> Result<Arc<CertifiedKey>, TlsError> {
         let chain = certificates(&self.certificate)?;
-        check_private(&self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|cause| TlsError::NotPem {
-            path: shown(&self.key),
-            what: "a private key",
-            cause,
-        })?;
+        let key =
+            PrivateKeyDer::from_pem_slice(self.key.read()?.as_bytes()).map_err(|cause| TlsError::NotPem {
+                path: self.key.shown(),
+                what: "a private key",
+                cause,
+            })?;
         let mismatch = |_| TlsError::Mismatch {
-            path: shown(&self.key),
+            path: self.key.shown(),
             certificate: shown(&self.certificate),
         };
         let certified =
@@ -243,27 +284,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found)
 }
 
-fn check_private(path: &Path) -> Result<(), TlsError> {
-    let metadata = std::fs::metadata(path).map_err(|cause| TlsError::Unreadable {
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|cause| TlsError::Unreadable {
         path: shown(path),
         cause,
-    })?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(TlsError::Permissions {
-            path: shown(path),
-            mode,
-        });
-    }
-    Ok(())
-}
-
-fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, TlsError> {
-    let content = std::fs::read(path).map_err(|cause| TlsError::Unreadable {
-        path: shown(path),
-        cause,
-    })?;
-    Ok(zeroize::Zeroizing::new(content))
+    })
 }
 
 fn shown(path: &Path) -> String {

@@ -33,9 +33,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Longest that anything is kept: more than any calendar of ours has.
-const MOST_DAYS: u32 = 365_000;
-
 /// The parts that answer requests, wired.
 #[derive(Clone)]
 pub struct Parts {
@@ -207,13 +204,14 @@ fn readiness(
     keys: Arc<KeySet>,
     recorder: Recorder,
 ) -> Readiness {
-    let process = metrics_process::Collector::new("kundeforhold_");
+    let process = metrics_process::Collector::default();
     process.describe();
     Readiness {
         keys,
         store: store.clone(),
         recorder,
         participants,
+        named: Arc::default(),
         process,
         draining: Arc::new(AtomicBool::new(false)),
     }
@@ -252,8 +250,8 @@ async fn limits(settings: &Settings, store: &Store) -> Result<Limits, StartError
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {
     DeliveryBounds {
         shrink_percent: settings.shrink_percent,
-        idempotency_days: settings.idempotency_days.min(MOST_DAYS).into(),
-        rollback_days: settings.rollback_days.min(MOST_DAYS).into(),
+        idempotency_days: settings.idempotency_days.into(),
+        rollback_days: settings.rollback_days.into(),
         closed_years,
         call_wait: Duration::from_secs(settings.call_wait_seconds),
         publish_timeout: Duration::from_secs(settings.publish_timeout_seconds),
@@ -301,13 +299,18 @@ fn open_key_set(settings: &MaskinportenSettings) -> Result<KeySet, StartError> {
         })?,
     };
     let key_set_settings = KeySetSettings {
-        refresh: Duration::from_secs(settings.refresh_seconds.max(1)),
+        refresh: Duration::from_secs(settings.refresh_seconds),
         outage: Duration::from_secs(settings.outage_seconds),
         unknown_kid_brake: Duration::from_secs(settings.unknown_kid_brake_seconds),
         remembered_tokens: settings.remembered_tokens,
         ..KeySetSettings::default()
     };
     Ok(KeySet::new(source, issuer, key_set_settings)?)
+}
+
+/// Asks the issuer for its keys, once. Gives how many may verify tokens.
+pub async fn look_at_issuer(settings: &MaskinportenSettings) -> Result<usize, StartError> {
+    Ok(open_key_set(settings)?.look().await?)
 }
 
 fn terms_in_force(settings: &AccessSettings, scopes: RequiredScopes) -> Result<TermsInForce, StartError> {

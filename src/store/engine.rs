@@ -138,6 +138,14 @@ impl Store {
         }
     }
 
+    /// Its file, or where its database is; never a user or a password.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(store) => store.path().display().to_string(),
+            Self::Postgres(store) => store.shown().to_owned(),
+        }
+    }
+
     /// Several processes may serve it.
     pub fn is_shared(&self) -> bool {
         match self {

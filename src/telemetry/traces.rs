@@ -38,7 +38,7 @@ impl Traces {
             .with_endpoint(endpoint)
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
-        let share = f64::from(settings.sampled_percent.min(100)) / 100.0;
+        let share = f64::from(settings.sampled_percent) / 100.0;
         let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share)));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)

@@ -10,6 +10,7 @@ mod harness;
 mod kfr;
 mod limits;
 mod lookups;
+mod operating;
 mod resilience;
 mod secrecy;
 mod smoke;

@@ -290,3 +290,44 @@ async fn connections_of_http_2_end_with_the_drain() {
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     ended.join().unwrap();
 }
+
+/// What comes after a body's last chunk and never ends takes a turn and a connection for a bounded time.
+#[tokio::test]
+async fn trailers_without_an_end_are_bounded() {
+    let bounds = "[delivery]\npause_seconds = 1\n[server]\nwrite_timeout_seconds = 2\n";
+    let service = Service::start_with(Caching::Without, bounds).await;
+    let token = service.issuer.bank_token(BANK);
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let requests = [
+        (
+            "a delivery",
+            put(
+                &token,
+                &format!("{chunked}Content-Type: application/x-ndjson\r\n"),
+            ),
+        ),
+        ("a delivery that is refused", put("x.y.z", chunked)),
+        ("a lookup", lookup(&service, chunked)),
+        (
+            "what is not here",
+            format!("POST /nowhere HTTP/1.1\r\nHost: x\r\n{chunked}\r\n"),
+        ),
+    ];
+    for (what, head) in requests {
+        for rest in ["a: b\r\n".repeat(1000), "a".repeat(6000)] {
+            let stream = connect(&service);
+            send(&stream, format!("{head}0\r\n"));
+            let began = Instant::now();
+            let mut sent = 0;
+            while (&stream).write_all(rest.as_bytes()).is_ok() {
+                sent += rest.len();
+                assert!(
+                    began.elapsed() < Duration::from_secs(15),
+                    "{what}: {sent} bytes and on"
+                );
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+    assert!(service.is_ready().await);
+}

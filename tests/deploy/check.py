@@ -34,12 +34,12 @@ def metrics_exist(told):
     targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
     expect(len(targets) > 20, "the dashboard shows little")
     for expression in [rule["expr"] for rule in rules] + [target["expr"] for target in targets]:
-        named = re.findall(r"\bkundeforhold_[a-z_]+", expression)
+        named = re.findall(r"\b(?:kundeforhold|process)_[a-z_]+", expression)
         expect(named, f"names no metric: {expression}")
         for name in named:
             expect(re.sub(r"_(bucket|sum|count)$", "", name) in names, f"{name} is not in /metrics")
     for name in names - LATER:
-        expect(name.startswith("kundeforhold_"), f"{name} has no prefix")
+        expect(name.startswith(("kundeforhold_", "process_")), f"{name} has no prefix")
         expect(name in described, f"{name} is not described")
     for link in re.findall(r"\]\(#([^)]*)\)", (DEPLOY / "RUNBOOK.md").read_text()):
         expect(link in headings(), f"the runbook has no section #{link}")

@@ -54,10 +54,10 @@ fi
 echo "the trial: starts, is delivered to, answers, ends"
 bash -n deploy/trial.sh
 port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-management=$(port) service=$(port)
+management=$(port) service=$(port) issuer=$(port) redis=$(port)
 : >"$work/said"
 # In a session of its own, so that SIGINT reaches it: a shell's background jobs are deaf to it.
-KUNDEFORHOLD=$program SERVICE_PORT=$service MANAGEMENT_PORT=$management ISSUER_PORT=$(port) REDIS_PORT=$(port) \
+KUNDEFORHOLD=$program SERVICE_PORT=$service MANAGEMENT_PORT=$management ISSUER_PORT=$issuer REDIS_PORT=$redis \
     python3 -c 'import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); os.execv(sys.argv[1], sys.argv[1:])' \
     deploy/trial.sh "$work/trial" >"$work/said" 2>&1 &
 trial=$!
@@ -80,17 +80,25 @@ done
 grep -q "^kundeforhold_cache_reachable 1" "$work/metrics" || fail "the trial does not reach its cache"
 python3 tests/deploy/check.py "$work/metrics"
 
-kill -INT "$trial"
-wait "$trial" || fail "the trial did not end well"
-trial=
-! curl -s "http://127.0.0.1:$service/" >/dev/null || fail "the service outlived the trial"
-
 echo "example configuration"
 cp deploy/participants.example.toml "$work/participants.toml"
 for key in pseudonym record; do "$program" key new "$work/$key.key" >/dev/null; done
 sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis://127.0.0.1:6379/0##" \
     deploy/kundeforhold.example.toml >"$work/kundeforhold.toml"
-"$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"
+# The issuer is asked, and no other than the trial's is to be.
+KUNDEFORHOLD__MASKINPORTEN__ISSUER=http://127.0.0.1:$issuer/ "$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"
+
+echo "a second trial with the same ports says so, and does nothing"
+! KUNDEFORHOLD=$program SERVICE_PORT=$service MANAGEMENT_PORT=$management ISSUER_PORT=$issuer REDIS_PORT=$redis \
+    deploy/trial.sh "$work/second" >"$work/said" 2>&1 || fail "a second trial ran"
+grep -q "taken already: 127.0.0.1:$service 127.0.0.1:$management" "$work/said" || fail "what is taken is not told: $(cat "$work/said")"
+[ ! -e "$work/second" ] || fail "the second trial made something"
+curl -sf "http://127.0.0.1:$management/isready" >/dev/null || fail "the second trial disturbed the first"
+
+kill -INT "$trial"
+wait "$trial" || fail "the trial did not end well"
+trial=
+! curl -s "http://127.0.0.1:$service/" >/dev/null || fail "the service outlived the trial"
 
 echo "runbook: every command of it"
 python3 tests/deploy/runbook.py "$program"

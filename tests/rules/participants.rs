@@ -77,7 +77,13 @@ fn lists_that_contradict_themselves_are_refused() {
         ..bank(0)
     };
     let on = day("2020-01-01");
+    let nameless = Participant {
+        name: " ".to_owned(),
+        ..bank(0)
+    };
     for (list, expected) in [
+        (vec![], ParticipantsError::Empty),
+        (vec![nameless], ParticipantsError::Name(number(0))),
         (
             vec![bank(0), bank(1), bank(0)],
             ParticipantsError::Duplicate(number(0)),

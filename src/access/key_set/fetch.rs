@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::access::keys::{InvalidKeySet, Keys};
-use crate::access::outbound::{self, InvalidAddress, IssuerAddress, OutboundError};
+use crate::access::keys::{InvalidKeySet, Keys, listed};
+use crate::access::outbound::{self, InvalidAddress, IssuerAddress, IssuerClient, OutboundError};
 use crate::access::unique_json;
 
 /// Longest discovery document or key set taken, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// Longest name of another issuer that is told.
+const MOST_NAME_CHARS: usize = 200;
 /// Where RFC 8414 documents stand, below an issuer's name that ends in a slash.
 const WELL_KNOWN_PATH: &str = ".well-known/oauth-authorization-server";
 
@@ -39,20 +41,20 @@ impl KeySource {
 pub enum FetchError {
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    #[error("the issuer answered with status {0}")]
-    Status(StatusCode),
-    #[error("the discovery document is not JSON with `issuer` and `jwks_uri`")]
-    Discovery,
-    #[error("the discovery document is another issuer's")]
-    OtherIssuer,
-    #[error("the discovery document's `jwks_uri` {0}")]
-    JwksAddress(#[from] InvalidAddress),
-    #[error(transparent)]
-    Keys(#[from] InvalidKeySet),
+    #[error("{address} answered with status {status}")]
+    Status { address: String, status: StatusCode },
+    #[error("{address} gave a discovery document that {reason}")]
+    Discovery { address: String, reason: String },
+    #[error("{address} gave the discovery document of another issuer, {named:?}")]
+    OtherIssuer { address: String, named: String },
+    #[error("{address} gave a discovery document whose `jwks_uri` {cause}")]
+    JwksAddress { address: String, cause: InvalidAddress },
+    #[error("{address}: {cause}")]
+    Keys { address: String, cause: InvalidKeySet },
 }
 
 pub(super) struct Fetcher {
-    client: Client,
+    client: IssuerClient,
     source: KeySource,
     issuer: String,
 }
@@ -60,50 +62,65 @@ pub(super) struct Fetcher {
 impl Fetcher {
     pub fn new(source: KeySource, issuer: &str, timeout: Duration) -> Result<Self, OutboundError> {
         Ok(Self {
-            client: outbound::client(timeout)?,
+            client: IssuerClient::new(timeout)?,
             source,
             issuer: issuer.to_owned(),
         })
     }
 
     pub async fn fetch(&self) -> Result<Keys, FetchError> {
-        let document = match &self.source {
-            KeySource::JwksUri(address) => self.get(address).await?,
-            KeySource::WellKnown(address) => {
-                let jwks_uri = self.jwks_uri(&self.get(address).await?)?;
-                self.get(&jwks_uri).await?
-            }
+        let address = match &self.source {
+            KeySource::JwksUri(address) => address.clone(),
+            KeySource::WellKnown(address) => self.jwks_uri(address, &self.get(address).await?)?,
         };
-        let read = Keys::parse(&document)?;
-        if read.skipped > 0 || read.ambiguous > 0 {
-            let (skipped, ambiguous) = (read.skipped, read.ambiguous);
+        let document = self.get(&address).await?;
+        let read = Keys::parse(&document).map_err(|cause| FetchError::Keys {
+            address: address.as_str().to_owned(),
+            cause,
+        })?;
+        if !read.skipped.is_empty() {
             tracing::warn!(
-                skipped,
-                ambiguous,
+                address = address.as_str(),
+                skipped = read.skipped.len(),
+                keys = listed(&read.skipped),
                 "the issuer's key set holds keys that are not trusted here"
             );
         }
         Ok(read.keys)
     }
 
-    fn jwks_uri(&self, discovery: &[u8]) -> Result<IssuerAddress, FetchError> {
-        let members = unique_json::parse_object(discovery).map_err(|_| FetchError::Discovery)?;
-        let text = |name: &str| {
-            members
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or(FetchError::Discovery)
+    fn jwks_uri(&self, at: &IssuerAddress, discovery: &[u8]) -> Result<IssuerAddress, FetchError> {
+        let address = || at.as_str().to_owned();
+        let refused = |reason: String| FetchError::Discovery {
+            address: address(),
+            reason,
         };
-        if text("issuer")? != self.issuer {
-            return Err(FetchError::OtherIssuer);
+        let members = unique_json::parse_object(discovery)
+            .map_err(|cause| refused(format!("is not one JSON object without doubled members: {cause}")))?;
+        let text = |name: &str| {
+            let text = members.get(name).and_then(Value::as_str);
+            text.ok_or_else(|| refused(format!("has no text `{name}`")))
+        };
+        let issuer = text("issuer")?;
+        if issuer != self.issuer {
+            return Err(FetchError::OtherIssuer {
+                address: address(),
+                named: issuer.chars().take(MOST_NAME_CHARS).collect(),
+            });
         }
-        Ok(IssuerAddress::parse(text("jwks_uri")?)?)
+        IssuerAddress::parse(text("jwks_uri")?).map_err(|cause| FetchError::JwksAddress {
+            address: address(),
+            cause,
+        })
     }
 
     async fn get(&self, address: &IssuerAddress) -> Result<Vec<u8>, FetchError> {
-        match outbound::send(self.client.get(address.url()), MAX_DOCUMENT_BYTES).await? {
+        match outbound::send(self.client.request(Method::GET, address), MAX_DOCUMENT_BYTES).await? {
             (StatusCode::OK, body) => Ok(body),
-            (status, _) => Err(FetchError::Status(status)),
+            (status, _) => Err(FetchError::Status {
+                address: address.as_str().to_owned(),
+                status,
+            }),
         }
     }
 }

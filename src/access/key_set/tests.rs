@@ -152,6 +152,27 @@ async fn a_token_of_a_new_key_is_good_at_first_sight() {
 }
 
 #[tokio::test]
+async fn a_token_of_a_key_replaced_under_its_name_is_good_at_first_sight() {
+    let server = MockServer::start().await;
+    publish(&server, &[KEY.jwk("a")]).await;
+    let running = run(jwks_uri(&server), settings());
+    until(|| running.key_set.ready()).await;
+    publish(&server, &[OTHER_KEY.jwk("a")]).await;
+    let header = bearer(&OTHER_KEY, "a");
+    assert!(running.authenticator.authenticate(Some(&header)).await.is_ok());
+    let former = bearer(&KEY, "a");
+    for _ in 0..100 {
+        let outcome = running.authenticator.authenticate(Some(&former)).await;
+        assert_eq!(outcome, Err(TokenFault::Signature.into()));
+    }
+    assert_eq!(
+        calls(&server).await,
+        1,
+        "the brake holds for wrong signatures too"
+    );
+}
+
+#[tokio::test]
 async fn a_token_is_forgotten_when_its_key_leaves_the_set() {
     let server = MockServer::start().await;
     publish(&server, &[KEY.jwk("a")]).await;

@@ -1,10 +1,14 @@
 //! `kundeforhold audit search`
 
 use super::{Failure, Source};
+use crate::cli::{call, out};
 use crate::config::Settings;
-use crate::domain::identifiers::{AccountNumber, Check, CustomerId, IdentifierRules, OrganizationNumber};
-use crate::record::{self, Looked, Query, Record, Subject, Way};
-use crate::text;
+use crate::domain::calendar::parse_day;
+use crate::domain::identifiers::{
+    AccountNumber, CustomerId, IdentifierRules, OrganizationNumber, SyntheticSeries,
+};
+use crate::record::{self, Looked, Query, Record, SearchError, Subject, Way};
+use crate::text::{self, shown};
 use chrono::NaiveDate;
 use std::io::{BufRead, Write};
 use uuid::Uuid;
@@ -45,7 +49,7 @@ struct Criteria {
     #[arg(long, value_name = "NUMBER", value_parser = OrganizationNumber::parse)]
     consumer: Option<OrganizationNumber>,
     /// Day in Norway, YYYY-MM-DD
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     day: Option<NaiveDate>,
     /// A customer, read from standard input so that it stands in no process list
     #[arg(long, value_name = "-")]
@@ -55,25 +59,32 @@ struct Criteria {
     account: Option<String>,
 }
 
+fn day(text: &str) -> Result<NaiveDate, String> {
+    parse_day(text).ok_or_else(|| "must be a day, YYYY-MM-DD, such as 2026-01-31".to_owned())
+}
+
 impl Search {
     pub(super) fn run(self) -> Result<(), Failure> {
         let (settings, place, ring) = self.source.open()?;
         let query = self.criteria.query(&settings)?;
         let way = if self.prove { Way::Prove } else { Way::Index };
-        let mut out = std::io::stdout().lock();
-        let (json, mut count) = (self.json, 0_u64);
-        let found = |record: Record| {
-            if !json && count == 0 {
-                writeln!(out, "{}", row(HEADING))?;
-            }
-            count += 1;
-            match json {
-                true => writeln!(out, "{}", serde_json::to_string(&record)?),
-                false => writeln!(out, "{}", line(&record)),
-            }
+        let mut lines = std::io::stdout().lock();
+        let layout = match self.json {
+            true => Layout::Json,
+            false => call::width().map_or(Layout::Rows, |width| Layout::Blocks(width.into())),
         };
-        let looked = record::search(&place, &ring, &query, way, found)?;
-        eprintln!("{}", told(count, &looked));
+        let mut count = 0_u64;
+        let found = |record: Record| {
+            let heading = (count == 0).then(|| layout.heading()).flatten();
+            count += 1;
+            heading.map_or(Ok(()), |heading| writeln!(lines, "{heading}"))?;
+            writeln!(lines, "{}", layout.of(&record)?)
+        };
+        let looked = record::search(&place, &ring, &query, way, found).map_err(|cause| match cause {
+            SearchError::Interrupted(cause) => out::unwritten(&cause),
+            cause @ SearchError::Record(_) => cause.into(),
+        })?;
+        out::tell(format_args!("{}", told(count, &looked)));
         Ok(())
     }
 }
@@ -104,9 +115,10 @@ impl Criteria {
     }
 
     fn subject(&self, settings: &Settings) -> Result<Option<Subject>, Failure> {
-        // It may have been recorded when other rules were in force.
+        // Numbers of persons who do not exist may have been taken when other rules were in force.
         let rules = IdentifierRules {
-            check: Check::Format,
+            synthetic: SyntheticSeries::ALL,
+            accept_2032: true,
             ..settings.identifier_rules()
         };
         if let Some(customer) = &self.customer {
@@ -114,7 +126,13 @@ impl Criteria {
             return Ok(Some(Subject::Customer(customer)));
         }
         if let Some(account) = &self.account {
-            let account = AccountNumber::parse_lookup_key(&read_line(account)?)?;
+            let number = read_line(account)?;
+            let account = AccountNumber::parse_lookup_key(&number)?;
+            if AccountNumber::parse_delivered(&number, &IdentifierRules::PRODUCTION).is_err() {
+                out::tell(format_args!(
+                    "the check digit of this account is wrong; lookups take such numbers, so it is looked for"
+                ));
+            }
             return Ok(Some(Subject::Account(account)));
         }
         Ok(None)
@@ -134,20 +152,46 @@ fn read_line(given: &str) -> Result<String, Failure> {
     Ok(text::decode(line)?.trim().to_owned())
 }
 
-const HEADING: [&str; 9] = [
+/// How a call is shown.
+#[derive(Clone, Copy)]
+enum Layout {
+    Json,
+    /// A line each, for programs that look for lines.
+    Rows,
+    /// Some lines each, no wider than this.
+    Blocks(usize),
+}
+
+const NAMES: [&str; 11] = [
     "time",
     "consumer",
     "endpoint",
     "status",
     "case",
     "correlation",
+    "service",
+    "period",
     "banks",
     "instance/sequence",
     "legal mandate",
 ];
+const WIDTHS: [usize; 11] = [24, 9, 24, 6, 36, 36, 20, 24, 19, 40, 0];
 
-fn row(cells: [&str; 9]) -> String {
-    const WIDTHS: [usize; 9] = [24, 9, 24, 6, 36, 36, 19, 40, 0];
+impl Layout {
+    fn heading(self) -> Option<String> {
+        matches!(self, Self::Rows).then(|| row(&NAMES.map(str::to_owned)))
+    }
+
+    fn of(self, record: &Record) -> std::io::Result<String> {
+        Ok(match self {
+            Self::Json => shown::json(record)?,
+            Self::Rows => row(&values(record)),
+            Self::Blocks(width) => block(&values(record), width),
+        })
+    }
+}
+
+fn row(cells: &[String; 11]) -> String {
     let padded: Vec<String> = cells
         .iter()
         .zip(WIDTHS)
@@ -156,26 +200,66 @@ fn row(cells: [&str; 9]) -> String {
     padded.join("  ")
 }
 
-fn line(record: &Record) -> String {
+/// What there is, a name and a value a line, and the values broken where the terminal ends.
+fn block(cells: &[String; 11], width: usize) -> String {
+    const INDENT: usize = 19;
+    let room = width.saturating_sub(INDENT).max(1);
+    let mut block = String::new();
+    for (name, cell) in NAMES.iter().zip(cells).filter(|(_, cell)| *cell != "-") {
+        let characters: Vec<char> = cell.chars().collect();
+        for (at, piece) in characters.chunks(room).enumerate() {
+            let name = if at == 0 { name } else { "" };
+            block.push_str(&format!("{name:INDENT$}{}\n", String::from_iter(piece)));
+        }
+    }
+    block
+}
+
+fn values(record: &Record) -> [String; 11] {
     let endpoint = serde_json::to_value(record.endpoint).unwrap_or_default();
-    row([
-        &record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        // A name is no number, so it is not taken for one.
-        record
-            .consumer
-            .as_deref()
-            .or(record.operator.as_deref())
-            .unwrap_or("-"),
-        endpoint.as_str().unwrap_or_default(),
-        &text_of(record.status),
-        &text_of(record.case),
-        &text_of(record.correlation),
-        &record.banks.join(","),
-        &format!("{}/{}", record.instance, record.sequence),
-        record.legal_mandate.as_deref().unwrap_or("-"),
-    ])
+    // A name is no number, so it is not taken for one.
+    let who = record.consumer.as_deref().or(record.operator.as_deref());
+    let texts = [
+        record.time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        who.unwrap_or("-").to_owned(),
+        endpoint.as_str().unwrap_or_default().to_owned(),
+        text_of(record.status),
+        text_of(record.case),
+        text_of(record.correlation),
+        text_of(record.service.as_deref()),
+        match (record.from_date, record.to_date) {
+            (Some(from), Some(to)) => format!("{from} to {to}"),
+            _ => "-".to_owned(),
+        },
+        record.banks.join(","),
+        format!("{}/{}", record.instance, record.sequence),
+        text_of(record.legal_mandate.as_deref()),
+    ];
+    texts.map(|text| match text.as_str() {
+        "" => "-".to_owned(),
+        text => shown::shown(text).into_owned(),
+    })
 }
 
 fn text_of(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_fits_the_terminal_and_leaves_out_what_is_not_there() {
+        let mut cells = NAMES.map(|name| name.repeat(8));
+        cells[6] = "-".to_owned();
+        for width in [40, 60, 80] {
+            let block = block(&cells, width);
+            assert!(block.lines().all(|line| line.chars().count() <= width), "{block}");
+            assert!(
+                !block.contains("service") && block.contains("legal mandate"),
+                "{block}"
+            );
+        }
+    }
 }

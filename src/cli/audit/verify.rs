@@ -3,6 +3,7 @@
 use super::{Failure, Source, refused};
 use crate::backup::Deed;
 use crate::cli::backup::note_verified;
+use crate::cli::out;
 use crate::cli::progress;
 use crate::record::{self, HeadStanding, KeptHead, KeyRing, Proof, RecordFault, Removal, Verification, hex};
 use crate::text;
@@ -52,15 +53,14 @@ impl Verify {
                 note_verified(&register, Deed::RecordVerify, started, faults)?;
             }
         }
-        if self.json {
-            println!("{}", verification_json(&verification, elapsed));
-        } else {
-            verification.proofs.iter().for_each(tell);
-            tell_heads(&verification);
-        }
+        let said = match self.json {
+            true => out::say(format_args!("{}", verification_json(&verification, elapsed))),
+            false => tell_all(&verification),
+        };
+        // A fault is told, whether anybody reads the rest or not.
         verification
             .first_fault()
-            .map_or(Ok(()), |fault| Err(refused(&place, fault)))
+            .map_or(said, |fault| Err(refused(&place, fault)))
     }
 }
 
@@ -81,25 +81,34 @@ fn read_heads(file: &Path, ring: &KeyRing) -> Result<Vec<KeptHead>, Failure> {
     Ok(heads)
 }
 
-fn tell(proof: &Proof) {
+fn tell_all(verification: &Verification) -> Result<(), Failure> {
+    verification.proofs.iter().try_for_each(tell)?;
+    tell_heads(verification)
+}
+
+fn tell(proof: &Proof) -> Result<(), Failure> {
     let instance = proof.instance;
     for removal in &proof.removals {
         let on = DateTime::from_timestamp(removal.at, 0).unwrap_or_default();
-        println!(
+        out::say(format_args!(
             "{instance}: entries {} to {} were pruned on {}",
             removal.first,
             removal.last,
             on.date_naive()
-        );
+        ))?;
     }
     let head = format!("{}:{}", proof.head.sequence, hex(&proof.head.hash));
-    println!("{instance}: {} entries proved, up to {head}", proof.entries);
+    out::say(format_args!(
+        "{instance}: {} entries proved, up to {head}",
+        proof.entries
+    ))
 }
 
-fn tell_heads(verification: &Verification) {
+fn tell_heads(verification: &Verification) -> Result<(), Failure> {
     if verification.heads.is_empty() {
-        println!("no heads were given, so a cut end, or a chain that is gone, would not be found");
-        return;
+        return out::say(format_args!(
+            "no heads were given, so a cut end, or a chain that is gone, would not be found"
+        ));
     }
     let count = |wanted| {
         let with = verification
@@ -108,12 +117,12 @@ fn tell_heads(verification: &Verification) {
             .filter(|(_, standing)| *standing == wanted);
         with.count()
     };
-    println!(
+    out::say(format_args!(
         "heads: {} found, {} pruned, {} missing",
         count(HeadStanding::Found),
         count(HeadStanding::Pruned),
         count(HeadStanding::Missing)
-    );
+    ))
 }
 
 fn verification_json(verification: &Verification, elapsed: Duration) -> Value {

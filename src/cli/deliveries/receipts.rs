@@ -4,7 +4,9 @@ use super::Bank;
 use crate::cli::Failure;
 use crate::cli::call::{Answer, answer, table};
 use crate::cli::client::text;
+use crate::cli::out;
 use crate::cli::receipt;
+use crate::text::shown::json;
 use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
@@ -79,7 +81,7 @@ impl Receipts {
             table
         })?;
         if !self.bank.service.json && page.get("nextBefore").is_some() {
-            eprintln!("older ones: --before {}", text(&page, "nextBefore"));
+            out::tell(format_args!("older ones: --before {}", text(&page, "nextBefore")));
         }
         Ok(())
     }
@@ -92,8 +94,9 @@ impl Receipts {
             .map(serde_json::from_str)
             .collect::<Result<_, _>>()?;
         if self.bank.service.json {
-            rejects.iter().for_each(|reject| println!("{reject}"));
-            return Ok(());
+            return rejects
+                .iter()
+                .try_for_each(|reject| out::say(format_args!("{}", json(reject)?)));
         }
         let mut table = table();
         table.set_header(["line", "parameter", "code", "reason"]);
@@ -104,7 +107,7 @@ impl Receipts {
                 [text(reject, "line"), parameter, code, reason]
             }));
         }
-        println!("{table}");
+        out::say(format_args!("{table}"))?;
         Ok(())
     }
 }

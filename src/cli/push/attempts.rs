@@ -4,8 +4,9 @@ use super::upload::Upload;
 use crate::access::outbound::{self, OutboundError};
 use crate::cli::Failure;
 use crate::cli::client::{Credentials, TokenError, is_passing};
+use crate::cli::out;
+use crate::cli::progress::Sending;
 use chrono::{DateTime, Utc};
-use indicatif::ProgressBar;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
@@ -78,7 +79,7 @@ pub struct Delivery<'a, Request: Fn() -> RequestBuilder> {
     pub credentials: &'a Credentials,
     pub scope: &'a str,
     pub upload: &'a Upload,
-    pub bar: ProgressBar,
+    pub progress: Sending,
     pub attempts: u32,
 }
 
@@ -97,12 +98,12 @@ impl<Request: Fn() -> RequestBuilder> Delivery<'_, Request> {
             };
             let pause = retry_after.unwrap_or_else(|| backoff(attempt));
             attempt += 1;
-            self.bar.suspend(|| {
-                eprintln!(
+            self.progress.bar.suspend(|| {
+                out::tell(format_args!(
                     "{setback}; attempt {attempt} of {} follows in {:.1} s",
                     self.attempts,
                     pause.as_secs_f32()
-                );
+                ));
             });
             tokio::time::sleep(pause).await;
         }
@@ -112,12 +113,12 @@ impl<Request: Fn() -> RequestBuilder> Delivery<'_, Request> {
         // Tokens may live shorter than an attempt, so each gets its own.
         let token = self.credentials.token(self.scope).await?;
         let sent = Arc::new(AtomicU64::new(0));
-        self.bar.reset();
+        self.progress.begin();
         let mut request = (self.request)()
             .bearer_auth(token)
             .header("CorrelationID", Uuid::new_v4().to_string())
             .header(CONTENT_LENGTH, self.upload.length())
-            .body(self.upload.body(Arc::clone(&sent), self.bar.clone()));
+            .body(self.upload.body(Arc::clone(&sent), self.progress.clone()));
         if let Some(encoding) = self.upload.encoding() {
             request = request.header(CONTENT_ENCODING, encoding);
         }

@@ -3,7 +3,9 @@
 use super::attempts::Answer;
 use crate::cli::Failure;
 use crate::cli::client::{refused, text};
+use crate::cli::out;
 use crate::cli::receipt::table;
+use crate::text::shown;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -14,7 +16,10 @@ const REJECTS_SHOWN: usize = 20;
 pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
     let (status, body) = (answer.status, &answer.body);
     if status == StatusCode::UNPROCESSABLE_ENTITY {
-        eprintln!("{}\n{}", table(body), rejects(body));
+        if json {
+            out::say(format_args!("{}", shown::json(body)?))?;
+        }
+        out::tell(format_args!("{}\n{}", table(body), rejects(body)));
         return Err(Failure::Refused(format!(
             "the delivery was rejected: {} bad lines ({})",
             rejected(body),
@@ -22,7 +27,7 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
         )));
     }
     if !status.is_success() {
-        return Err(refused(status, body));
+        return Err(hinted(status, body));
     }
     if body.get("deliveryID").is_none() {
         return Err(Failure::Refused(format!(
@@ -32,16 +37,31 @@ pub fn show(answer: &Answer, json: bool) -> Result<(), Failure> {
     }
     if rejected(body) > 0 {
         let (count, id) = (rejected(body), text(body, "deliveryID"));
-        eprintln!(
+        out::tell(format_args!(
             "{count} bad lines were left out; `kundeforhold receipts --delivery {id} --rejects` tells which"
-        );
+        ));
     }
     if json {
-        println!("{}", serde_json::to_string(body)?);
+        out::say(format_args!("{}", shown::json(body)?))?;
     } else {
-        println!("{}", table(body));
+        out::say(format_args!("{}", table(body)))?;
     }
     Ok(())
+}
+
+/// A refusal, with what can be done about it where that is an option of this command.
+fn hinted(status: StatusCode, body: &Value) -> Failure {
+    let details = body.get("details").and_then(Value::as_array);
+    let is_shrunk = details
+        .into_iter()
+        .flatten()
+        .any(|detail| text(detail, "parameter") == "confirmShrink");
+    match (refused(status, body), is_shrunk) {
+        (Failure::Refused(said), true) => Failure::Refused(format!(
+            "{said}\nIf the set is meant to be so small, deliver it with --confirm-shrink."
+        )),
+        (failure, _) => failure,
+    }
 }
 
 /// The first rejected lines, and how many more there are.

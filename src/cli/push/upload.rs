@@ -1,7 +1,8 @@
 //! What is delivered: a file that is the same at every attempt.
 
+use crate::cli::Failure;
+use crate::cli::progress::{self, Sending};
 use futures_util::stream;
-use indicatif::ProgressBar;
 use reqwest::Body;
 use std::fs::{File, Permissions};
 use std::io::{self, Read};
@@ -25,16 +26,20 @@ pub struct Upload {
 impl Upload {
     /// Opens a file. What can be read only once, such as standard input (`-`), is spooled to a temporary file
     /// that has no name and that only its owner can read.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = if path == Path::new("-") {
-            spool(io::stdin().lock())?
-        } else {
-            let file = File::open(path)?;
-            match file.metadata()?.is_file() {
-                true => file,
-                false => spool(file)?,
-            }
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let opened = match path == Path::new("-") {
+            true => spool_shown(io::stdin().lock(), "standard input")?,
+            false => File::open(path).and_then(|file| match file.metadata()?.is_file() {
+                true => Ok(file),
+                false => spool(file),
+            }),
         };
+        opened
+            .and_then(Self::of)
+            .map_err(|cause| Failure::Refused(format!("{} cannot be read: {cause}", path.display())))
+    }
+
+    fn of(file: File) -> io::Result<Self> {
         Ok(Self {
             length: file.metadata()?.len(),
             encoding: encoding(&file)?,
@@ -52,17 +57,17 @@ impl Upload {
         self.encoding
     }
 
-    /// The file as a body, from its beginning; `sent` and the bar tell how far it has come.
-    pub fn body(&self, sent: Arc<AtomicU64>, bar: ProgressBar) -> Body {
+    /// The file as a body, from its beginning; `sent` and the progress tell how far it has come.
+    pub fn body(&self, sent: Arc<AtomicU64>, progress: Sending) -> Body {
         let (file, length) = (Arc::clone(&self.file), self.length);
         // Each attempt reads with an offset of its own, since the one before may still hold the file.
         Body::wrap_stream(stream::try_unfold(0, move |offset| {
-            let (file, sent, bar) = (Arc::clone(&file), Arc::clone(&sent), bar.clone());
+            let (file, sent, progress) = (Arc::clone(&file), Arc::clone(&sent), progress.clone());
             async move {
                 let piece = read(file, offset, length).await?;
                 let offset = offset + piece.len() as u64;
                 sent.store(offset, Ordering::Relaxed);
-                bar.set_position(offset);
+                progress.reached(offset);
                 Ok::<_, io::Error>((!piece.is_empty()).then_some((piece, offset)))
             }
         }))
@@ -80,6 +85,14 @@ async fn read(file: Arc<File>, offset: u64, end: u64) -> io::Result<Vec<u8>> {
     tokio::task::spawn_blocking(read)
         .await
         .map_err(io::Error::other)?
+}
+
+/// The same, telling how much has come: who sends it may take long.
+fn spool_shown(from: impl Read, what: &'static str) -> Result<io::Result<File>, Failure> {
+    let taken = progress::taken(what)?;
+    let spooled = spool(taken.wrap_read(from));
+    taken.finish_and_clear();
+    Ok(spooled)
 }
 
 fn spool(mut from: impl Read) -> io::Result<File> {

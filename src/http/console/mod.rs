@@ -27,6 +27,7 @@ pub use certificate::ClientCertificate;
 pub use gate::Gate;
 
 use super::management::Readiness;
+use super::routes::reading;
 use crate::register::delivery::Delivery;
 use crate::register::lookup::{Arrival, Lookup};
 use crate::register::statistics::Statistics;
@@ -86,30 +87,27 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(
         web::scope("/console")
             .wrap(from_fn(page::protect))
-            .route("", web::get().to(overview::show))
-            .route("/", web::get().to(overview::show))
-            .route("/banks", web::get().to(banks::show))
-            .route("/banks/{bank}", web::get().to(bank::show))
-            .route(
-                "/banks/{bank}/deliveries/{delivery}",
-                web::get().to(receipt::show),
-            )
+            .route("", reading().to(overview::show))
+            .route("/", reading().to(overview::show))
+            .route("/banks", reading().to(banks::show))
+            .route("/banks/{bank}", reading().to(bank::show))
+            .route("/banks/{bank}/deliveries/{delivery}", reading().to(receipt::show))
             .route(
                 "/banks/{bank}/deliveries/{delivery}/rollback",
-                web::get().to(rollback::confirm),
+                reading().to(rollback::confirm),
             )
             .route(
                 "/banks/{bank}/deliveries/{delivery}/rollback",
                 web::post().to(rollback::roll_back),
             )
-            .route("/agencies", web::get().to(agencies::show))
-            .route("/record", web::get().to(record::show))
+            .route("/agencies", reading().to(agencies::show))
+            .route("/record", reading().to(record::show))
             .route("/record/search", web::post().to(record::search))
             .route("/record/verify", web::post().to(record::verify))
-            .route("/login", web::get().to(login::show))
+            .route("/login", reading().to(login::show))
             .route("/login", web::post().to(login::sign_in))
             .route("/logout", web::post().to(login::sign_out))
-            .route("/assets/{name}", web::get().to(assets::get))
+            .route("/assets/{name}", reading().to(assets::get))
             .default_service(web::to(page::unknown)),
     );
 }

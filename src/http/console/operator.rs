@@ -161,7 +161,7 @@ fn admit(request: &HttpRequest) -> Result<Operator, ConsoleRefusal> {
             (session, Some(cookie))
         }
         (None, None) => {
-            let reading = request.method() == Method::GET;
+            let reading = matches!(*request.method(), Method::GET | Method::HEAD);
             return Err(ConsoleRefusal::SignIn { reading });
         }
     };

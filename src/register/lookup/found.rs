@@ -22,7 +22,9 @@ impl Lookup {
     ) -> Result<Found<HeldRelationship>, Refusal> {
         if let Some(cache) = &self.cache
             && let Some(cached) = cache.relationships(customer.present()).await
-            && let Some(found) = self.still_holding(cached, customer).await?
+            && let Some(found) = self
+                .still_holding(&self.meters.relationships, cached, customer)
+                .await?
         {
             return Ok(found);
         }
@@ -41,7 +43,7 @@ impl Lookup {
     ) -> Result<Found<HeldAccount>, Refusal> {
         if let Some(cache) = &self.cache
             && let Some(cached) = cache.accounts(account.present()).await
-            && let Some(found) = self.still_holding(cached, account).await?
+            && let Some(found) = self.still_holding(&self.meters.account, cached, account).await?
         {
             return Ok(found);
         }
@@ -57,10 +59,13 @@ impl Lookup {
     /// What a cache has, if nothing that concerns it was published since.
     async fn still_holding<T>(
         &self,
+        meter: &StoreMeter,
         cached: Cached<T>,
         sought: &UnderEachKey,
     ) -> Result<Option<Found<T>>, Refusal> {
-        let sets = self.store.holding(cached.at, sought).await?;
+        let started = Instant::now();
+        let sets = self.store.holding(cached.at, sought).await;
+        let sets = sets.map_err(|cause| self.unanswered(meter, cause, started))?;
         Ok(sets.map(|sets| Found {
             held: cached.held,
             at: Some(cached.at),
@@ -76,7 +81,21 @@ impl Lookup {
     ) -> Result<Found<T>, Refusal> {
         let started = Instant::now();
         let found = read.instrument(tracing::debug_span!("store")).await;
-        meter.count(started.elapsed(), found.is_ok());
-        Ok(found?)
+        meter.time(started.elapsed());
+        found.map_err(|cause| self.unanswered(meter, cause, started))
+    }
+
+    /// Counts and tells that the store did not answer, where it is, what it was asked and how long that took.
+    fn unanswered(&self, meter: &StoreMeter, cause: StoreError, started: Instant) -> Refusal {
+        meter.count_error();
+        tracing::warn!(
+            %cause,
+            event = "store_error",
+            store = self.store.place(),
+            asked = meter.operation,
+            milliseconds = started.elapsed().as_secs_f64() * 1e3,
+            "the store did not answer a lookup"
+        );
+        cause.into()
     }
 }

@@ -13,6 +13,7 @@ pub struct StoreMeters {
 /// One operation of the store.
 #[derive(Clone)]
 pub struct StoreMeter {
+    pub operation: &'static str,
     seconds: Histogram,
     errors: Counter,
 }
@@ -21,6 +22,7 @@ impl StoreMeters {
     /// Of the recorder that is installed by now.
     pub fn find() -> Self {
         let of = |operation| StoreMeter {
+            operation,
             seconds: metrics::histogram!("kundeforhold_store_seconds", "operation" => operation),
             errors: metrics::counter!("kundeforhold_store_errors_total", "operation" => operation),
         };
@@ -32,10 +34,11 @@ impl StoreMeters {
 }
 
 impl StoreMeter {
-    pub fn count(&self, took: Duration, answered: bool) {
+    pub fn time(&self, took: Duration) {
         self.seconds.record(took);
-        if !answered {
-            self.errors.increment(1);
-        }
+    }
+
+    pub fn count_error(&self) {
+        self.errors.increment(1);
     }
 }

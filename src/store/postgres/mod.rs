@@ -208,6 +208,11 @@ impl Store {
         Ok(size.try_get::<_, i64>(0)?.cast_unsigned())
     }
 
+    /// The hosts and the database.
+    pub fn shown(&self) -> &str {
+        self.0.connector.shown()
+    }
+
     /// Closes all connections that are not in use.
     pub fn close(&self) {
         self.0.end.cancel();

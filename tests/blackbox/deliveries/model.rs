@@ -13,7 +13,7 @@ use crate::harness::identifiers::{accounts, people};
 use crate::harness::keys::section;
 use crate::harness::{Service, world};
 use cache::Cache;
-use chrono::{Days, NaiveDate};
+use chrono::{Days, Months, NaiveDate};
 use history::{CUSTOMERS, Call, Change, KFR_SETS, Record, SETS, Step};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -22,6 +22,11 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+
+/// Days of the histories are so far apart: what ended on one of them ended more than a year before the next.
+const STEP_DAYS: u64 = 400;
+/// Longer than the histories reach back.
+const LONG_YEARS: i64 = 20;
 
 /// In KFR only; `kfrRole = "owner"`.
 const ORRHANEN: &str = "210143130";
@@ -63,7 +68,7 @@ impl World {
     }
 
     fn day(&self, days_ago: u64) -> NaiveDate {
-        self.today - Days::new(days_ago)
+        self.today - Days::new(days_ago * STEP_DAYS)
     }
 
     async fn live(&mut self, step: &Step) {
@@ -296,7 +301,7 @@ impl World {
         self.service.restart().await;
     }
 
-    /// Records are kept for no time once they have ended, until those that had are gone.
+    /// Records are kept for a year once they have ended, until those that ended longer ago are gone.
     async fn erase(&mut self) {
         let years = |years: i64| {
             move |table: &mut toml::Table| {
@@ -304,10 +309,11 @@ impl World {
                 section(table, "store").insert("upkeep_seconds".to_owned(), 1.into());
             }
         };
-        self.service.configure(years(0));
+        let day = self.today - Months::new(12);
+        self.service.configure(years(1));
         self.service.restart().await;
-        self.service.wait_until_erased(self.today).await;
-        self.service.configure(years(10));
+        self.service.wait_until_erased(day).await;
+        self.service.configure(years(LONG_YEARS));
         assert!(self.service.terminate().success());
         // By the rules of that time what is cached of it does not answer; here, where time goes back, no entry counts.
         let drawn = match self.service.database {
@@ -317,8 +323,7 @@ impl World {
         self.service.change_store(drawn).await;
         self.service.start_again();
         self.service.wait_until_ready().await;
-        let today = self.today;
-        self.sets.iter_mut().for_each(|set| set.erase(today));
+        self.sets.iter_mut().for_each(|set| set.erase(day));
     }
 
     async fn roll_back(&mut self, at: usize) {

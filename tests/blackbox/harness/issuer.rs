@@ -1,6 +1,6 @@
 //! An issuer whose keys and tokens the test makes itself, claim by claim.
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaEncoding};
@@ -39,12 +39,13 @@ impl SigningKey {
     /// The public key as everybody may have it in a file.
     pub fn public_pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().unwrap();
-        let text = STANDARD.encode(der.as_ref());
-        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-        format!(
-            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-            lines.join("\n")
-        )
+        pem("PUBLIC KEY", der.as_ref())
+    }
+
+    /// The private key as a client has it in a file.
+    pub fn private_pem(&self) -> String {
+        let der: Pkcs8V1Der<'_> = self.0.as_der().unwrap();
+        pem("PRIVATE KEY", der.as_ref())
     }
 
     /// A token with exactly this header and these claims.
@@ -65,6 +66,15 @@ impl SigningKey {
             .unwrap();
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
+}
+
+fn pem(what: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!(
+        "-----BEGIN {what}-----\n{}\n-----END {what}-----\n",
+        lines.join("\n")
+    )
 }
 
 /// Header and claims of a token, without a signature.

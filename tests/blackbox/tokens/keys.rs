@@ -174,6 +174,51 @@ async fn a_new_key_is_fetched_with_the_first_token_that_names_it() {
 }
 
 #[tokio::test]
+async fn a_key_replaced_under_its_name_is_fetched_with_the_first_token_that_it_signed() {
+    let service = started(Caching::Without, "").await;
+    let former = service.issuer.agency_token();
+    assert_accepted(&service, &former).await;
+    let next = SigningKey::generate();
+    service.issuer.publish(json!({"keys": [next.jwk(KID)]})).await;
+    let token = next.sign(&json!({"alg": "RS256", "kid": KID}), &good(&service));
+    assert_accepted(&service, &token).await;
+    // Signatures that are wrong ask no more often than keys that are unknown.
+    let asked = fetches(&service).await;
+    for _ in 0..20 {
+        assert_refused(&service, &former).await;
+    }
+    assert_eq!(fetches(&service).await, asked);
+    assert_accepted(&service, &token).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_meant_for_verifying_is_not_believed_and_told() {
+    let service = started(Caching::Without, "[maskinporten]\nrefresh_seconds = 1").await;
+    let keys: Vec<SigningKey> = (0..3).map(|_| SigningKey::generate()).collect();
+    let mut jwks = vec![service.issuer.key().jwk(KID)];
+    let marks = [
+        ("key_ops", json!(["sign"])),
+        ("alg", json!("RSA-OAEP")),
+        ("d", json!("AQAB")),
+    ];
+    for ((key, (name, value)), kid) in keys.iter().zip(marks).zip(["k0", "k1", "k2"]) {
+        let mut jwk = key.jwk(kid);
+        jwk[name] = value;
+        jwks.push(jwk);
+    }
+    publish(&service, jwks).await;
+    for (key, kid) in keys.iter().zip(["k0", "k1", "k2"]) {
+        let token = key.sign(&json!({"alg": "RS256", "kid": kid}), &good(&service));
+        assert_refused(&service, &token).await;
+    }
+    assert_accepted(&service, &service.issuer.agency_token()).await;
+    let log = service.log();
+    for told in ["(key_ops)", "(alg)", "is a private key"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn a_flood_of_unknown_keys_asks_the_issuer_once_in_thirty_seconds() {
     let service = started(Caching::Without, "").await;
     assert_eq!(fetches(&service).await, 1);

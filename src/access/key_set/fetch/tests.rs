@@ -38,13 +38,16 @@ async fn a_discovery_document_must_be_the_issuers_own_and_name_a_permitted_addre
     let other = json!({"issuer": "https://issuer.test", "jwks_uri": jwks_uri});
     assert!(matches!(
         discover(&server, other).await,
-        Err(FetchError::OtherIssuer)
+        Err(FetchError::OtherIssuer { .. })
     ));
     let insecure = json!({"issuer": ISSUER, "jwks_uri": "http://issuer.test/jwk"});
     let outcome = discover(&server, insecure).await;
     assert!(matches!(
         outcome,
-        Err(FetchError::JwksAddress(InvalidAddress::Insecure))
+        Err(FetchError::JwksAddress {
+            cause: InvalidAddress::Insecure,
+            ..
+        })
     ));
     for incomplete in [
         json!({"issuer": ISSUER}),
@@ -53,7 +56,7 @@ async fn a_discovery_document_must_be_the_issuers_own_and_name_a_permitted_addre
     ] {
         assert!(matches!(
             discover(&server, incomplete).await,
-            Err(FetchError::Discovery)
+            Err(FetchError::Discovery { .. })
         ));
     }
 }
@@ -85,7 +88,7 @@ async fn redirects_are_not_followed() {
         .await;
     let address = IssuerAddress::parse(&format!("{}/moved", server.uri())).unwrap();
     let outcome = fetch(KeySource::JwksUri(address)).await;
-    assert!(matches!(outcome, Err(FetchError::Status(status)) if status.as_u16() == 302));
+    assert!(matches!(outcome, Err(FetchError::Status { status, .. }) if status.as_u16() == 302));
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }
 
@@ -109,12 +112,18 @@ async fn huge_and_garbage_documents_are_refused() {
     .await;
     assert!(matches!(
         fetch(jwks_uri(&server)).await,
-        Err(FetchError::Keys(InvalidKeySet::Malformed))
+        Err(FetchError::Keys {
+            cause: InvalidKeySet::Malformed(_),
+            ..
+        })
     ));
     publish(&server, &[]).await;
     assert!(matches!(
         fetch(jwks_uri(&server)).await,
-        Err(FetchError::Keys(InvalidKeySet::NoneUsable))
+        Err(FetchError::Keys {
+            cause: InvalidKeySet::NoneUsable(_),
+            ..
+        })
     ));
     publish_answer(
         &server,
@@ -123,6 +132,6 @@ async fn huge_and_garbage_documents_are_refused() {
     .await;
     assert!(matches!(
         fetch(jwks_uri(&server)).await,
-        Err(FetchError::Status(_))
+        Err(FetchError::Status { .. })
     ));
 }

@@ -1,5 +1,6 @@
 //! What stands between a history and its store.
 
+use super::LONG_YEARS;
 use crate::harness::fault_proxy::FaultProxy;
 use crate::harness::redis::{Entry, RedisServer};
 use crate::harness::{Caching, Service};
@@ -25,13 +26,14 @@ pub enum Cache {
 impl Cache {
     /// Each kind in its turn.
     pub async fn begin(history: usize) -> (Service, Self) {
+        let long = format!("[retention]\nclosed_years = {LONG_YEARS}\n");
         match history % 4 {
-            0 => (Service::start(Caching::Without).await, Self::None),
-            1 => (Service::start(Caching::With).await, Self::Sound),
+            0 => (Service::start_with(Caching::Without, &long).await, Self::None),
+            1 => (Service::start_with(Caching::With, &long).await, Self::Sound),
             _ => {
                 let redis = RedisServer::start();
                 let proxy = FaultProxy::start(&redis.address());
-                let service = Service::start_on(&proxy.url(), "").await;
+                let service = Service::start_on(&proxy.url(), &long).await;
                 proxy.cut_one_in(CUT_ONE_IN);
                 proxy.delay_one_in(LATE_ONE_IN, LATE);
                 let former = Vec::new();

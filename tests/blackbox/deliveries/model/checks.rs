@@ -2,7 +2,7 @@
 
 use super::history::{self, Call, Change, Identity, Record};
 use super::register::{self, Agreement, Outcome, Row, Standing};
-use super::{ACCOUNTS, World};
+use super::{ACCOUNTS, STEP_DAYS, World};
 use crate::deliveries::{is_of_calls, own, receipts};
 use crate::harness::ask::Ask;
 use chrono::{Days, NaiveDate};
@@ -46,7 +46,8 @@ impl World {
             line["holdsFunds"] = json!(holds_funds);
         }
         if let Some(length) = record.length {
-            line["toDate"] = json!((self.day(record.identity.from) + Days::new(length)).to_string());
+            line["toDate"] =
+                json!((self.day(record.identity.from) + Days::new(length * STEP_DAYS)).to_string());
         }
         line
     }
@@ -63,7 +64,9 @@ impl World {
             holds_funds: record
                 .holds_funds
                 .unwrap_or(["owner", "secondaryOwner"].contains(&record.role)),
-            to: record.length.map(|length| identity.2 + Days::new(length)),
+            to: record
+                .length
+                .map(|length| identity.2 + Days::new(length * STEP_DAYS)),
         };
         standing.insert(identity, row);
     }
@@ -73,7 +76,7 @@ impl World {
             Change::Put(record) => json!({"put": self.record(at, record)}),
             Change::End(identity, length) => {
                 let mut line = self.identity_line(at, identity);
-                line["toDate"] = json!((self.day(identity.from) + Days::new(*length)).to_string());
+                line["toDate"] = json!((self.day(identity.from) + Days::new(length * STEP_DAYS)).to_string());
                 json!({"end": line})
             }
             Change::Remove(identity) => json!({"remove": self.identity_line(at, identity)}),
@@ -86,7 +89,7 @@ impl World {
             Change::Put(record) => self.put(at, standing, record),
             Change::End(identity, length) => {
                 let identity = self.identity(at, identity);
-                let to = identity.2 + Days::new(*length);
+                let to = identity.2 + Days::new(length * STEP_DAYS);
                 match standing.get_mut(&identity) {
                     Some(row) => row.to = Some(to),
                     None => return false,

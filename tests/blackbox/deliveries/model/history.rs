@@ -6,7 +6,7 @@ pub const CUSTOMERS: usize = 4;
 pub const SETS: usize = 4;
 /// Those that take KFR calls.
 pub const KFR_SETS: std::ops::Range<usize> = 2..4;
-/// Days ago on which things begin and end.
+/// Steps of days ago on which things begin and end.
 const SPAN: std::ops::Range<u64> = 0..12;
 
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub enum Step {
         set: usize,
         during: Vec<Call>,
     },
-    /// Time goes on, until all that has ended by today has ended too long ago.
+    /// What ended more than a year ago has ended too long ago, for a while.
     Erase,
     Restart,
     Kill,
