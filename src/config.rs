@@ -287,15 +287,27 @@ pub enum LogLevel {
 impl Settings {
     /// Defaults, then the file, then the environment. Every setting is in its range.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::checked(sources::read(file)?)
+        Self::sound(Self::look(file)?)
+    }
+
+    /// The same, with all that is wrong beside it; what cannot be read at all has its default.
+    pub fn look(file: Option<&Path>) -> Result<(Self, Vec<Fault>), ConfigError> {
+        Self::of(sources::read(file)?)
     }
 
     /// Defaults, then a text in TOML; the environment is not read.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        Self::checked(sources::of_text(text)?)
+        Self::sound(Self::of(sources::of_text(text)?)?)
     }
 
-    fn checked(tree: config::Value) -> Result<Self, ConfigError> {
+    fn sound((settings, faults): (Self, Vec<Fault>)) -> Result<Self, ConfigError> {
+        match faults.is_empty() {
+            true => Ok(settings),
+            false => Err(ConfigError::Faults(faults)),
+        }
+    }
+
+    fn of(tree: config::Value) -> Result<(Self, Vec<Fault>), ConfigError> {
         let (mut settings, mut found) = sources::settings(tree)?;
         let maskinporten = &mut settings.maskinporten;
         if maskinporten.issuer.is_none() {
@@ -306,10 +318,8 @@ impl Settings {
             maskinporten.well_known_url = injected("MASKINPORTEN_WELL_KNOWN_URL");
         }
         found.extend(ranges::faults(&settings));
-        match found.is_empty() {
-            true => Ok(settings),
-            false => Err(ConfigError::Faults(found)),
-        }
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok((settings, found))
     }
 
     pub fn identifier_rules(&self) -> IdentifierRules {

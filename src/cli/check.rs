@@ -24,11 +24,12 @@ pub struct Check {
 
 impl Check {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let settings = Settings::load(self.config.as_deref())?;
+        let (settings, faults) = Settings::look(self.config.as_deref())?;
         out::say(format_args!("configuration: read"))?;
-        let mut findings = Findings::default();
+        let mut findings = Findings(faults.iter().map(ToString::to_string).collect());
         findings.note(check_issuer(&settings).await)?;
-        findings.note(check_ports(&settings))?;
+        findings.note(check_port(&settings, Port::Public, "public port"))?;
+        findings.note(check_port(&settings, Port::Management, "management port"))?;
         findings.note(check_operators(&settings))?;
         let list = findings.list(&settings)?;
         let terms = Terms::read(settings.access.services_file());
@@ -42,7 +43,6 @@ impl Check {
 }
 
 /// What is wrong: all of it, and not the first only.
-#[derive(Default)]
 struct Findings(Vec<String>);
 
 impl Findings {
@@ -52,7 +52,8 @@ impl Findings {
             Ok(told) => out::say(format_args!("{told}")),
             Err(fault) => {
                 let fault = fault.to_string();
-                if !self.0.contains(&fault) {
+                let is_told = |told: &String| fault.starts_with(told.as_str());
+                if !self.0.iter().any(is_told) {
                     self.0.push(fault);
                 }
                 Ok(())
@@ -91,21 +92,11 @@ async fn check_issuer(settings: &Settings) -> Result<String, Failure> {
     Ok(format!("issuer: answers, with {keys} keys that verify tokens"))
 }
 
-fn check_ports(settings: &Settings) -> Result<String, Failure> {
-    let told = |is_set| {
-        if is_set {
-            "TLS, certificate and key fit"
-        } else {
-            "plain HTTP"
-        }
-    };
-    let public = check_tls(Port::Public, &settings.server)?;
-    let management = check_tls(Port::Management, &settings.server)?;
-    Ok(format!(
-        "public port: {}\nmanagement port: {}",
-        told(public),
-        told(management)
-    ))
+fn check_port(settings: &Settings, port: Port, name: &str) -> Result<String, Failure> {
+    Ok(match check_tls(port, &settings.server)? {
+        true => format!("{name}: TLS, certificate and key fit"),
+        false => format!("{name}: plain HTTP"),
+    })
 }
 
 fn check_operators(settings: &Settings) -> Result<String, Failure> {

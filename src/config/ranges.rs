@@ -5,6 +5,7 @@ use super::{
     AccessSettings, CacheSettings, DeliverySettings, MaskinportenSettings, RecordSettings, ScopeSettings,
     ServerSettings, Settings, StoreSettings, TraceSettings,
 };
+use crate::access::outbound::IssuerAddress;
 use reqwest::Url;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -48,6 +49,7 @@ pub(super) fn faults(settings: &Settings) -> Vec<Fault> {
     outside
         .chain(settings.server.one_place())
         .chain(settings.maskinporten.empty_audience())
+        .chain(settings.maskinporten.addresses())
         .chain(settings.access.scopes.faults())
         .chain(settings.delivery.crowded())
         .chain(settings.traces.fault())
@@ -145,6 +147,19 @@ impl MaskinportenSettings {
         ]
     }
 
+    fn addresses(&self) -> Vec<Fault> {
+        let named = [
+            ("maskinporten.issuer", &self.issuer),
+            ("maskinporten.jwks_uri", &self.jwks_uri),
+            ("maskinporten.well_known_url", &self.well_known_url),
+        ];
+        let refused = |(key, text): (&str, &Option<String>)| {
+            let cause = IssuerAddress::parse(text.as_deref()?).err()?;
+            Some(Fault::new(key, cause.to_string()))
+        };
+        named.into_iter().filter_map(refused).collect()
+    }
+
     fn empty_audience(&self) -> Option<Fault> {
         let is_empty = self.audience.as_deref().is_some_and(str::is_empty);
         is_empty.then(|| {
@@ -199,7 +214,7 @@ impl ScopeSettings {
             )),
             words => Self::parse(key, words)
                 .err()
-                .map(|cause| Fault::new("", cause.to_string())),
+                .map(|_| Fault::new(key, "names what is no scope: a word of printable ASCII")),
         };
         lists.into_iter().filter_map(fault).collect()
     }

@@ -128,12 +128,17 @@ fn the_record_of_use_is_a_file_beside_the_register_or_where_it_is_named() {
 #[test]
 fn plain_http_is_for_loopback_only() {
     let issuer = |text: &str| {
-        let settings = Settings::from_toml(&format!("[maskinporten]\nissuer = \"{text}\"")).unwrap();
-        settings.maskinporten.issuer().map(str::to_owned)
+        Settings::from_toml(&format!(
+            "[maskinporten]\nissuer = \"{text}\"\njwks_uri = \"{text}\""
+        ))
     };
     assert!(issuer("http://127.0.0.1:8081/").is_ok());
     assert!(issuer("https://maskinporten.no/").is_ok());
-    assert!(issuer("http://maskinporten.no/").is_err());
+    let refused = issuer("http://maskinporten.no/").err().unwrap().to_string();
+    assert!(
+        refused.contains("maskinporten.issuer must be https") && refused.contains("maskinporten.jwks_uri"),
+        "{refused}"
+    );
 }
 
 #[test]

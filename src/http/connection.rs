@@ -22,6 +22,9 @@ const REST_BYTES: usize = 256 << 10;
 /// … and then nothing for so long: some 25 MB a second.
 const REST_PAUSE: Duration = Duration::from_millis(10);
 
+/// So much may come later than that: the next request's head.
+const MOST_LATE_BYTES: usize = 128 << 10;
+
 /// What HTTP runs on.
 pub struct Connection<T> {
     io: T,
@@ -38,11 +41,13 @@ pub struct Connection<T> {
     rest: Rest,
 }
 
-/// What still comes of a body that was refused. It is read, so that the client gets to reading why, and not as fast as it
-/// comes, since others wait.
+/// What comes after an answer and is no request yet: the rest of a body that was refused, or trailers. It is read, so that
+/// the client gets to reading why, and not as fast as it comes, since others wait.
 #[derive(Default)]
 struct Rest {
     bytes: usize,
+    /// Since when, and how many of them, came when they were no longer waited for.
+    late: Option<(Instant, usize)>,
     breath: Option<Pin<Box<Sleep>>>,
 }
 
@@ -115,6 +120,12 @@ impl<T> Connection<T> {
 }
 
 impl Rest {
+    /// It is no request that comes, and it has come for long enough.
+    fn is_over(&self, timeout: Duration) -> bool {
+        self.late
+            .is_some_and(|(since, bytes)| bytes > MOST_LATE_BYTES || since.elapsed() > timeout)
+    }
+
     fn poll_breath(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(breath) = &mut self.breath {
             ready!(breath.as_mut().poll(cx));
@@ -123,8 +134,12 @@ impl Rest {
         Poll::Ready(())
     }
 
-    fn took(&mut self, bytes: usize) {
+    fn took(&mut self, bytes: usize, is_late: bool) {
         self.bytes += bytes;
+        if is_late && bytes > 0 {
+            let (since, before) = self.late.unwrap_or_else(|| (Instant::now(), 0));
+            self.late = Some((since, before + bytes));
+        }
         if self.bytes >= REST_BYTES {
             self.bytes = 0;
             self.breath = Some(Box::pin(sleep(REST_PAUSE)));
@@ -152,16 +167,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         if this.is_http2 && this.is_overdue(cx) {
             return Poll::Ready(Err(closed()));
         }
-        if let Some(since) = this.unsent.refused_since() {
-            if since.elapsed() > this.write_timeout {
+        let answered = this.unsent.answered_since();
+        if answered.is_some() {
+            if this.rest.is_over(this.write_timeout) {
                 return Poll::Ready(Ok(()));
             }
             ready!(this.rest.poll_breath(cx));
+        } else {
+            this.rest.late = None;
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buffer);
-        if this.unsent.refused_since().is_some() {
-            this.rest.took(buffer.filled().len() - before);
+        if let Some(since) = answered {
+            let is_late = since.elapsed() > this.write_timeout;
+            this.rest.took(buffer.filled().len() - before, is_late);
         }
         if !this.is_http2 && matches!(read, Poll::Ready(Ok(()))) {
             this.refusals.look(&mut buffer.filled_mut()[before..]);

@@ -64,7 +64,7 @@ pub async fn wrap(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     if let Some(connection) = request.request().conn_data::<Unsent>() {
-        connection.refuse_rest(false);
+        connection.answered(false);
     }
     let sent = correlation_of(request.headers());
     let id = sent.unwrap_or_else(Uuid::new_v4);
@@ -127,7 +127,7 @@ fn watched<B: MessageBody + 'static>(
     if let Some(connection) = connection {
         let has_body = request.headers().contains_key(header::CONTENT_LENGTH)
             || request.headers().contains_key(header::TRANSFER_ENCODING);
-        connection.refuse_rest(has_body && !is_http2 && response.status().as_u16() >= 400);
+        connection.answered(has_body && !is_http2);
     }
     match connection.filter(|_| is_http2).cloned() {
         Some(unsent) => response.map_body(|_, body| EitherBody::right(Watched::new(body.boxed(), &unsent))),

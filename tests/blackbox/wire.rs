@@ -331,3 +331,17 @@ async fn trailers_without_an_end_are_bounded() {
     }
     assert!(service.is_ready().await);
 }
+
+/// What is sent on a connection that idled for longer, after an answer to a request with a body, is the next request.
+#[tokio::test]
+async fn after_a_body_and_a_long_pause_the_connection_still_serves() {
+    let service = Service::start_with(Caching::Without, "[server]\nwrite_timeout_seconds = 1\n").await;
+    let stream = connect(&service);
+    for _ in 0..3 {
+        send(&stream, lookup(&service, "Content-Length: 2\r\n") + "{}");
+        assert_eq!(read(&stream).0, 200);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    send(&stream, put("x.y.z", "Content-Length: 2\r\n") + "{}");
+    assert_eq!(read(&stream).0, 401);
+}

@@ -46,7 +46,7 @@ struct Inner {
     next: Cell<u64>,
     bytes: Cell<u64>,
     is_too_much: Cell<bool>,
-    refused: Cell<Option<Instant>>,
+    answered: Cell<Option<Instant>>,
 }
 
 impl Unsent {
@@ -57,7 +57,7 @@ impl Unsent {
             next: Cell::new(0),
             bytes: Cell::new(0),
             is_too_much: Cell::new(false),
-            refused: Cell::new(None),
+            answered: Cell::new(None),
         }))
     }
 
@@ -75,14 +75,15 @@ impl Unsent {
         self.0.is_too_much.get()
     }
 
-    /// A request was refused while its body may still come; or another one has begun, whose body is read.
-    pub fn refuse_rest(&self, is_refused: bool) {
-        self.0.refused.set(is_refused.then(Instant::now));
+    /// A request was answered while something of its body, or behind it, may still come; or another one has begun, whose
+    /// body is read.
+    pub fn answered(&self, is_answered: bool) {
+        self.0.answered.set(is_answered.then(Instant::now));
     }
 
-    /// Since when what comes is thrown away.
-    pub(super) fn refused_since(&self) -> Option<Instant> {
-        self.0.refused.get()
+    /// Since when what comes is thrown away, until it is a request.
+    pub(super) fn answered_since(&self) -> Option<Instant> {
+        self.0.answered.get()
     }
 
     fn place(&self, bytes: u64) -> Place {

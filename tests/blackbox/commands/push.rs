@@ -93,7 +93,16 @@ async fn a_rejected_delivery_shows_what_is_wrong_and_no_identifier() {
         .collect();
     let (_folder, path) = file(format!("{good}{bad}"));
     let output = push_to(&service, BLABAERLIA, &["--file", text(&path), "--json"], b"").await;
-    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert_eq!(output.status.code(), Some(1));
+    let receipt: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&receipt["state"], &receipt["rejected"]),
+        (&json!("rejected"), &json!(59))
+    );
+    assert!(
+        who.iter()
+            .all(|customer| !receipt.to_string().contains(customer.as_str()))
+    );
     let said = String::from_utf8(output.stderr).unwrap();
     for told in [
         "KFR-012",
