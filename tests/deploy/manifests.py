@@ -1,25 +1,56 @@
-"""Holds deploy/kubernetes/ against the schemas of Kubernetes, strictly.
+"""Holds deploy/kubernetes/ and deploy/nais.yaml against the schemas of Kubernetes, strictly.
 
 Runs in an environment that has kubernetes-validate, which brings the schemas with it. What no schema is found for is an
-error, and so is a misspelt key, which is tried out first.
+error, and so is a misspelt key, which is tried out first. Of what clusters add themselves (the Prometheus operator, NAIS)
+no schema can be had here: of these, the keys that are used are listed below, as their documentation names them.
 """
 
 import copy
 import pathlib
+import subprocess
 import sys
 
 import jsonschema
 import kubernetes_validate
 import yaml
 
-MANIFESTS = pathlib.Path("deploy/kubernetes")
+DEPLOY = pathlib.Path("deploy")
 # The oldest and the newest that the manifests are for.
 VERSIONS = ("1.29", "1.37")
+TEXT, NUMBER, SWITCH = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+TEXTS = {"type": "object", "additionalProperties": TEXT}
+
+
+def only(*required, **keys):
+    """An object with no other keys."""
+    return {"type": "object", "properties": keys, "required": list(required), "additionalProperties": False}
+
+
+def several(of):
+    return {"type": "array", "items": of, "minItems": 1}
+
+
+def resource(spec):
+    return only("apiVersion", "kind", "metadata", "spec", apiVersion=TEXT, kind=TEXT, spec=spec,
+                metadata=only("name", name=TEXT, namespace=TEXT, labels=TEXTS, annotations=TEXTS))
+
+
+RULE = only("alert", "expr", "labels", "annotations", alert=TEXT, expr=TEXT, labels=TEXTS, annotations=TEXTS, **{"for": TEXT})
+ADDED = {
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): resource(only(
+        "selector", "endpoints", jobLabel=TEXT, selector=only("matchLabels", matchLabels=TEXTS),
+        endpoints=several(only("port", port=TEXT, interval=TEXT)))),
+    ("monitoring.coreos.com/v1", "PrometheusRule"): resource(only(
+        "groups", groups=several(only("name", "rules", name=TEXT, rules=several(RULE))))),
+}
 
 
 def problem(document):
     """What is wrong with a manifest; None: nothing."""
     try:
+        if schema := ADDED.get((document["apiVersion"], document["kind"])):
+            jsonschema.validate(document, schema)
+            return None
         for version in VERSIONS:
             kubernetes_validate.validate(document, version, strict=True)
     except (jsonschema.ValidationError, kubernetes_validate.SchemaNotFoundError) as cause:
@@ -34,15 +65,19 @@ def misspelt(document):
     return changed
 
 
+texts = {path.name: path.read_text() for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))}
+made = subprocess.run([DEPLOY / "kubernetes/prometheus-rule.sh"], capture_output=True, text=True, check=True)
+texts["prometheus-rule.sh"] = made.stdout
 manifests = {
-    f"{path.name}: {document['kind']} {document['metadata']['name']}": document
-    for path in sorted(MANIFESTS.glob("*.yaml"))
-    for document in yaml.safe_load_all(path.read_text())
+    f"{name}: {document['kind']} {document['metadata']['name']}": document
+    for name, text in texts.items()
+    for document in yaml.safe_load_all(text)
 }
 problems = [f"{name}: {found}" for name, document in manifests.items() if (found := problem(document))]
 problems += [f"{name}: a misspelt key is not found" for name, it in manifests.items() if not problem(misspelt(it))]
 kinds = {document["kind"] for document in manifests.values()}
-wanted = {"ConfigMap", "Deployment", "Ingress", "Service", "StatefulSet"}
+wanted = {"ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule",
+          "Service", "ServiceMonitor"}
 if kinds != wanted:
     problems.append(f"kinds that are new, or gone: {sorted(kinds ^ wanted)}")
 if problems:

@@ -17,6 +17,12 @@ promtool check rules deploy/prometheus/alerts.yml >/dev/null
 promtool test rules deploy/prometheus/alerts.test.yml
 promtool check config --syntax-only deploy/prometheus/prometheus.yml >/dev/null
 
+echo "the proxy of compose.yaml"
+# Its names are known where containers are.
+haproxy -c -q -f deploy/compose/haproxy.cfg 2>"$work/proxy" || fail "$(cat "$work/proxy")"
+said=$(grep -E 'ALERT|WARNING' "$work/proxy" | grep -v 'could not resolve address' || true)
+[ -z "$said" ] || fail "$said"
+
 echo "systemd units"
 for unit in deploy/systemd/*; do sed "s#/usr/local/bin/kundeforhold#$program#" "$unit" >"$work/$(basename "$unit")"; done
 for unit in kundeforhold.service kundeforhold-backup.service kundeforhold-backup.timer; do
