@@ -82,8 +82,16 @@ def is_a_cache(command):
     return re.search(r"--maxmemory \d+[mg]b", said) and "--maxmemory-policy allkeys-lru" in said and "--appendonly no" in said
 
 
+def is_of_known_keys(name, settings):
+    known = keys(pathlib.Path("src/config.default.toml"))
+    used = {(section, key) for section, of_section in settings.items() if isinstance(of_section, dict) for key in of_section}
+    used |= {("", key) for key, value in settings.items() if not isinstance(value, dict)}
+    expect(len(used) > 2 and used <= known, f"{name}: no such keys: {used - known}")
+
+
 def serves_postgres(name, settings):
     """One of several instances: the schema is left to the owner of the tables, and no password stands in the URL."""
+    is_of_known_keys(name, settings)
     store = settings["store"]
     login = re.match(r"postgres://([a-z_]+)@", store["url"])
     expect(login and login[1] == "kundeforhold_service", f"{name} does not serve PostgreSQL by the role for it")
@@ -142,6 +150,10 @@ def container_is_closed():
     lines = (DEPLOY / "Containerfile").read_text()
     expect(len(re.findall(r"^FROM ", lines, re.M)) == 2, "the Containerfile has not two stages")
     expect(re.search(r"^USER 10001", lines, re.M), "the container runs as root")
+    # The environment goes before the configuration, which says where the register is.
+    expect("KUNDEFORHOLD__STORE" not in lines, "the image says where the register is")
+    expect(re.search(r"^WORKDIR /$", lines, re.M) and default("store", "url") == "sqlite:./data/register.sqlite",
+           "the register is not on the volume")
     expect(re.search(r'^HEALTHCHECK .*"kundeforhold", "healthcheck"', lines, re.M), "no health check")
     for source in re.findall(r"^COPY (?!--from)(.+) \S+$", lines, re.M):
         for path in source.split():
@@ -237,13 +249,7 @@ def kubernetes_serves_several():
     expect(deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, "a pod ends before another one is ready")
     grace = deployment["template"]["spec"]["terminationGracePeriodSeconds"]
     expect(grace > settings["server"]["drain_seconds"] + 30, "a pod is killed amid its drain")
-    ingress = by_name["Ingress", "kundeforhold"]["metadata"]["annotations"]
-    of_nginx = {key.removeprefix("nginx.ingress.kubernetes.io/"): value for key, value in ingress.items()}
-    expect(int(of_nginx["proxy-body-size"].removesuffix("g")) << 30 >= default("delivery", "max_body_bytes"),
-           "the Ingress refuses whole sets")
-    expect(of_nginx["proxy-request-buffering"] == "off", "the Ingress keeps whole sets")
-    expect(int(of_nginx["proxy-read-timeout"]) > default("delivery", "publish_timeout_seconds"),
-           "the Ingress gives up before a publication")
+    ingress_waits_long_enough(by_name["Ingress", "kundeforhold"])
     opened = [port["port"] for rule in by_name["NetworkPolicy", "kundeforhold"]["spec"]["ingress"] for port in rule["ports"]]
     expect(opened == [8080, 9090], f"open: {opened}")
     migrate = by_name["Job", "kundeforhold-migrate"]
@@ -261,11 +267,49 @@ def kubernetes_serves_several():
     expect(yaml.safe_load(made)["spec"] == alerts, "the PrometheusRule has other alerts")
 
 
+def ingress_waits_long_enough(document):
+    of_nginx = {key.removeprefix("nginx.ingress.kubernetes.io/"): value
+                for key, value in document["metadata"]["annotations"].items()}
+    kind = document["kind"]
+    expect(int(of_nginx["proxy-body-size"].removesuffix("g")) << 30 >= default("delivery", "max_body_bytes"),
+           f"the {kind} refuses whole sets")
+    expect(of_nginx["proxy-request-buffering"] == "off", f"the {kind} keeps whole sets")
+    expect(int(of_nginx["proxy-read-timeout"]) > default("delivery", "publish_timeout_seconds"),
+           f"the {kind} gives up before a publication")
+
+
+def nais_holds_together():
+    """What NAIS names is what is read: variables of the database by their prefix, those of Valkey by its name."""
+    config, application = yaml.safe_load_all((DEPLOY / "nais.yaml").read_text())
+    spec = application["spec"]
+    settings = tomllib.loads(config["data"]["kundeforhold.toml"])
+    is_of_known_keys("nais.yaml", settings)
+    expect(settings["store"]["url"] == "postgres:", "the variables of libpq are not read")
+    expect(spec["terminationGracePeriodSeconds"] > settings["server"]["drain_seconds"] + 30, "a pod is killed amid its drain")
+    expect([files["configmap"] for files in spec["filesFrom"]] == [config["metadata"]["name"]], "no such ConfigMap")
+    ingress_waits_long_enough(application)
+    env = {variable["name"]: variable["value"] for variable in spec["env"]}
+    read = set(re.findall(r'"(PG[A-Z]+)"', pathlib.Path("src/config/store.rs").read_text()))
+    expect({name for name in env if name.startswith("PG")} == read, f"of libpq: {read}")
+    prefix = spec["gcp"]["sqlInstances"][0]["databases"][0]["envVarPrefix"]
+    of_database = "HOST PORT DATABASE USERNAME PASSWORD SSLMODE SSLROOTCERT SSLCERT SSLKEY".split()
+    of_valkey = [f"VALKEY_{what}_{spec['valkey'][0]['instance'].upper()}" for what in ("HOST", "PORT", "USERNAME", "PASSWORD")]
+    used = re.findall(r"\$\((\w+)\)", str(env))
+    expect(sorted(used) == sorted([f"{prefix}_{what}" for what in of_database] + of_valkey), f"named by nobody, or left out: {used}")
+    for name in [*env, "KUNDEFORHOLD__PSEUDONYM__KEY", "KUNDEFORHOLD__RECORD__KEYS"]:
+        if name.startswith("KUNDEFORHOLD__"):
+            section = name.lower().split("__")[1]
+            expect(section in tomllib.loads(pathlib.Path("src/config.default.toml").read_text()), f"{name} is no setting")
+    ports = spec["liveness"]["port"], spec["readiness"]["port"], int(spec["prometheus"]["port"])
+    expect(ports == (9090, 9090, 9090) and spec["port"] == 8080, "a port that is not served")
+
+
 metrics_exist(pathlib.Path(sys.argv[1]).read_text())
 example_is_of_known_keys()
 compose_holds_together()
 container_is_closed()
 kubernetes_holds_together()
 kubernetes_serves_several()
+nais_holds_together()
 if problems:
     sys.exit("\n".join(problems))

@@ -45,6 +45,24 @@ ADDED = {
 }
 
 
+PROBE = only("path", "port", path=TEXT, port=NUMBER, periodSeconds=NUMBER, failureThreshold=NUMBER)
+NAIS = only(
+    "image", "port", "liveness", "readiness", "prometheus", image=TEXT, port=NUMBER, ingresses=several(TEXT),
+    replicas=only("min", "max", min=NUMBER, max=NUMBER), strategy=only("type", type={"enum": ["RollingUpdate", "Recreate"]}),
+    terminationGracePeriodSeconds=NUMBER, liveness=PROBE, readiness=PROBE,
+    prometheus=only("enabled", enabled=SWITCH, path=TEXT, port=TEXT),
+    resources=only(requests=TEXTS, limits=TEXTS), maskinporten=only("enabled", enabled=SWITCH),
+    filesFrom=several(only("configmap", "mountPath", configmap=TEXT, mountPath=TEXT)), envFrom=several(only("secret", secret=TEXT)),
+    gcp=only("sqlInstances", sqlInstances=several(only(
+        "type", "databases", type={"type": "string", "pattern": r"^POSTGRES_\d+$"}, tier={"type": "string", "pattern": "^db-"},
+        highAvailability=SWITCH, pointInTimeRecovery=SWITCH, diskType={"enum": ["SSD", "HDD"]}, diskSize=NUMBER,
+        diskAutoresize=SWITCH, flags=several(only("name", "value", name=TEXT, value=TEXT)),
+        databases=several(only("name", name=TEXT, envVarPrefix=TEXT))))),
+    valkey=several(only("instance", "access", instance=TEXT, access={"enum": ["read", "write", "readwrite", "admin"]})),
+    env=several(only("name", "value", name=TEXT, value=TEXT)))
+ADDED["nais.io/v1alpha1", "Application"] = resource(NAIS)
+
+
 def problem(document):
     """What is wrong with a manifest; None: nothing."""
     try:
@@ -66,6 +84,7 @@ def misspelt(document):
 
 
 texts = {path.name: path.read_text() for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))}
+texts["nais.yaml"] = (DEPLOY / "nais.yaml").read_text()
 made = subprocess.run([DEPLOY / "kubernetes/prometheus-rule.sh"], capture_output=True, text=True, check=True)
 texts["prometheus-rule.sh"] = made.stdout
 manifests = {
@@ -76,7 +95,7 @@ manifests = {
 problems = [f"{name}: {found}" for name, document in manifests.items() if (found := problem(document))]
 problems += [f"{name}: a misspelt key is not found" for name, it in manifests.items() if not problem(misspelt(it))]
 kinds = {document["kind"] for document in manifests.values()}
-wanted = {"ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule",
+wanted = {"Application", "ConfigMap", "CronJob", "Deployment", "Ingress", "Job", "NetworkPolicy", "PodDisruptionBudget", "PrometheusRule",
           "Service", "ServiceMonitor"}
 if kinds != wanted:
     problems.append(f"kinds that are new, or gone: {sorted(kinds ^ wanted)}")
