@@ -8,6 +8,7 @@ pub use usage::{ConsumerDay, DayCounts, Dimension, History, Volume};
 
 use crate::domain::calendar::until_next_day;
 use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::usage::Seen;
 use chrono::{DateTime, NaiveDate, Utc};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -76,9 +77,11 @@ pub struct Asking {
     pub today: NaiveDate,
 }
 
-/// Counts what consumers ask, in memory, by this instance.
+/// Counts what consumers ask, in memory, by this instance; and what it is told that others have counted.
 pub struct Limits {
     settings: LimitSettings,
+    /// Other instances are told what is counted here.
+    shares: bool,
     clock: DefaultClock,
     refusals: Refusals,
     /// One entry a consumer with a good token: as many as there are agencies.
@@ -91,16 +94,26 @@ struct Consumer {
 }
 
 impl Limits {
-    /// Begins with what is known of former days.
+    /// Begins with what is known of former days, where there is no other instance.
     pub fn new(settings: LimitSettings, history: History) -> Self {
+        Self::counting(settings, history, false)
+    }
+
+    /// The same where there are others.
+    pub fn shared(settings: LimitSettings, history: History) -> Self {
+        Self::counting(settings, history, true)
+    }
+
+    fn counting(settings: LimitSettings, history: History, shares: bool) -> Self {
         let limits = Self {
             settings,
+            shares,
             clock: DefaultClock::default(),
             refusals: Refusals::new(settings.refusals_per_minute),
             consumers: RwLock::default(),
         };
         for (consumer, days) in history.into_consumers() {
-            limits.consumer_or(consumer, || Usage::after(days));
+            limits.consumer_or(consumer, || Usage::after(days, &settings));
         }
         limits
     }
@@ -124,7 +137,7 @@ impl Limits {
                 retry_after: until_next_day(asking.at).to_std().unwrap_or_default(),
             });
         }
-        let unusual = usage.count(asking.customer, asking.case, &self.settings);
+        let unusual = usage.count(asking.customer, asking.case, &self.settings, self.shares);
         Ok(unusual
             .into_iter()
             .map(|(dimension, count, usual_most)| Unusual {
@@ -182,6 +195,29 @@ impl Limits {
                 .map(|(number, consumer)| (*number, days(consumer)))
                 .collect(),
         )
+    }
+
+    /// What was counted here since this was asked last, for other instances.
+    pub fn take_fresh(&self) -> Vec<Seen> {
+        let consumers = self.consumers.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = consumers.iter().flat_map(|(number, consumer)| {
+            let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
+            usage.take_fresh().into_iter().map(|(day, what)| Seen {
+                consumer: *number,
+                day,
+                what,
+            })
+        });
+        fresh.collect()
+    }
+
+    /// Counts what other instances have counted.
+    pub fn learn(&self, seen: &[Seen]) {
+        for seen in seen {
+            let consumer = self.consumer_or(seen.consumer, Usage::default);
+            let mut usage = consumer.usage.lock().unwrap_or_else(PoisonError::into_inner);
+            usage.learn(seen.day, seen.what);
+        }
     }
 
     fn consumer_or(&self, number: OrganizationNumber, usage: impl FnOnce() -> Usage) -> Arc<Consumer> {

@@ -7,3 +7,4 @@ pub mod noted;
 pub mod overview;
 pub mod participants;
 pub mod relationship;
+pub mod usage;

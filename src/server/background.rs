@@ -3,7 +3,7 @@
 use super::disk::{Upkeep, sweep, tell_deeds, tell_record, tell_store};
 use super::heads::publish_heads;
 use super::refusals::record_turned_away;
-use super::upkeep::{WatchedFiles, keep_usage, reload_files, upkeep};
+use super::upkeep::{WatchedFiles, keep_usage, reload_files, share_usage, upkeep};
 use super::wiring::Parts;
 use crate::record::RecordPlace;
 use crate::register::rekey::Rekeying;
@@ -41,12 +41,15 @@ impl Background {
         tasks.spawn(record_turned_away(Arc::clone(&limits), recorder(), end()));
         if let RecordPlace::Sqlite(record) = parts.readiness.recorder.place() {
             tasks.spawn(tell_record(record.clone(), end()));
-            tasks.spawn(keep_usage(record.clone(), limits, end()));
         }
         let store = || parts.store.clone();
         tasks.spawn(tell_store(store(), parts.space.clone(), end()));
-        if let Some(register) = parts.store.file() {
-            tasks.spawn(tell_deeds(register.to_owned(), end()));
+        match parts.store.file() {
+            Some(register) => {
+                tasks.spawn(tell_deeds(register.to_owned(), end()));
+                tasks.spawn(keep_usage(register.to_owned(), limits, end()));
+            }
+            None => drop(tasks.spawn(share_usage(store(), limits, end()))),
         }
         tasks.spawn(sweep(store(), end()));
         let rekeying = Rekeying {

@@ -5,6 +5,7 @@ use super::StartError;
 use super::tls::{Port, Tls};
 use crate::access::limits::{History, Limits};
 use crate::access::terms::{Terms, TermsInForce};
+use crate::domain::calendar::oslo_day;
 use crate::record::Recorder;
 use crate::register::late_records::record_late;
 use crate::register::participants::{self, ParticipantsInForce};
@@ -161,27 +162,29 @@ pub(super) async fn reload_files(
     }
 }
 
-/// Where the counts of consumers' days are kept over a restart, beside the record of use. They hold customers as
+/// Where the counts of consumers' days are kept over a restart, beside the register. They hold customers as
 /// pseudonyms only.
 const USAGE_FILE: &str = "usage.json";
 /// How often they are written.
 const USAGE_EVERY: Duration = Duration::from_secs(60);
+/// How often they are shared, where there are several instances.
+const SHARE_USAGE_EVERY: Duration = Duration::from_secs(2);
 
 /// What consumers' former days were like. Without the file, or with one that cannot be read, nothing is usual yet.
-pub(super) fn read_usage(record: &Path) -> History {
-    let text = std::fs::read(record.with_file_name(USAGE_FILE)).unwrap_or_default();
+pub(super) fn read_usage(register: &Path) -> History {
+    let text = std::fs::read(register.with_file_name(USAGE_FILE)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
 /// Keeps the counts of consumers' days: now and then, and at the end.
-pub(super) async fn keep_usage(record: PathBuf, limits: Arc<Limits>, end: CancellationToken) {
+pub(super) async fn keep_usage(register: PathBuf, limits: Arc<Limits>, end: CancellationToken) {
     loop {
         let ended = tokio::select! {
             () = tokio::time::sleep(USAGE_EVERY) => false,
             () = end.cancelled() => true,
         };
-        let (record, limits) = (record.clone(), Arc::clone(&limits));
-        let written = tokio::task::spawn_blocking(move || write_usage(&record, &limits)).await;
+        let (register, limits) = (register.clone(), Arc::clone(&limits));
+        let written = tokio::task::spawn_blocking(move || write_usage(&register, &limits)).await;
         if let Err(cause) = written.unwrap_or_else(|defect| Err(std::io::Error::other(defect))) {
             tracing::warn!(%cause, "the counts of consumers' days cannot be kept");
         }
@@ -191,9 +194,32 @@ pub(super) async fn keep_usage(record: PathBuf, limits: Arc<Limits>, end: Cancel
     }
 }
 
-fn write_usage(record: &Path, limits: &Limits) -> std::io::Result<()> {
+/// Instances on one store tell one another what they have counted: so often, and at the end.
+pub(super) async fn share_usage(store: Store, limits: Arc<Limits>, end: CancellationToken) {
+    let (mut fresh, mut since) = (Vec::new(), None);
+    loop {
+        let ended = tokio::select! {
+            () = tokio::time::sleep(SHARE_USAGE_EVERY) => false,
+            () = end.cancelled() => true,
+        };
+        fresh.extend(limits.take_fresh());
+        match store.exchange_usage(&fresh, oslo_day(Utc::now()), since).await {
+            Ok((seen, asked_at)) => {
+                limits.learn(&seen);
+                fresh.clear();
+                since = Some(asked_at);
+            }
+            Err(cause) => tracing::warn!(%cause, "the counts of consumers' days cannot be shared"),
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+fn write_usage(register: &Path, limits: &Limits) -> std::io::Result<()> {
     let counted = serde_json::to_vec(&limits.history())?;
-    let path = record.with_file_name(USAGE_FILE);
+    let path = register.with_file_name(USAGE_FILE);
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     file.write_all(&counted)?;
     file.persist(path).map(|_| ()).map_err(|refused| refused.error)

@@ -13,6 +13,7 @@ use crate::config::{
     AccessSettings, ConfigError, DeliverySettings, MaskinportenSettings, ScopeSettings, Settings,
     StoreSettings,
 };
+use crate::domain::calendar::oslo_day;
 use crate::domain::identifiers::IdentifierRules;
 use crate::http::console::{Console, Gate};
 use crate::http::management::Readiness;
@@ -26,7 +27,7 @@ use crate::register::statistics::Statistics;
 use crate::store::{Kept, PostgresOptions, Store, StoreOptions, StorePlace};
 use crate::workers::Workers;
 use actix_web::web::Data;
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -144,7 +145,7 @@ impl Parts {
             cache: cache.clone(),
             participants: participants.clone(),
             recorder: recorder.clone(),
-            limits: Arc::new(limits(settings, &recorder)),
+            limits: Arc::new(limits(settings, &store).await?),
             terms,
             closed_years: settings.retention.closed_years,
         });
@@ -237,12 +238,15 @@ fn gate(settings: &Settings) -> Result<Gate, ConfigError> {
 }
 
 /// They go on from what was counted before a restart.
-fn limits(settings: &Settings, recorder: &Recorder) -> Limits {
-    let history = match recorder.place() {
-        RecordPlace::Sqlite(record) => read_usage(record),
-        RecordPlace::Postgres(_) => History::default(),
-    };
-    Limits::new(settings.access.limits(), history)
+async fn limits(settings: &Settings, store: &Store) -> Result<Limits, StartError> {
+    let settings = settings.access.limits();
+    if let Some(register) = store.file() {
+        return Ok(Limits::new(settings, read_usage(register)));
+    }
+    let today = oslo_day(Utc::now());
+    let (seen, _) = store.exchange_usage(&[], today, None).await?;
+    let history = History::of(&store.former_usage(today).await?, &seen, today);
+    Ok(Limits::shared(settings, history))
 }
 
 fn delivery_bounds(settings: &DeliverySettings, closed_years: u32) -> DeliveryBounds {

@@ -71,7 +71,7 @@ async fn a_day_has_so_many_customers_and_known_ones_may_be_asked_about_again() {
 #[tokio::test]
 async fn an_unusual_day_is_told_and_former_days_survive_a_restart() {
     let configuration = "[access]\nusual_range_floor = 5";
-    let mut service = Service::start_with(Caching::Without, configuration).await;
+    let mut service = Service::start_on_file(Caching::Without, configuration).await;
     for customer in people().take(6) {
         assert_eq!(ask(&service, &customer).await.status(), 200);
     }

@@ -9,10 +9,11 @@ use crate::harness::calls::{BOUNDARY, form};
 use crate::harness::collector::Collector;
 use crate::harness::store::Away;
 use crate::harness::strace::{READ, SYNC, Tampered, WRITE};
-use crate::harness::{EITHER_WAY, Service, world};
+use crate::harness::{Caching, EITHER_WAY, Service, world};
 use canaries::Canaries;
 use reqwest::{Method, RequestBuilder};
 use std::path::Path;
+use std::process::Command;
 
 /// In both registers.
 const BANK: &str = "210099093";
@@ -22,7 +23,7 @@ async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
     for caching in EITHER_WAY {
         let collector = Collector::start().await;
         let configuration = "[log]\nlevel = \"trace\"\n".to_owned() + &collector.configuration();
-        let mut service = Service::start_with(caching, &configuration).await;
+        let mut service = Service::start_on_file(caching, &configuration).await;
         let canaries = Canaries::new(&service.issuer, BANK);
         deliver(&service, &canaries).await;
         in_their_places(&service, &canaries).await;
@@ -48,6 +49,33 @@ async fn nothing_that_is_sent_is_found_anywhere_in_clear() {
             service.log().contains("\"level\":\"TRACE\"") || service.log().contains("\"level\":\"DEBUG\"")
         );
     }
+}
+
+#[tokio::test]
+async fn a_dump_of_the_database_names_nobody() {
+    let service = Service::start_on_postgres(Caching::Without, "").await;
+    let canaries = Canaries::new(&service.issuer, BANK);
+    deliver(&service, &canaries).await;
+    in_their_places(&service, &canaries).await;
+    let database = service.database.as_ref().unwrap();
+    let dump = Command::new("pg_dump").arg(database.url()).output().unwrap();
+    assert!(dump.status.success(), "{dump:?}");
+    let dump = String::from_utf8(dump.stdout).unwrap();
+    assert!(dump.contains("COPY record.entries") && dump.contains("COPY public.relationships"));
+    canaries.assert_absent(dump.as_bytes(), "the dump");
+    assert!(bytes_in(&dump).len() > 1_000);
+    canaries.assert_absent(&bytes_in(&dump), "bytes of the dump");
+}
+
+/// All that is dumped as bytes, which it has in hexadecimal digits.
+fn bytes_in(dump: &str) -> Vec<u8> {
+    let fields = dump
+        .split(['\t', '\n'])
+        .filter_map(|field| field.strip_prefix(r"\\x"));
+    let pairs = fields.flat_map(|hex| hex.as_bytes().chunks(2));
+    pairs
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 /// Errors that the service writes to its log with a cause: the record of use away, the store not to be read or written.

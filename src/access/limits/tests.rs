@@ -147,3 +147,42 @@ fn the_customers_of_a_day_are_counted_on_after_a_restart() {
     ));
     assert!(again.admit(&asking(4, "2026-11-21")).is_ok());
 }
+
+#[test]
+fn what_instances_tell_one_another_is_counted_by_both() {
+    let settings = LimitSettings {
+        daily_customers: 4,
+        unusual_floor: 3,
+        ..settings()
+    };
+    let (one, other) = (
+        Limits::shared(settings, History::default()),
+        Limits::shared(settings, History::default()),
+    );
+    for customer in [1, 2] {
+        assert_eq!(one.admit(&asking(customer, "2026-11-20")), Ok(Vec::new()));
+    }
+    for customer in [2, 3] {
+        assert_eq!(other.admit(&asking(customer, "2026-11-20")), Ok(Vec::new()));
+    }
+    let told = one.take_fresh();
+    assert_eq!(told.len(), 4, "two customers, and a case of each");
+    assert!(one.take_fresh().is_empty());
+    other.learn(&told);
+    one.learn(&other.take_fresh());
+    assert!(one.take_fresh().is_empty(), "what was learnt is not told on");
+    for limits in [&one, &other] {
+        assert_eq!(limits.admit(&asking(3, "2026-11-20")), Ok(Vec::new()));
+    }
+    let unusual = other.admit(&asking(4, "2026-11-20")).unwrap();
+    assert!(unusual.iter().all(|unusual| unusual.count == 4) && unusual.len() == 2);
+    assert!(matches!(
+        other.admit(&asking(5, "2026-11-20")),
+        Err(OverLimit::DailyCustomers { .. })
+    ));
+    // Of another day it is nothing to today.
+    let tomorrow = asking(5, "2026-11-21");
+    assert!(one.admit(&tomorrow).is_ok());
+    one.learn(&other.take_fresh());
+    assert_eq!(one.days(day("2026-11-21"))[0].today.customers, 1);
+}

@@ -2,6 +2,7 @@
 
 use super::LimitSettings;
 use crate::domain::identifiers::OrganizationNumber;
+use crate::domain::usage::{FormerDay, Seen, SeenWhat};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -83,6 +84,28 @@ pub(super) struct Days {
 pub struct History(BTreeMap<String, Days>);
 
 impl History {
+    /// Of days that are over, and of what was seen today so far.
+    pub fn of(former: &[FormerDay], seen: &[Seen], today: NaiveDate) -> Self {
+        let mut consumers = BTreeMap::<String, Days>::new();
+        for day in former {
+            let counts = DayCounts {
+                customers: day.customers,
+                cases: day.cases,
+            };
+            let days = consumers.entry(day.consumer.to_string()).or_default();
+            days.former.insert(day.day, counts);
+        }
+        for seen in seen {
+            let last = &mut consumers.entry(seen.consumer.to_string()).or_default().last;
+            last.day = today;
+            match seen.what {
+                SeenWhat::Customer(customer) => last.customers.insert(customer),
+                SeenWhat::Case(case) => last.cases.insert(case),
+            };
+        }
+        Self(consumers)
+    }
+
     pub(super) fn new(consumers: Vec<(OrganizationNumber, Days)>) -> Self {
         Self(
             consumers
@@ -107,24 +130,35 @@ pub(super) struct Usage {
     customers: HashSet<u64>,
     cases: HashSet<Uuid>,
     former: BTreeMap<NaiveDate, DayCounts>,
+    /// What left the usual range today, and was told.
+    told: Vec<Dimension>,
+    /// What was counted since other instances were told.
+    fresh: Vec<(NaiveDate, SeenWhat)>,
 }
 
 impl Usage {
-    /// Goes on where a process before this one ended.
-    pub fn after(days: Days) -> Self {
+    /// Goes on where a process before this one ended, which told what was unusual then.
+    pub fn after(days: Days, settings: &LimitSettings) -> Self {
         let CountedDay {
             day,
             volume,
             customers,
             cases,
         } = days.last;
-        Self {
+        let mut usage = Self {
             today: day,
             volume,
             customers,
             cases,
             former: days.former,
-        }
+            ..Self::default()
+        };
+        usage.told = usage
+            .unusual(settings)
+            .into_iter()
+            .map(|(what, ..)| what)
+            .collect();
+        usage
     }
 
     /// Begins a new day, if it is one.
@@ -146,6 +180,7 @@ impl Usage {
         self.volume = Volume::default();
         self.customers.clear();
         self.cases.clear();
+        self.told.clear();
     }
 
     /// Whether the day has room for a customer: one that was asked about before always has.
@@ -155,31 +190,57 @@ impl Usage {
         })
     }
 
-    /// Counts, and gives each dimension that left the usual range just now, with its count and the usual most.
+    /// Counts, and gives each dimension that is found to have left the usual range, with its count and the usual most.
+    /// `shares`: other instances are to be told what was counted.
     pub fn count(
         &mut self,
         customer: Option<u64>,
         case: Option<Uuid>,
         settings: &LimitSettings,
+        shares: bool,
     ) -> Vec<(Dimension, usize, usize)> {
-        let new_customer = customer.is_some_and(|customer| self.customers.insert(customer));
-        let new_case = case.is_some_and(|case| self.cases.len() < MOST_CASES && self.cases.insert(case));
+        let seen = [customer.map(SeenWhat::Customer), case.map(SeenWhat::Case)];
+        for what in seen.into_iter().flatten() {
+            if self.insert(what) && shares {
+                self.fresh.push((self.today, what));
+            }
+        }
+        let mut unusual = self.unusual(settings);
+        unusual.retain(|(dimension, ..)| !self.told.contains(dimension));
+        self.told.extend(unusual.iter().map(|(dimension, ..)| *dimension));
+        unusual
+    }
+
+    /// Whether it was not counted before.
+    fn insert(&mut self, what: SeenWhat) -> bool {
+        match what {
+            SeenWhat::Customer(customer) => self.customers.insert(customer),
+            SeenWhat::Case(case) => self.cases.len() < MOST_CASES && self.cases.insert(case),
+        }
+    }
+
+    /// Counts what other instances have seen of a day.
+    pub fn learn(&mut self, day: NaiveDate, what: SeenWhat) {
+        self.turn_to(day);
+        if day == self.today {
+            self.insert(what);
+        }
+    }
+
+    /// What was counted since this was asked last, each with its day.
+    pub fn take_fresh(&mut self) -> Vec<(NaiveDate, SeenWhat)> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Dimensions outside the usual range, each with its count and the usual most.
+    fn unusual(&self, settings: &LimitSettings) -> Vec<(Dimension, usize, usize)> {
         let usual = self.usual_most();
-        let counted = [
-            (
-                new_customer,
-                Dimension::Customers,
-                self.customers.len(),
-                usual.customers,
-            ),
-            (new_case, Dimension::Cases, self.cases.len(), usual.cases),
+        let mut counted = vec![
+            (Dimension::Customers, self.customers.len(), usual.customers),
+            (Dimension::Cases, self.cases.len(), usual.cases),
         ];
-        let just_left = |count: usize, most: usize| count == usual_range(most, settings).saturating_add(1);
-        let left = counted
-            .into_iter()
-            .filter(|(new, _, count, usual)| *new && just_left(*count, *usual));
-        left.map(|(_, dimension, count, usual)| (dimension, count, usual))
-            .collect()
+        counted.retain(|(_, count, usual)| *count > usual_range(*usual, settings));
+        counted
     }
 
     /// Counts a question that is valid.

@@ -2,7 +2,9 @@
 
 use super::Store;
 use crate::clock::{Reading, TrustedClock};
+use crate::domain::usage::{FormerDay, Seen};
 use crate::store::{Kept, StoreError, StorePlace, postgres, sqlite};
+use chrono::NaiveDate;
 
 impl Store {
     /// Removes what is kept no longer: receipts, rejects, publications, and rows of versions that nobody goes back to.
@@ -44,6 +46,28 @@ impl Store {
         match place {
             StorePlace::Sqlite(path) => sqlite::Store::confirm_clock(path),
             StorePlace::Postgres(place) => postgres::Store::confirm_clock(place).await,
+        }
+    }
+
+    /// Adds what this process has seen consumers ask about, and gives what others have of the day: all of it, or what they
+    /// have added since a moment that an earlier call gave, with the moment to ask from next. On a file there are no others.
+    pub async fn exchange_usage(
+        &self,
+        seen: &[Seen],
+        today: NaiveDate,
+        since: Option<i64>,
+    ) -> Result<(Vec<Seen>, i64), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok((Vec::new(), 0)),
+            Self::Postgres(store) => store.exchange_usage(seen, today, since).await,
+        }
+    }
+
+    /// The counts of the days before one, over all processes that share the store.
+    pub async fn former_usage(&self, today: NaiveDate) -> Result<Vec<FormerDay>, StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(Vec::new()),
+            Self::Postgres(store) => store.former_usage(today).await,
         }
     }
 

@@ -20,6 +20,7 @@ mod sets;
 mod target;
 mod transaction;
 mod upkeep;
+mod usage;
 mod watch;
 
 pub use lock::SetLock;

@@ -49,6 +49,7 @@ impl Store {
         let commits = "DELETE FROM commits WHERE id IN (SELECT id FROM commits WHERE at < $1 LIMIT $2)";
         let at = before(COMMITS_KEPT);
         self.remove(commits, &[&at, &ROWS_AT_ONCE], ROWS_AT_ONCE).await?;
+        self.sum_up_usage(clock).await?;
         match is_raised {
             true => self.purge_rows().await,
             false => Ok(0),

@@ -438,15 +438,21 @@ impl Configured<'_> {
             issuer,
         } = self;
         let path = |name: &str| directory.join(name).display().to_string();
+        let record = match store.starts_with("sqlite:") {
+            true => format!("sqlite:{}", path(RECORD)),
+            // In the same database.
+            false => String::new(),
+        };
         let base = format!(
             "participants_file = {:?}\n[server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
          [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[store]\nurl = {store:?}\n[cache]\nurl = {cache:?}\n\
-         [pseudonym]\nkey_file = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
+         [pseudonym]\nkey_file = {:?}\n[record]\nurl = {:?}\n[access]\nrate_per_second = 1000000\nrate_burst = 1000000\nservices_file = {:?}\n\
          [delivery]\nmin_free_megabytes = 16\n[identifiers]\nsynthetic = [\"tenor\", \"helsenett\", \"dolly\"]\n",
             path("participants.toml"),
             issuer.name(),
             issuer.jwks_uri(),
             path("pseudonym.key"),
+            record,
             path("dsop-services.toml"),
         );
         let merged = merged(base.parse().unwrap(), more);

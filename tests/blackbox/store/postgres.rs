@@ -112,7 +112,7 @@ async fn without_the_database_calls_are_503_and_come_through_again_soon_after() 
             service.log()
         );
         assert_eq!(service.put_set(BANK, "KAR", set.clone()).await.status(), 503);
-        assert!(service.is_ready().await, "whoever asks is told by the answer");
+        assert!(!service.is_ready().await, "nothing can be recorded");
         database.open().await;
         let back = Instant::now();
         while status(lookup(&service, &customer)).await != 200 {
@@ -151,4 +151,36 @@ async fn a_database_that_does_not_answer_in_time_is_504() {
     }
     held.rollback().await.unwrap();
     assert!(lists(lookup(&service, &customer)).await);
+}
+
+/// Each instance tells the others what it has counted so soon.
+const SHARED_WITHIN: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn the_customers_of_a_day_are_counted_over_all_instances_and_over_restarts() {
+    let configuration = "[access]\ndaily_customers = 6";
+    let mut service = Service::start_on_postgres(Caching::Without, configuration).await;
+    let other = service.second_instance().await;
+    let mut customers = people();
+    let known: Vec<String> = customers.by_ref().take(6).collect();
+    for (n, customer) in known.iter().enumerate() {
+        let lookup = lookup(&service, customer);
+        let asked = if n % 2 == 0 { lookup } else { on(&other, lookup) };
+        assert_eq!(status(asked).await, 200);
+    }
+    let began = Instant::now();
+    // One that is asked for before all are counted together is counted too.
+    while status(lookup(&service, &customers.next().unwrap())).await != 429 {
+        assert!(began.elapsed() < SHARED_WITHIN, "not counted together");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    while status(on(&other, lookup(&service, &customers.next().unwrap()))).await != 429 {
+        assert!(began.elapsed() < SHARED_WITHIN, "not counted together");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(status(on(&other, lookup(&service, &known[0]))).await, 200);
+    service.restart().await;
+    let another = customers.next().unwrap();
+    assert_eq!(status(lookup(&service, &another)).await, 429);
+    assert_eq!(status(lookup(&service, &known[1])).await, 200, "it was counted");
 }

@@ -1,4 +1,4 @@
--- The record of use. What is appended only is in a schema of its own, where who serves can neither change nor remove it.
+-- The record of use, and what consumers ask about in a day. What is appended only is in a schema of its own, where who serves can neither change nor remove it.
 CREATE SCHEMA IF NOT EXISTS record;
 
 -- One row an entry; rows are only added, and pruned from the beginning of a chain. The place is chain * 2^40 + sequence.
@@ -49,4 +49,23 @@ CREATE TABLE record_days (
 CREATE TABLE record_indexed (
     chain   bigint PRIMARY KEY,
     batches bigint NOT NULL
+);
+
+-- Customers and cases that a consumer asked about on a day (since 1970-01-01), of all instances.
+CREATE TABLE usage_seen (
+    day      integer NOT NULL,
+    consumer bigint NOT NULL,
+    what     bytea NOT NULL,      -- 8 bytes: the first of a customer's pseudonym; 16: a case
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (day, consumer, what)
+);
+CREATE INDEX usage_seen_of_late ON usage_seen (day, at);
+
+-- How many they were, of days that are over.
+CREATE TABLE usage_days (
+    day       integer NOT NULL,
+    consumer  bigint NOT NULL,
+    customers bigint NOT NULL,
+    cases     bigint NOT NULL,
+    PRIMARY KEY (day, consumer)
 );
