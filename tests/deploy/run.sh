@@ -114,6 +114,30 @@ sed -e "s#/etc/kundeforhold/#$work/#; s#/var/lib/kundeforhold/#$work/#; s#redis:
     deploy/kundeforhold.example.toml >"$work/kundeforhold.toml"
 "$program" check --config "$work/kundeforhold.toml" >/dev/null || fail "check refuses the example configuration"
 
+echo "roles of PostgreSQL, and what compose.yaml serves by them"
+mkfifo "$work/until"
+deploy/local-postgres.sh --until-stdin-ends <"$work/until" >"$work/url" &
+database=$!
+exec 9>"$work/until"
+for _ in $(seq 100); do [ -s "$work/url" ] && break; sleep 0.1; done
+url=$(cat "$work/url")
+port=${url##*:} port=${port%%/*}
+for role in owner service; do openssl rand -hex 24 >"$work/$role.password"; done
+sql() { psql -X -q -v ON_ERROR_STOP=1 "${url/DATABASE/postgres}" "$@"; }
+sql -f deploy/postgres.sql
+sed "s#/run/secrets/#$work/#" deploy/compose/passwords.sql | sql
+[ "$(sql -Atc "SELECT count(*) FROM pg_authid WHERE rolname LIKE 'kundeforhold\_%' AND rolpassword LIKE 'SCRAM%'")" = 2 ] ||
+    fail "the roles have no passwords"
+sed -e "s#/etc/kundeforhold/#$work/#; s#/run/secrets/#$work/#; s#\"/data\"#\"$work\"#; s#redis://redis:6379/0##" \
+    -e "s#@postgres:5432/#@127.0.0.1:$port/#" deploy/compose/kundeforhold.toml >"$work/compose.toml"
+KUNDEFORHOLD__STORE__URL=$(sed -n 's#^url = "\(postgres.*\)"#\1#p' "$work/compose.toml" | sed s/_service@/_owner@/) \
+    KUNDEFORHOLD__STORE__PASSWORD_FILE=$work/owner.password "$program" migrate --config "$work/compose.toml" >/dev/null ||
+    fail "the owner cannot migrate"
+said=$("$program" check --config "$work/compose.toml" 2>&1) || fail "check refuses what compose.yaml serves: $said"
+grep -q 'store: 0 sets' <<<"$said" || fail "compose.yaml serves no store: $said"
+exec 9>&-
+wait "$database" || true
+
 echo "runbook: every command of it"
 python3 tests/deploy/runbook.py "$program"
 echo "tests/deploy: all good"
