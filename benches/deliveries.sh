@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints the figures of deliveries, as tables in Markdown: a bank's whole set beside bare SQLite that writes the same
-# sorted rows, the memory that it takes, another pseudonym key and a nation of 120 banks under lookups.
+# Prints the figures of deliveries, as tables in Markdown: a bank's whole set beside the bare database that writes the same
+# rows, the memory that it takes, another pseudonym key and a nation of 120 banks under lookups.
 #   benches/deliveries.sh [RECORDS OF THE BANK (1000000)] [ROUNDS (3)] [RELATIONSHIPS OF THE NATION (0: none)]
+# KUNDEFORHOLD_TEST_STORE=postgres: on PostgreSQL rather than SQLite.
 # FIGURES_RATE (2000) lookups a second beside the nation, FIGURES_CACHE (without, with) a Redis in front of the store.
 # FIGURES_REKEY (1000000): relationships that are brought under another key beside lookups; 0: not at all.
 # FIGURES_MEMORY (1000000): memory is measured for so many records, and for ten times as many; 0: not at all.

@@ -5,6 +5,7 @@
 #   benches/side_by_side.sh tokens     each request with a token never seen before, beside a handler that only verifies it
 #   benches/side_by_side.sh steady     time to answer at half of webdis's maximum rate, open loop
 #   benches/side_by_side.sh overload   twice the load that it can take, open loop (SIDE_BY_SIDE_OVERLOAD_PERCENT, 200)
+#   benches/side_by_side.sh postgres   on PostgreSQL, with a cache and without, beside SQLite and pgbench
 #   benches/side_by_side.sh growth     more relationships, more banks
 #   benches/side_by_side.sh answers    more relationships a customer
 #   benches/side_by_side.sh instructions  of a lookup, by part, counted by callgrind

@@ -3,11 +3,22 @@
 # on the first line of stdout:
 #   deploy/local-postgres.sh
 # Runs until Ctrl-C, or until its stdin ends with --until-stdin-ends; then it is stopped, and what it held is removed.
-# It keeps nothing safe: it never waits for the disk. PostgreSQL refuses to run as root; then the user `postgres` runs it.
+# It keeps nothing safe: it never waits for the disk, unless it is told so by --durable. --tls=DIRECTORY has it show the
+# certificate server.crt, with its key server.key. PostgreSQL refuses to run as root; then the user `postgres` runs it.
 set -euo pipefail
 
 bin=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -1)
 [ -n "$bin" ] || { echo "local-postgres.sh: PostgreSQL is not installed (Debian: postgresql)" >&2; exit 1; }
+fsync=off tls=
+until_stdin_ends=
+for option in "$@"; do
+  case $option in
+    --durable) fsync=on ;;
+    --tls=*) tls=$(realpath "${option#--tls=}") ;;
+    --until-stdin-ends) until_stdin_ends=1 ;;
+    *) echo "local-postgres.sh: no such option: $option" >&2; exit 2 ;;
+  esac
+done
 directory=$(mktemp -d)
 as=()
 if [ "$(id -u)" = 0 ]; then
@@ -33,8 +44,13 @@ done
 
 cd "$directory"
 "${as[@]}" "$bin/initdb" -D "$directory/data" -U kundeforhold --auth=trust -E UTF8 --locale=C --no-sync >/dev/null
-"${as[@]}" "$bin/postgres" -D "$directory/data" -p "$port" -k "$directory" -c listen_addresses=127.0.0.1 -c fsync=off \
-  -c full_page_writes=off -c max_connections=200 -c max_wal_size=4GB -c autovacuum_naptime=10 -c log_min_messages=fatal \
+options=()
+if [ -n "$tls" ]; then
+  install -m 0600 ${as:+-o postgres} "$tls/server.crt" "$tls/server.key" "$directory/data"
+  options=(-c ssl=on)
+fi
+"${as[@]}" "$bin/postgres" "${options[@]}" -D "$directory/data" -p "$port" -k "$directory" -c listen_addresses=127.0.0.1 -c fsync=$fsync \
+  -c full_page_writes=$fsync -c max_connections=200 -c max_wal_size=4GB -c autovacuum_naptime=10 -c log_min_messages=fatal \
   >"$directory/log" 2>&1 </dev/null &
 for _ in $(seq 100); do
   "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" && break
@@ -43,7 +59,7 @@ done
 "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" || { cat "$directory/log" >&2; exit 1; }
 echo "postgres://kundeforhold@127.0.0.1:$port/DATABASE?sslmode=disable"
 
-if [ "${1:-}" = --until-stdin-ends ]; then
+if [ -n "$until_stdin_ends" ]; then
   cat >/dev/null
 else
   wait

@@ -20,8 +20,13 @@ DELIVERY_FULL_BOUNDS=1 DELIVERY_BAD_LINES=10000000 \
 echo "== store: an organisation with 50,000 accounts that change one by one"
 ORGANISATION_ACCOUNTS=50000 cargo test --locked --release --test blackbox store::many_accounts -- --nocapture
 
-echo "== PostgreSQL: everything that is asked of a service, with its register in a database"
-KUNDEFORHOLD_TEST_STORE=postgres cargo test --locked --release --test blackbox -- --skip figures
+echo "== PostgreSQL: everything that is asked of a service, with its register in a database; 200 kills, 500 more amid deliveries"
+RECORD_KILLS=200 DELIVERY_KILLS=500 KUNDEFORHOLD_TEST_STORE=postgres \
+    cargo test --locked --release --test blackbox -- --skip figures
+
+echo "== PostgreSQL: 10,000 commits cut off, before they arrive or before they are heard of, none lost and none twice"
+CUT_COMMITS=2500 cargo test --locked --release --test store instances::what_was -- --nocapture
+CUT_COMMITS=2500 cargo test --locked --release --test record cut_off -- --nocapture
 
 echo "== Redis: 50 primaries killed under lookups and deliveries, Sentinel and Cluster, none refused"
 FAILOVERS=25 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=2

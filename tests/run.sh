@@ -20,6 +20,7 @@ need cc build-essential
 need java default-jre-headless
 [ -d /usr/lib/postgresql ] || packages+=(postgresql)
 need setpriv util-linux
+need haproxy haproxy
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 python3 -c 'import yaml' 2>/dev/null || packages+=(python3-yaml)
 if [ ${#packages[@]} -gt 0 ]; then
@@ -28,7 +29,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
-for tool in redis-server redis-cli chromium node npm python3 curl promtool strace systemd-analyze java; do
+for tool in redis-server redis-cli chromium node npm python3 curl promtool haproxy strace systemd-analyze java; do
     command -v "$tool" >/dev/null || { echo "tests/run.sh: $tool is missing and could not be installed" >&2; exit 1; }
 done
 

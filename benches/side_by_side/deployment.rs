@@ -93,12 +93,21 @@ impl World {
     }
 }
 
+/// Where a program keeps what.
+enum Storage {
+    /// In a file of its own.
+    File,
+    /// In this database.
+    Database(String),
+    /// The former program's.
+    Former,
+}
+
 /// How a service is deployed for measuring.
 pub struct Deployment {
     directory: PathBuf,
     program: &'static str,
-    /// Where the program keeps what, sections of TOML.
-    storage: fn(&Path, Option<&Redis>) -> String,
+    storage: Storage,
     /// The command that runs it, if it is not run by itself.
     pub under: Vec<String>,
 }
@@ -114,21 +123,21 @@ pub struct Service {
 impl Deployment {
     /// Writes what does not change; `directory` is made.
     pub fn new(directory: PathBuf, world: &World) -> Self {
-        Self::of(PROGRAM, storage, directory, world)
+        Self::of(PROGRAM, Storage::File, directory, world)
+    }
+
+    /// The same with the register in a database.
+    pub fn on_database(directory: PathBuf, world: &World, url: String) -> Self {
+        Self::of(PROGRAM, Storage::Database(url), directory, world)
     }
 
     /// The former program on its embedded index, if it was built.
     pub fn former(directory: PathBuf, world: &World) -> Option<Self> {
         let built = Path::new(FORMER_PROGRAM).exists();
-        built.then(|| Self::of(FORMER_PROGRAM, former_storage, directory, world))
+        built.then(|| Self::of(FORMER_PROGRAM, Storage::Former, directory, world))
     }
 
-    fn of(
-        program: &'static str,
-        storage: fn(&Path, Option<&Redis>) -> String,
-        directory: PathBuf,
-        world: &World,
-    ) -> Self {
+    fn of(program: &'static str, storage: Storage, directory: PathBuf, world: &World) -> Self {
         std::fs::create_dir_all(&directory).unwrap();
         std::fs::write(directory.join("participants.toml"), &world.participants).unwrap();
         let key = Command::new(program)
@@ -150,7 +159,7 @@ impl Deployment {
         let (address, management) = (free_address(), free_address());
         let configuration = self.directory.join("kundeforhold.toml");
         let text = self.configuration(&address, &management, issuer);
-        std::fs::write(&configuration, text + &(self.storage)(&self.directory, cache)).unwrap();
+        std::fs::write(&configuration, text + &self.storage(cache)).unwrap();
         let mut started = command_under(&self.under, self.program);
         started.arg("serve").arg("--config").arg(&configuration);
         let mut process = Process::start(&mut started, &self.directory.join("log.jsonl"));
@@ -175,34 +184,38 @@ impl Deployment {
         format!(
             "participants_file = {:?}\n\
              [server]\nlisten = \"{address}\"\nmanagement_listen = \"{management}\"\ndrain_seconds = 0\n\
-             [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n[record]\nurl = \"sqlite:{}\"\n\
+             [maskinporten]\nissuer = \"{}\"\njwks_uri = \"{}\"\n\
              [access]\nrate_per_second = 100000000\nrate_burst = 100000000\ndaily_customers = 1000000000\n\
              [identifiers]\nsynthetic = [\"tenor\"]\n",
             path("participants.toml"),
             issuer.name(),
             issuer.jwks_uri(),
-            path("record.sqlite"),
         )
     }
-}
 
-fn storage(directory: &Path, cache: Option<&Redis>) -> String {
-    let cache = cache.map_or_else(String::new, |redis| format!("redis://{}/0", redis.address));
-    format!(
-        "[store]\nurl = {:?}\n[cache]\nurl = {cache:?}\n[pseudonym]\nkey_file = {:?}\n",
-        format!("sqlite:{}", directory.join("register.sqlite").display()),
-        directory.join("pseudonym.key").display().to_string()
-    )
-}
-
-fn former_storage(directory: &Path, _: Option<&Redis>) -> String {
-    let path = |name: &str| directory.join(name).display().to_string();
-    format!(
-        "[index]\nurl = {:?}\npseudonym_key_file = {:?}\n[journal]\ndirectory = {:?}\n",
-        format!("embedded:{}", path("index.redb")),
-        path("pseudonym.key"),
-        path("journal"),
-    )
+    /// Sections of TOML.
+    fn storage(&self, cache: Option<&Redis>) -> String {
+        let path = |name: &str| self.directory.join(name).display().to_string();
+        let cache = cache.map_or_else(String::new, |redis| format!("redis://{}/0", redis.address));
+        let store = match &self.storage {
+            Storage::File => format!("sqlite:{}", path("register.sqlite")),
+            Storage::Database(url) => url.clone(),
+            Storage::Former => {
+                return format!(
+                    "[index]\nurl = {:?}\npseudonym_key_file = {:?}\n[journal]\ndirectory = {:?}\n\
+                     [audit]\ndirectory = {:?}\n",
+                    format!("embedded:{}", path("index.redb")),
+                    path("pseudonym.key"),
+                    path("journal"),
+                    path("audit"),
+                );
+            }
+        };
+        format!(
+            "[store]\nurl = {store:?}\n[cache]\nurl = {cache:?}\n[pseudonym]\nkey_file = {:?}\n",
+            path("pseudonym.key")
+        )
+    }
 }
 
 impl Service {

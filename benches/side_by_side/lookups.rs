@@ -150,13 +150,13 @@ pub fn measure() {
 }
 
 /// The service, with a cache that holds all that is asked about.
-struct Filled<'s> {
+pub struct Filled<'s> {
     service: &'s Service,
     before: [f64; 2],
 }
 
 impl<'s> Filled<'s> {
-    fn fill(service: &'s Service, target: &Target) -> Self {
+    pub fn fill(service: &'s Service, target: &Target) -> Self {
         let since = Instant::now();
         let mut before = Self::hits_and_all(service);
         loop {
@@ -181,7 +181,7 @@ impl<'s> Filled<'s> {
     }
 
     /// What was measured meanwhile was answered from the cache.
-    fn check(self) {
+    pub fn check(self) {
         let now = Self::hits_and_all(self.service);
         let (hits, all) = (now[0] - self.before[0], now[1] - self.before[1]);
         assert!(hits >= all * (1.0 - FEW), "{hits} of {all} were in the cache");

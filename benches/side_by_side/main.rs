@@ -8,6 +8,7 @@ mod instructions;
 mod lookups;
 mod open_loop;
 mod overload;
+mod postgres;
 mod process;
 mod requests;
 mod settings;
@@ -16,8 +17,7 @@ mod tokens;
 mod webdis;
 mod wrk;
 
-const USAGE: &str =
-    "benches/side_by_side.sh [lookups | tokens | steady | overload | growth | answers | instructions | all]";
+const USAGE: &str = "benches/side_by_side.sh [lookups | tokens | steady | overload | postgres | growth | answers | instructions | all]";
 
 fn main() {
     // `cargo bench` adds `--bench`; without a mode, as when all benches are run, there is nothing to do here.
@@ -31,6 +31,7 @@ fn main() {
         ["tokens"] => tokens::measure(),
         ["steady"] => steady::measure(),
         ["overload"] => overload::measure(),
+        ["postgres"] => postgres::measure(),
         ["growth"] => growth::measure_size(),
         ["answers"] => growth::measure_answers(),
         ["instructions"] => instructions::measure(),

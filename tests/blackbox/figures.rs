@@ -3,6 +3,7 @@
 
 mod backup;
 mod bare;
+mod copied;
 pub mod lookups;
 mod nation;
 mod process;
@@ -18,7 +19,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whole_set_beside_bare_sqlite() {
+async fn a_whole_set_beside_the_bare_database() {
     whole_set::measure(number("FIGURES_RECORDS", 20_000), number("FIGURES_ROUNDS", 1)).await;
 }
 

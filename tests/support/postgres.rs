@@ -20,9 +20,15 @@ pub struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With further options of the script.
+    pub fn start_with(options: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/local-postgres.sh");
         let mut script = Command::new(script)
             .arg("--until-stdin-ends")
+            .args(options)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -13,7 +13,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Begins a transaction, by whatever settings the server runs. They end with it, so that a connection can be shared with
 /// others who have transactions of their own.
 const BEGIN: &str = "
-    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on;
+    BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on;
     SET LOCAL lock_timeout = 5000; SET LOCAL statement_timeout = 60000;
     SET LOCAL idle_in_transaction_session_timeout = 10000";
 

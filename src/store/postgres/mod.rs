@@ -18,6 +18,7 @@ mod schema;
 mod server;
 mod sets;
 mod target;
+mod tls;
 mod transaction;
 mod upkeep;
 mod usage;

@@ -1,13 +1,10 @@
 //! Where PostgreSQL is, as `store.url` tells it, and how to log in to it.
 
 use super::PostgresOptions;
+use super::tls::{ServerName, tls_config};
 use crate::store::StoreError;
 use percent_encoding::percent_decode_str;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use secrecy::ExposeSecret;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -58,7 +55,7 @@ impl Target {
         let mode = Mode::of(parameters)?;
         config.ssl_mode(match mode {
             Mode::Disable => SslMode::Disable,
-            Mode::VerifyFull => SslMode::Require,
+            Mode::Verify(_) => SslMode::Require,
         });
         config
             .application_name("kundeforhold")
@@ -73,7 +70,7 @@ impl Target {
         Ok(Self {
             tls: match mode {
                 Mode::Disable => None,
-                Mode::VerifyFull => Some(MakeRustlsConnect::new(tls(options)?)),
+                Mode::Verify(name) => Some(MakeRustlsConnect::new(tls_config(options, name)?)),
             },
             config,
             shown,
@@ -85,19 +82,20 @@ impl Target {
 #[derive(Clone, Copy)]
 enum Mode {
     Disable,
-    VerifyFull,
+    Verify(ServerName),
 }
 
 impl Mode {
     fn of(parameters: &str) -> Result<Self, StoreError> {
-        let mut mode = Self::VerifyFull;
+        let mut mode = Self::Verify(ServerName::Its);
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             mode = match parameter.split_once('=') {
                 Some(("sslmode", "disable")) => Self::Disable,
-                Some(("sslmode", "verify-full")) => Self::VerifyFull,
+                Some(("sslmode", "verify-full")) => Self::Verify(ServerName::Its),
+                Some(("sslmode", "verify-ca")) => Self::Verify(ServerName::Any),
                 Some(("sslmode", _)) => {
                     return Err(unfit(
-                        "may have sslmode=verify-full (the default) or sslmode=disable",
+                        "may have sslmode=verify-full (the default), verify-ca or disable",
                     ));
                 }
                 // What is done anyway.
@@ -156,43 +154,6 @@ fn log_in(
     Ok(())
 }
 
-fn tls(options: &PostgresOptions) -> Result<ClientConfig, StoreError> {
-    let mut roots = RootCertStore::empty();
-    match &options.ca_certificate {
-        Some(pem) => {
-            for certificate in certificates(pem, "store.tls_ca_file")? {
-                let added = roots.add(certificate);
-                added.map_err(|cause| StoreError::Settings(format!("store.tls_ca_file: {cause}")))?;
-            }
-        }
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|cause| StoreError::Settings(cause.to_string()))?;
-    let builder = builder.with_root_certificates(roots);
-    match &options.client_certificate {
-        None => Ok(builder.with_no_client_auth()),
-        Some((certificate, key)) => {
-            let chain = certificates(certificate, "store.tls_certificate")?;
-            let refused = |cause: String| StoreError::Settings(format!("store.tls_key: {cause}"));
-            let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
-            let key = key.map_err(|cause| refused(cause.to_string()))?;
-            let with_key = builder.with_client_auth_cert(chain, key);
-            with_key.map_err(|cause| refused(cause.to_string()))
-        }
-    }
-}
-
-fn certificates(pem: &[u8], key: &str) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let refused = |cause: String| StoreError::Settings(format!("{key}: {cause}"));
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found.map_err(|cause| refused(cause.to_string()))? {
-        found if found.is_empty() => Err(refused("holds no certificate".to_owned())),
-        found => Ok(found),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +191,9 @@ mod tests {
         let verified = parsed("postgres://u@h/kf").unwrap();
         assert!(verified.tls.is_some() && verified.config.get_ssl_mode() == SslMode::Require);
         assert!(parsed("postgres://u@h/kf?sslmode=require").is_err());
+        let any_name = parsed("postgres://u@h/kf?sslmode=verify-ca").err();
+        let told = "sslmode=verify-ca wants store.tls_ca_file";
+        assert!(matches!(any_name, Some(StoreError::Settings(said)) if said.contains(told)));
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Drop for Transaction {
 /// connection can be shared with others who have transactions of their own.
 fn begin_with(lock_wait: Duration) -> String {
     format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = on;
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = on;
          SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {};
          SET LOCAL idle_in_transaction_session_timeout = {}",
         // 0 would be no bound at all.

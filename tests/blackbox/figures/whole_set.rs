@@ -1,8 +1,8 @@
-//! One bank's whole set, side by side with bare SQLite.
+//! One bank's whole set, side by side with the bare database.
 
-use super::bare;
 use super::process::{change_lines, median, megabytes, push, scratch, start, write_set};
-use crate::harness::Caching;
+use super::{bare, copied};
+use crate::harness::{Caching, Engine};
 use kundeforhold::sandbox::population::{Population, PopulationSize};
 use std::path::{Path, PathBuf};
 
@@ -46,19 +46,20 @@ pub async fn measure(records: u64, rounds: u64) {
         all.push(load(&set, Some(&changed)).await);
     }
     let of = |figure: fn(&Round) -> f64| median(all.iter().map(figure).collect());
-    println!("whole set of {records} records over HTTP, one bank, on SQLite; medians of {rounds} rounds\n");
+    let (bare, goal) = match Engine::of_tests() {
+        Engine::Sqlite => ("bare SQLite, the same sorted rows and accounts", 3),
+        Engine::Postgres => ("psql \\copy of the same rows into a table like it", 2),
+    };
+    println!("whole set of {records} records over HTTP, one bank; medians of {rounds} rounds\n");
     println!("| | records/s | |\n|---|---|---|");
-    println!(
-        "| bare SQLite, the same sorted rows and accounts | {:.0} | |",
-        of(|round| round.bare)
-    );
+    println!("| {bare} | {:.0} | |", of(|round| round.bare));
     println!(
         "| first time | {:.0} | {:.2} of bare (goal 0.6) |",
         of(|round| round.first),
         of(|round| round.first / round.bare)
     );
     println!(
-        "| again, one in {ONE_IN} different | {:.0} | {:.2} × the first time (goal 3) |",
+        "| again, one in {ONE_IN} different | {:.0} | {:.2} × the first time (goal {goal}) |",
         of(|round| round.again),
         of(|round| round.again / round.first)
     );
@@ -99,7 +100,10 @@ async fn load(set: &Delivered, changed: Option<&Path>) -> Round {
     let first = rate(push(&service, generated, &set.file));
     let (mut again, mut bare) = (f64::NAN, f64::NAN);
     if let Some(changed) = changed {
-        bare = rate(bare::load(&service.store(), directory.path()));
+        bare = rate(match &service.database {
+            None => bare::load(&service.store(), directory.path()),
+            Some(database) => copied::load(&database.url(), directory.path()),
+        });
         again = rate(push(&service, generated, changed));
     }
     let grown = megabytes(&service, "VmHWM") - idle;
