@@ -117,11 +117,6 @@ grep -q "taken already: 127.0.0.1:$service 127.0.0.1:$management" "$work/said" |
 [ ! -e "$work/second" ] || fail "the second trial made something"
 curl -sf "http://127.0.0.1:$management/isready" >/dev/null || fail "the second trial disturbed the first"
 
-kill -INT "$trial"
-wait "$trial" || fail "the trial did not end well"
-trial=
-! curl -s "http://127.0.0.1:$service/" >/dev/null || fail "the service outlived the trial"
-
 echo "roles of PostgreSQL, and what compose.yaml serves by them"
 mkfifo "$work/until"
 deploy/local-postgres.sh --until-stdin-ends <"$work/until" >"$work/url" &
@@ -141,10 +136,15 @@ sed -e "s#/etc/kundeforhold/#$work/#; s#/run/secrets/#$work/#; s#\"/data\"#\"$wo
 KUNDEFORHOLD__STORE__URL=$(sed -n 's#^url = "\(postgres.*\)"#\1#p' "$work/compose.toml" | sed s/_service@/_owner@/) \
     KUNDEFORHOLD__STORE__PASSWORD_FILE=$work/owner.password "$program" migrate --config "$work/compose.toml" >/dev/null ||
     fail "the owner cannot migrate"
-said=$("$program" check --config "$work/compose.toml" 2>&1) || fail "check refuses what compose.yaml serves: $said"
+said=$(KUNDEFORHOLD__MASKINPORTEN__ISSUER=http://127.0.0.1:$issuer/ "$program" check --config "$work/compose.toml" 2>&1) || fail "check refuses what compose.yaml serves: $said"
 grep -q 'store: 0 sets' <<<"$said" || fail "compose.yaml serves no store: $said"
 exec 9>&-
 wait "$database" || true
+
+kill -INT "$trial"
+wait "$trial" || fail "the trial did not end well"
+trial=
+! curl -s "http://127.0.0.1:$service/" >/dev/null || fail "the service outlived the trial"
 
 echo "runbook: every command of it"
 python3 tests/deploy/runbook.py "$program"
