@@ -100,7 +100,9 @@ async fn probes_and_metrics_are_on_the_management_port_under_both_names() {
             .lines()
             .filter(|line| !line.starts_with('#') && !line.is_empty());
         assert!(
-            samples.into_iter().all(|line| line.starts_with("kundeforhold_")),
+            samples
+                .into_iter()
+                .all(|line| line.starts_with("kundeforhold_") || line.starts_with("process_")),
             "{metrics}"
         );
         for path in ["/metrics", "/isready", "/isalive"] {

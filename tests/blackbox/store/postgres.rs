@@ -102,15 +102,31 @@ async fn without_the_database_calls_are_503_and_come_through_again_soon_after() 
         let set = whole_set("2015-01-01");
         assert_eq!(service.put_set(BANK, "KAR", set.clone()).await.status(), 200);
         let customer = people().next().unwrap();
+        let asked = Instant::now();
+        // Until the cache has the answer, which is asked of the store all the same whether it still holds.
+        while caching == Caching::With && service.cache_lookups("hit").await == 0.0 {
+            assert!(asked.elapsed() < Duration::from_secs(10));
+            assert!(lists(lookup(&service, &customer)).await);
+        }
         assert!(lists(lookup(&service, &customer)).await);
         let database = service.database.as_ref().unwrap();
         database.shut().await;
+        let errors = "kundeforhold_store_errors_total{operation=\"customerRelationships\"}";
+        let before = service.metric(errors).await;
         assert_eq!(
             status(lookup(&service, &customer)).await,
             503,
             "{}",
             service.log()
         );
+        assert_eq!(service.metric(errors).await, before + 1.0, "{caching:?}");
+        let told = service.log();
+        let told = told
+            .lines()
+            .find(|line| line.contains("the store did not answer a lookup"));
+        let told: serde_json::Value = serde_json::from_str(told.unwrap()).unwrap();
+        assert_eq!(told["asked"], "customerRelationships", "{told}");
+        assert!(told["store"].as_str().unwrap().contains("register_"), "{told}");
         assert_eq!(service.put_set(BANK, "KAR", set.clone()).await.status(), 503);
         assert!(!service.is_ready().await, "nothing can be recorded");
         database.open().await;
