@@ -21,6 +21,9 @@ const ROLES: [(&str, &str); 3] = [
 const LASTS: Duration = Duration::from_secs(6);
 const BETWEEN_FAULTS: Duration = Duration::from_millis(700);
 
+const BREAK_CONNECTIONS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// What a bank did about a customer, and what agencies were told. Only one call about it is made at a time.
 #[derive(Default)]
 struct Ledger(Mutex<Vec<Write>>);
@@ -158,7 +161,7 @@ async fn befall(country: &Country, instance: &mut Instance, seed: usize, end: In
                 instance.kill();
                 instance.start_again(&country.service.http).await;
             }
-            1 => database.break_connections().await,
+            1 => drop(database.number(BREAK_CONNECTIONS).await),
             2 => drop(redis.command(&["FLUSHALL"])),
             3 => {
                 redis.signal("-STOP");
