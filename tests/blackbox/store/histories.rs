@@ -104,7 +104,7 @@ impl Country {
                 Ok(answer) => assert_eq!(answer.status(), 503),
                 Err(_) => {}
             }
-            tokio::time::sleep(Duration::from_millis(3)).await;
+            tokio::time::sleep(Duration::from_millis(40)).await;
         }
     }
 
@@ -215,7 +215,7 @@ async fn history(seed: usize) -> usize {
     let end = Instant::now() + LASTS;
     let deliveries = (0..BANKS.len()).map(|number| country.deliver(number, end));
     let deliveries = futures_util::future::join_all(deliveries);
-    let questions = futures_util::future::join_all((0..4).map(|agency| country.ask(seed + agency, end)));
+    let questions = futures_util::future::join_all((0..8).map(|agency| country.ask(seed + agency, end)));
     let faults = befall(&country, &mut instance, seed, end);
     let (_, answers, ()) = tokio::join!(deliveries, questions, faults);
     answers.into_iter().sum()
