@@ -28,6 +28,9 @@ echo "== PostgreSQL: 10,000 commits cut off, before they arrive or before they a
 CUT_COMMITS=2500 cargo test --locked --release --test store instances::what_was -- --nocapture
 CUT_COMMITS=2500 cargo test --locked --release --test record cut_off -- --nocapture
 
+echo "== PostgreSQL: 150 histories of banks and agencies on two instances, with kills, pauses and broken connections amid"
+HISTORIES=150 cargo test --locked --release --test blackbox store::histories -- --nocapture
+
 echo "== Redis: 50 primaries killed under lookups and deliveries, Sentinel and Cluster, none refused"
 FAILOVERS=25 cargo test --locked --release --test blackbox resilience::failover -- --nocapture --test-threads=2
 

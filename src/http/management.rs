@@ -51,6 +51,10 @@ impl Readiness {
             (self.keys.ready(), "the issuer's keys"),
             (self.recorder.writable(), "the record of use to be writable"),
             (
+                !self.store.lacks_key(),
+                "the pseudonym key that the register is under",
+            ),
+            (
                 !self.draining.load(Ordering::Relaxed),
                 "nothing: the service is shutting down",
             ),

@@ -43,16 +43,24 @@ impl fmt::Display for RecordPlace {
     }
 }
 
-/// What is written in one transaction.
+/// What is written at once.
 pub(super) struct Work<'a> {
     pub(super) chain: u32,
-    /// Sequence number of the first entry.
-    pub(super) first: u64,
+    /// Behind which the entries go.
+    pub(super) before: Head,
     /// Each with its hash.
     pub(super) entries: &'a [(Vec<u8>, Hash)],
     /// Goes to the end of the list of heads.
     pub(super) mark: Option<(Mark, &'a RecordKey)>,
     pub(super) index: Option<&'a IndexStep>,
+}
+
+/// What was written.
+pub(super) struct Committed {
+    /// The new end of the list of heads, if a head was listed.
+    pub(super) list: Option<ListEnd>,
+    /// The index has what it was to have.
+    pub(super) is_indexed: bool,
 }
 
 /// Writes entries, from one thread.
@@ -94,9 +102,9 @@ impl Table {
         }
     }
 
-    /// Does all of it, durably, or none. Gives the new end of the list of heads, if there is one. An error does not say
-    /// that it is not done, nor that it will not be.
-    pub(super) fn commit(&mut self, work: &Work) -> Result<Option<ListEnd>, TableError> {
+    /// Writes entries, behind the one before, and the head, durably, or neither; and what the index is to have. An error does
+    /// not say that it is not done, nor that it will not be.
+    pub(super) fn commit(&mut self, work: &Work) -> Result<Committed, TableError> {
         match self {
             Self::Sqlite(table) => table.commit(work),
             Self::Postgres(table) => table.commit(work),
@@ -111,11 +119,25 @@ impl Table {
         }
     }
 
-    /// Whether another process goes on with the chain that this one wrote.
-    pub(super) fn is_taken(&mut self, chain: u32) -> Result<bool, TableError> {
+    /// Whether a chain without entries in the table may go on behind this head: it is its birth, or was pruned.
+    pub(super) fn starts_at(&mut self, chain: u32, head: &Head) -> Result<bool, TableError> {
         match self {
-            Self::Sqlite(_) => Ok(false),
-            Self::Postgres(table) => table.is_taken(chain),
+            // Whatever was pruned meanwhile, this process's last entry is known to it.
+            Self::Sqlite(_) => Ok(true),
+            Self::Postgres(table) => table.starts_at(chain, head),
+        }
+    }
+
+    /// Whether others write chains in it.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Has nobody go on with a chain any more.
+    pub(super) fn forget(&mut self, chain: u32) -> Result<(), TableError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(table) => table.forget(chain),
         }
     }
 
@@ -281,11 +303,11 @@ impl Care {
         }
     }
 
-    /// Does what there is to do.
-    pub(super) fn look(&mut self) -> Result<(), TableError> {
+    /// Does what there is to do, while this chain is written.
+    pub(super) fn look(&mut self, chain: u32) -> Result<(), TableError> {
         match self {
             Self::Sqlite(checkpoints) => checkpoints.look(),
-            Self::Postgres(beat) => beat.look(),
+            Self::Postgres(beat) => beat.look(chain),
         }
     }
 }

@@ -4,20 +4,21 @@ use super::engine::Reader;
 use super::fault::RecordFault;
 use super::heads::{Chain, Chains};
 use super::hex;
-use super::index::BatchId;
 use super::read::{Record, understand};
 use super::recorder::Recorder;
 use super::search::{Looked, Query, Search, Way};
 use super::stored::{StoredEntry, StoredEvent};
 use super::walk::Walk;
-use crate::domain::calendar::oslo_day;
-use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use uuid::Uuid;
+
+/// Entries are made when calls arrive, and written when they end: within this time.
+const LONGEST_CALL: TimeDelta = TimeDelta::minutes(10);
 
 /// A reading under way: how far it is, and how long it may go on.
 #[derive(Debug)]
@@ -111,29 +112,31 @@ impl Recorder {
         })
     }
 
-    /// Which deliveries have a record since the day before the last entry was made. `None`: there is no entry. Blocks
-    /// while it reads.
+    /// Which deliveries have a record since so long before the last entry was made. `None`: there is no entry. Blocks while
+    /// it reads.
     ///
     /// # Errors
     /// At the first entry that is not what was written.
-    pub fn recorded_deliveries(&self) -> Result<Option<RecordedDeliveries>, RecordFault> {
+    pub fn recorded_deliveries(&self, before: TimeDelta) -> Result<Option<RecordedDeliveries>, RecordFault> {
         let reader = Reader::open(self.place())?;
         let chains = Chains::prove(&reader.heads()?, self.ring())?.all;
-        let mut last_at = None;
+        let mut ends = Vec::with_capacity(chains.len());
         for chain in &chains {
-            last_at = last_at.max(self.last_at(&reader, chain)?);
+            let last = reader.last(chain.number)?.map_or(0, |last| last.sequence);
+            ends.push((last, self.made_at(&reader, chain, last)?));
         }
-        let Some(last_at) = last_at.and_then(DateTime::from_timestamp_micros) else {
+        let Some(last_at) = ends.iter().filter_map(|(_, at)| *at).max() else {
             return Ok(None);
         };
         let mut recorded = RecordedDeliveries {
-            since: last_at - TimeDelta::days(1),
+            since: last_at - before,
             told: HashSet::new(),
             undone: HashSet::new(),
         };
-        for chain in &chains {
-            let first = first_batch_of(&reader, chain.number, oslo_day(recorded.since))?;
-            let mut walk = Walk::behind(&reader, self.ring(), Arc::clone(chain), first.after())?;
+        let since = recorded.since - LONGEST_CALL;
+        for (chain, (last, _)) in chains.iter().zip(ends) {
+            let first = self.last_before(&reader, chain, last, since)?;
+            let mut walk = Walk::behind(&reader, self.ring(), Arc::clone(chain), first)?;
             walk.entries(&mut |head, entry| {
                 let flawed = |flaw| chain.flawed(head.sequence, flaw);
                 recorded.note(&understand(entry, self.ring()).map_err(flawed)?);
@@ -143,14 +146,37 @@ impl Recorder {
         Ok(Some(recorded))
     }
 
-    /// When the last entry of a chain was made; microseconds since 1970.
-    fn last_at(&self, reader: &Reader, chain: &Chain) -> Result<Option<i64>, RecordFault> {
-        let sequence = reader.last(chain.number)?.map_or(0, |last| last.sequence);
+    /// The last entry of a chain that was made before a moment, in the order in which calls ended.
+    fn last_before(
+        &self,
+        reader: &Reader,
+        chain: &Chain,
+        last: u64,
+        moment: DateTime<Utc>,
+    ) -> Result<u64, RecordFault> {
+        let (mut before, mut last) = (chain.start.sequence, last);
+        while before < last {
+            let middle = before + (last - before).div_ceil(2);
+            match self.made_at(reader, chain, middle)? {
+                Some(at) if at < moment => before = middle,
+                Some(_) | None => last = middle - 1,
+            }
+        }
+        Ok(before)
+    }
+
+    /// When an entry was made; `None`: it is not there.
+    fn made_at(
+        &self,
+        reader: &Reader,
+        chain: &Chain,
+        sequence: u64,
+    ) -> Result<Option<DateTime<Utc>>, RecordFault> {
         let Some((entry, _)) = reader.entry(chain.number, sequence)? else {
             return Ok(None);
         };
-        let last = understand(&entry, self.ring()).map_err(|flaw| chain.flawed(sequence, flaw))?;
-        Ok(Some(last.at))
+        let entry = understand(&entry, self.ring()).map_err(|flaw| chain.flawed(sequence, flaw))?;
+        Ok(DateTime::from_timestamp_micros(entry.at))
     }
 
     /// Finds up to `most` records. Blocks while it reads.
@@ -173,18 +199,6 @@ impl Recorder {
             looked,
         })
     }
-}
-
-/// The first batch that may have entries of a day or of later ones.
-fn first_batch_of(reader: &Reader, chain: u32, day: NaiveDate) -> Result<BatchId, RecordFault> {
-    let days = reader.days()?.into_iter();
-    let of_day =
-        days.filter(|((its_day, _), batch)| batch.chain == chain && *its_day >= day.num_days_from_ce());
-    let number = of_day.map(|(_, batch)| batch.number).min();
-    Ok(BatchId {
-        chain,
-        number: number.map_or_else(|| reader.indexed(chain), Ok)?,
-    })
 }
 
 /// Deliveries that have a record.

@@ -10,8 +10,9 @@ use super::keys::KeyRing;
 use super::published::{HEAD_MESSAGE, PublishedHead};
 use super::upkeep::{Upkeep, UpkeepWork};
 use super::walk::Walk;
-use super::writer::{AppendError, Command, Own, Progress, Reached, Writer};
+use super::writer::{AppendError, Command, Own, Progress, Reached, Writer, WriterParts};
 use crate::domain::identifiers::OrganizationNumber;
+use crate::store::{Basis, Store};
 use chrono::{DateTime, Utc};
 use metrics::Histogram;
 use std::ops::ControlFlow;
@@ -29,11 +30,20 @@ const QUEUE_ENTRIES: usize = 4_096;
 const MOST_ENTRY_BYTES: usize = 1 << 20;
 /// Longest wait for what is queued when closing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Of it, for what is done beside writing.
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The entry could not be made durable in time, so nothing may be answered.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the record of use cannot be written: {0}")]
 pub struct Unrecorded(AppendError);
+
+impl Unrecorded {
+    /// What was to be recorded is no longer what the store has: it is to be concluded anew.
+    pub fn is_overtaken(&self) -> bool {
+        self.0 == AppendError::Overtaken
+    }
+}
 
 /// Why the record is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +85,8 @@ pub enum ChainChoice {
 pub struct RecorderOptions {
     pub place: RecordPlace,
     pub chain: ChainChoice,
+    /// Where conclusions from a cache are confirmed.
+    pub confirms: Option<Store>,
     /// Longest wait of one call for its record.
     pub timeout: Duration,
 }
@@ -133,12 +145,15 @@ impl Recorder {
         };
         let reader = Reader::open(&place)?;
         let chains = prove_chains(&reader, &ring)?;
-        let claimed = claimed.and_then(|number| chains.find(number));
-        let (own, list) = match (claimed, chains.end()) {
-            (Some(own), Some(end)) => (Arc::clone(own), end),
+        let proved = match claimed.and_then(|number| chains.find(number)) {
+            Some(own) => proved_end(&mut table, &reader, &ring, own)?.map(|head| (Arc::clone(own), head)),
+            None => None,
+        };
+        let (own, head, list) = match (proved, chains.end()) {
+            (Some((own, head)), Some(end)) => (own, head, end),
             (None, _) | (_, None) => {
                 let (mark, list) = table.begin(Uuid::new_v4(), ring.in_use())?;
-                (Arc::new(Chain::begun(&mark)), list)
+                (Arc::new(Chain::begun(&mark)), mark.head, list)
             }
         };
         let reached = Reached {
@@ -146,7 +161,7 @@ impl Recorder {
                 number: own.number,
                 instance: own.instance,
             },
-            head: prove_end(&reader, &ring, &own)?,
+            head,
             list,
         };
         let (queue, commands) = mpsc::channel(QUEUE_ENTRIES);
@@ -159,7 +174,14 @@ impl Recorder {
             progress: Arc::clone(&progress),
         });
         let listed = own.last_reached().sequence;
-        let writer = Writer::new(table, Arc::clone(&ring), commands, Arc::clone(&progress), listed);
+        let writer = Writer::new(WriterParts {
+            table,
+            ring: Arc::clone(&ring),
+            queue: commands,
+            progress: Arc::clone(&progress),
+            confirms: options.confirms.clone(),
+            listed,
+        });
         let thread = std::thread::Builder::new().name("record".to_owned());
         thread.spawn(|| writer.run()).map_err(RecorderError::Threads)?;
         Ok(Self(Arc::new(Inner {
@@ -178,19 +200,29 @@ impl Recorder {
 
     /// Makes the record of a call durable, and only then hands the conclusion back for answering.
     pub async fn record<T: Conclusion>(&self, call: Call, conclusion: T) -> Result<Recorded<T>, Unrecorded> {
-        let entry = entry::encode(&call, &conclusion, self.0.ring.in_use());
-        self.append(entry).await.map(|()| Recorded(conclusion))
+        self.record_if(&call, conclusion, None).await
+    }
+
+    /// The same if what the conclusion stands on is confirmed; else nothing is recorded, and it is overtaken.
+    pub async fn record_if<T: Conclusion>(
+        &self,
+        call: &Call,
+        conclusion: T,
+        basis: Option<Basis>,
+    ) -> Result<Recorded<T>, Unrecorded> {
+        let entry = entry::encode(call, &conclusion, self.0.ring.in_use());
+        self.append(entry, basis).await.map(|()| Recorded(conclusion))
     }
 
     /// The same of what an operator does: what it shows is handed back once the act is durable.
     pub async fn record_act<T>(&self, act: &OperatorAct, shown: T) -> Result<Recorded<T>, Unrecorded> {
         let entry = entry::encode_act(act, self.0.ring.in_use());
-        self.append(entry).await.map(|()| Recorded(shown))
+        self.append(entry, None).await.map(|()| Recorded(shown))
     }
 
     /// Makes up for the record of a delivery that took effect without one.
     pub async fn record_late(&self, delivery: &LateRecord) -> Result<(), Unrecorded> {
-        self.append(entry::encode_late(delivery, self.0.ring.in_use()))
+        self.append(entry::encode_late(delivery, self.0.ring.in_use()), None)
             .await
     }
 
@@ -202,13 +234,16 @@ impl Recorder {
         calls: u64,
     ) -> Result<(), Unrecorded> {
         let entry = entry::encode_turned_away(consumer, minute, calls, self.0.ring.in_use());
-        self.append(entry).await
+        self.append(entry, None).await
     }
 
-    async fn append(&self, entry: Vec<u8>) -> Result<(), Unrecorded> {
+    async fn append(&self, entry: Vec<u8>, basis: Option<Basis>) -> Result<(), Unrecorded> {
         let (started, _waiting) = (Instant::now(), Waiting::among(&self.0.waiting));
         let span = tracing::debug_span!("record of use");
-        let appended = self.write(entry).instrument(span).await;
+        let appended = self.write(entry, basis).instrument(span).await;
+        if matches!(appended, Err(AppendError::Overtaken)) {
+            return Err(Unrecorded(AppendError::Overtaken));
+        }
         let elapsed = started.elapsed();
         self.0.writable.store(appended.is_ok(), Ordering::Relaxed);
         let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
@@ -222,7 +257,7 @@ impl Recorder {
 
     /// When this returns `Ok` the entry is durable. If it fails, or is dropped, the entry may or may not be in the
     /// record.
-    async fn write(&self, entry: Vec<u8>) -> Result<(), AppendError> {
+    async fn write(&self, entry: Vec<u8>, basis: Option<Basis>) -> Result<(), AppendError> {
         if entry.len() > MOST_ENTRY_BYTES {
             return Err(AppendError::TooLarge {
                 bytes: entry.len(),
@@ -231,7 +266,7 @@ impl Recorder {
         }
         let (answer, answered) = answer();
         let written = async {
-            let queued = self.0.queue.send(Command::Append { entry, answer }).await;
+            let queued = self.0.queue.send(Command::Append { entry, basis, answer }).await;
             queued.map_err(|_| AppendError::Closed)?;
             answered.await
         };
@@ -255,7 +290,7 @@ impl Recorder {
 
     /// Tries the record with an entry of its own, so that it is found usable again after a fault.
     pub async fn probe(&self) -> bool {
-        let written = self.write(entry::probe(self.0.ring.in_use())).await;
+        let written = self.write(entry::probe(self.0.ring.in_use()), None).await;
         self.0.writable.store(written.is_ok(), Ordering::Relaxed);
         written.is_ok()
     }
@@ -312,8 +347,8 @@ impl Recorder {
     }
 
     async fn end(&self) -> Result<(), AppendError> {
-        // It may wait for the writer, and so goes first.
-        self.0.upkeep.close().await;
+        // It may wait for the writer, and so goes first; and where it waits for a database, it is left to that.
+        let _ = timeout(UPKEEP_TIMEOUT, self.0.upkeep.close()).await;
         let (done, finished) = oneshot::channel();
         let queued = self.0.queue.send(Command::Close { done }).await;
         queued.map_err(|_| AppendError::Closed)?;
@@ -330,6 +365,25 @@ fn prove_chains(reader: &Reader, ring: &KeyRing) -> Result<Chains, RecordFault> 
         .into_iter()
         .find(|number| chains.find(*number).is_none());
     stray.map_or(Ok(chains), |number| Err(RecordFault::Stray(number)))
+}
+
+/// The end of the chain to go on with. One that cannot be proved is left to `verify` where this process can begin another
+/// beside it; elsewhere it is a fault.
+fn proved_end(
+    table: &mut Table,
+    reader: &Reader,
+    ring: &KeyRing,
+    own: &Arc<Chain>,
+) -> Result<Option<Head>, RecordFault> {
+    match prove_end(reader, ring, own) {
+        Ok(head) => Ok(Some(head)),
+        Err(cause @ RecordFault::Entry { .. }) if table.is_shared() => {
+            tracing::error!(%cause, event = "record_chain_left", "a chain of the record of use cannot be gone on with; a new one is begun");
+            table.forget(own.number)?;
+            Ok(None)
+        }
+        Err(cause) => Err(cause),
+    }
 }
 
 /// Proves the entries behind the last head in the list, and gives the last of them.

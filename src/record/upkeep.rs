@@ -76,7 +76,10 @@ impl UpkeepWork {
             if *waited.unwrap_or_else(PoisonError::into_inner).0 {
                 return;
             }
-            let cared = self.care.look().map_err(RecordFault::from);
+            let cared = self
+                .care
+                .look(self.progress.now().own.number)
+                .map_err(RecordFault::from);
             let is_ended = || *ended.lock().unwrap_or_else(PoisonError::into_inner);
             let indexed = cared.and_then(|()| self.index(&mut indexer, &is_ended));
             if let Err(cause) = &indexed
@@ -109,7 +112,7 @@ impl UpkeepWork {
                     // Begun anew another time: nobody looks into a batch before its end is written.
                     return Ok(());
                 }
-                self.care.look()?;
+                self.care.look(reached.own.number)?;
             }
             indexer.note(id);
         }

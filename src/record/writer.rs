@@ -1,12 +1,13 @@
 //! The one thread that writes: takes all that is queued, makes it durable in one transaction, then answers all.
 
-use super::answer::{Answer, Bench};
+use super::answer::{Answer, Bench, Outcome};
 use super::chain::{Hash, Head};
 use super::engine::{Table, Work};
 use super::fault::TableError;
 use super::heads::{Event, ListEnd, Mark};
 use super::index::IndexStep;
 use super::keys::KeyRing;
+use crate::store::{Basis, Store};
 use chrono::Utc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
@@ -36,11 +37,16 @@ pub enum AppendError {
     Table(#[from] TableError),
     #[error("it is closed")]
     Closed,
+    /// What it tells was read from a cache, and is no longer what the store has.
+    #[error("overtaken by a publication")]
+    Overtaken,
 }
 
 pub(super) enum Command {
     Append {
         entry: Vec<u8>,
+        /// Written only if this is confirmed.
+        basis: Option<Basis>,
         answer: Answer,
     },
     /// Written along with what is queued.
@@ -88,11 +94,24 @@ impl Progress {
     }
 }
 
+/// What a writer is made of.
+pub(super) struct WriterParts {
+    pub(super) queue: mpsc::Receiver<Command>,
+    pub(super) table: Table,
+    pub(super) ring: Arc<KeyRing>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) confirms: Option<Store>,
+    /// Entries up to this are in the list of heads.
+    pub(super) listed: u64,
+}
+
 pub(super) struct Writer {
     queue: mpsc::Receiver<Command>,
     table: Table,
     ring: Arc<KeyRing>,
     progress: Arc<Progress>,
+    /// Where what was read from a cache is confirmed.
+    confirms: Option<Store>,
     /// Behind which the next transaction goes on.
     reached: Reached,
     listed: LastListed,
@@ -120,29 +139,27 @@ impl LastListed {
 struct Group {
     /// With room for their hashes.
     entries: Vec<(Vec<u8>, Hash)>,
+    /// Of each entry.
+    bases: Vec<Option<Basis>>,
     answers: Vec<Answer>,
     bytes: usize,
+    is_indexed: bool,
     index: Option<(IndexStep, oneshot::Sender<bool>)>,
     closing: Option<oneshot::Sender<Result<(), TableError>>>,
 }
 
 impl Writer {
-    /// Goes on behind `head`, of which entries up to `listed` are in the list of heads.
-    pub(super) fn new(
-        table: Table,
-        ring: Arc<KeyRing>,
-        queue: mpsc::Receiver<Command>,
-        progress: Arc<Progress>,
-        listed: u64,
-    ) -> Self {
+    /// Goes on behind what was reached.
+    pub(super) fn new(parts: WriterParts) -> Self {
         Self {
-            queue,
-            table,
-            ring,
-            reached: progress.now(),
-            progress,
+            queue: parts.queue,
+            table: parts.table,
+            ring: parts.ring,
+            reached: parts.progress.now(),
+            progress: parts.progress,
+            confirms: parts.confirms,
             listed: LastListed {
-                sequence: listed,
+                sequence: parts.listed,
                 at: Instant::now(),
             },
             in_doubt: Vec::new(),
@@ -184,7 +201,7 @@ impl Writer {
         let mut next = Some(command);
         while let Some(command) = next {
             match command {
-                Command::Append { entry, answer } => self.group.push(entry, answer),
+                Command::Append { entry, basis, answer } => self.group.push(entry, basis, answer),
                 Command::Index { step, done } => self.group.index = Some((step, done)),
                 Command::Close { done } => self.group.closing = Some(done),
             }
@@ -198,6 +215,7 @@ impl Writer {
     fn commit(&mut self) -> Result<(), TableError> {
         self.table.recover()?;
         self.settle()?;
+        self.confirm();
         let before = self.reached.head;
         let mut head = before;
         for (entry, hash) in &mut self.group.entries {
@@ -218,16 +236,42 @@ impl Writer {
             at: Utc::now().timestamp(),
         };
         self.in_doubt.push(head);
-        let list = self.table.commit(&Work {
+        let committed = self.table.commit(&Work {
             chain: own.number,
-            first: before.sequence + 1,
+            before,
             entries: &self.group.entries,
             mark: lists.then(|| (mark, self.ring.in_use())),
             index: self.group.index.as_ref().map(|(step, _)| step),
         })?;
         self.in_doubt.clear();
-        self.advance(head, list);
+        self.group.is_indexed = committed.is_indexed;
+        self.advance(head, committed.list);
         Ok(())
+    }
+
+    /// Leaves out what was overtaken, or cannot be confirmed. What is published from here on comes after the answers of
+    /// this group.
+    fn confirm(&mut self) {
+        let Some(store) = &self.confirms else { return };
+        let bases: Vec<&Basis> = self.group.bases.iter().flatten().collect();
+        if bases.is_empty() {
+            return;
+        }
+        let confirmed = store.confirm(&bases).map_err(TableError::from);
+        let (confirmed, outcome) = match confirmed {
+            Ok(confirmed) => (confirmed, Err(AppendError::Overtaken)),
+            Err(cause) => (Vec::new(), Err(cause.into())),
+        };
+        let mut confirmed = confirmed.into_iter();
+        let stands: Vec<bool> = self
+            .group
+            .bases
+            .iter()
+            .map(|basis| basis.is_none() || confirmed.next().unwrap_or(false))
+            .collect();
+        if !stands.iter().all(|stands| *stands) {
+            tell(self.group.keep(&stands), &outcome);
+        }
     }
 
     fn advance(&mut self, head: Head, list: Option<ListEnd>) {
@@ -243,7 +287,8 @@ impl Writer {
     }
 
     /// After a failure: finds out where the chain ends. What is not there may still be under way; then the next
-    /// transaction wants its place, and fails in turn. Told to nobody before another transaction is durable.
+    /// transaction wants its place, and fails in turn. What is there need not be on a standby yet: others are told by the
+    /// next transaction only, which makes it durable too.
     fn settle(&mut self) -> Result<(), TableError> {
         if self.in_doubt.is_empty() {
             return Ok(());
@@ -253,23 +298,25 @@ impl Writer {
                 self.reached.head = last;
                 self.in_doubt.clear();
             }
-            // Whatever was pruned meanwhile, this process's last entry is known to it.
-            None => {}
             Some(last) if last == self.reached.head => {}
-            Some(_) => self.give_way()?,
+            None if self
+                .table
+                .starts_at(self.reached.own.number, &self.reached.head)? => {}
+            Some(_) | None => self.give_way()?,
         }
         Ok(())
     }
 
-    /// Somebody else has written to the chain. Where that is a process that took this one for dead, it may have it.
+    /// The chain has another end. Where others write, one of them went on with it, or a server that took over lacks some of
+    /// it: it is left as it is, for `verify` to tell what is missing.
     fn give_way(&mut self) -> Result<(), TableError> {
-        if !self.table.is_taken(self.reached.own.number)? {
+        if !self.table.is_shared() {
             return Err(TableError::OtherEnd);
         }
         let (mark, list) = self.table.begin(Uuid::new_v4(), self.ring.in_use())?;
         tracing::warn!(
-            event = "record_chain_taken",
-            "another instance took this one for dead and goes on with its chain of the record of use; a new one was begun"
+            event = "record_chain_left",
+            "a chain of the record of use has another end than this process wrote; a new one was begun"
         );
         self.in_doubt.clear();
         self.reached.own = Own {
@@ -281,34 +328,51 @@ impl Writer {
     }
 
     fn tell(&mut self, committed: &Result<(), TableError>) {
-        let outcome = || committed.clone().map_err(Into::into);
-        let benches: Vec<Arc<Bench>> = self
-            .group
-            .answers
-            .drain(..)
-            .filter_map(|answer| answer.send(outcome()))
-            .collect();
-        benches.iter().for_each(|bench| bench.wake_one());
+        let outcome = committed.clone().map_err(Into::into);
+        tell(self.group.answers.drain(..), &outcome);
         if let Some((_, done)) = self.group.index.take() {
             // Nobody waits at the end of the process.
-            let _ = done.send(committed.is_ok());
+            let _ = done.send(committed.is_ok() && self.group.is_indexed);
         }
     }
+}
+
+/// Of those of one thread one is woken, who wakes the others.
+fn tell(answers: impl IntoIterator<Item = Answer>, outcome: &Outcome) {
+    let told = answers.into_iter();
+    let benches: Vec<Arc<Bench>> = told.filter_map(|answer| answer.send(outcome.clone())).collect();
+    benches.iter().for_each(|bench| bench.wake_one());
 }
 
 impl Group {
     fn clear(&mut self) {
         self.entries.clear();
+        self.bases.clear();
         self.bytes = 0;
     }
 
     /// Leaves out an entry that nobody waits for any longer.
-    fn push(&mut self, entry: Vec<u8>, answer: Answer) {
+    fn push(&mut self, entry: Vec<u8>, basis: Option<Basis>, answer: Answer) {
         if answer.is_closed() {
             return;
         }
         self.bytes += entry.len();
         self.entries.push((entry, Hash::default()));
+        self.bases.push(basis);
         self.answers.push(answer);
+    }
+
+    /// Keeps the entries of which that is said, and gives those who wait for the others.
+    fn keep(&mut self, stands: &[bool]) -> Vec<Answer> {
+        let mut each = stands.iter();
+        self.entries.retain(|_| each.next() == Some(&true));
+        let mut each = stands.iter();
+        self.bases.retain(|_| each.next() == Some(&true));
+        let (kept, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.answers)
+            .into_iter()
+            .zip(stands)
+            .partition(|(_, stands)| **stands);
+        self.answers = kept.into_iter().map(|(answer, _)| answer).collect();
+        others.into_iter().map(|(answer, _)| answer).collect()
     }
 }

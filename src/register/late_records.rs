@@ -6,7 +6,7 @@ use crate::record::{
     DeliveryMark, Endpoint, LateRecord, RecordFault, RecordedDeliveries, Recorder, Unrecorded,
 };
 use crate::store::{Receipt, Store, StoreError};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Why it is not known, or not recorded, which deliveries have no record.
 #[derive(Debug, thiserror::Error)]
@@ -21,14 +21,22 @@ pub enum LateRecordError {
     Panicked,
 }
 
+/// Whether a delivery has a record is looked for so far back.
+const LOOKED_BACK: TimeDelta = TimeDelta::days(1);
+/// The same where other instances go on meanwhile: one that ends is soon started again, or another is.
+const LOOKED_BACK_AMONG_OTHERS: TimeDelta = TimeDelta::minutes(30);
+
 /// Records deliveries that took effect before `until` and have no record. Gives how many they were.
 pub async fn record_late(
     store: &Store,
     recorder: &Recorder,
     until: DateTime<Utc>,
 ) -> Result<usize, LateRecordError> {
-    let reader = recorder.clone();
-    let recorded = tokio::task::spawn_blocking(move || reader.recorded_deliveries()).await;
+    let (reader, before) = match store.is_shared() {
+        true => (recorder.clone(), LOOKED_BACK_AMONG_OTHERS),
+        false => (recorder.clone(), LOOKED_BACK),
+    };
+    let recorded = tokio::task::spawn_blocking(move || reader.recorded_deliveries(before)).await;
     // Of a record that has just been begun, nothing is known of what came before.
     let Some(recorded) = recorded.map_err(|_| LateRecordError::Panicked)?? else {
         return Ok(0);

@@ -25,12 +25,14 @@ use crate::domain::calendar::{oslo_day, years_before};
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::noted::NotedText;
 use crate::domain::overview::{
-    Days, OwnershipFilter, Standing, UnregisteredBank, overview, servicing_provider,
+    Days, HeldAccount, HeldRelationship, OwnershipFilter, Standing, UnregisteredBank, overview,
+    servicing_provider,
 };
 use crate::domain::participants::{Coverage, Participants, SetFreshness};
 use crate::domain::relationship::SetId;
+use crate::pseudonym::Tag;
 use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Unrecorded};
-use crate::store::{Found, Sets, Store, StoreError};
+use crate::store::{Basis, Found, Sets, Store, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -73,6 +75,32 @@ struct Asker<'a> {
     caller: &'a Caller,
     context: &'a LegalContext,
     arrival: &'a Arrival,
+}
+
+/// A call that is being answered.
+struct Answering {
+    /// As it will be recorded.
+    call: Call,
+    may_ask_cache: bool,
+    /// What the answer stands on, if the cache gave it.
+    basis: Option<Basis>,
+}
+
+impl Answering {
+    fn new(call: Call) -> Self {
+        Self {
+            call,
+            may_ask_cache: true,
+            basis: None,
+        }
+    }
+
+    /// Whether the answer is to be made again, from the store: another instance has published something that changes it.
+    fn is_overtaken<T>(&mut self, recorded: &Result<T, Unrecorded>) -> bool {
+        let is_overtaken = recorded.as_ref().is_err_and(Unrecorded::is_overtaken);
+        self.may_ask_cache &= !is_overtaken;
+        is_overtaken
+    }
 }
 
 /// Why a lookup is not answered with what it asked for.
@@ -219,46 +247,71 @@ impl Lookup {
         caller: &Caller,
         asked: Asked<RelationshipsQuestion>,
     ) -> Result<Recorded<Result<RelationshipsAnswer, Refusal>>, Unrecorded> {
-        let mut call = call(Endpoint::CustomerRelationships, caller, &asked);
-        let conclusion = match asked.question {
-            Err(refusal) => Err(refusal),
-            Ok(question) => {
-                call.period = Some(question.period);
-                call.only_primary_owner = question.only_primary_owner;
-                let asker = Asker {
-                    caller,
-                    context: &asked.context,
-                    arrival: &asked.arrival,
-                };
-                concluded(self.find_relationships(&mut call, &asker, &question)).await
-            }
+        let mut answering = Answering::new(call(Endpoint::CustomerRelationships, caller, &asked));
+        let question = match asked.question {
+            Err(refusal) => return self.record(&mut answering, &asked.context, Err(refusal)).await,
+            Ok(question) => question,
         };
-        self.record(call, &asked.context, conclusion).await
+        answering.call.period = Some(question.period);
+        answering.call.only_primary_owner = question.only_primary_owner;
+        let asker = Asker {
+            caller,
+            context: &asked.context,
+            arrival: &asked.arrival,
+        };
+        let customer = self.store.given().customer(&question.customer);
+        let admitted = concluded(async {
+            let tag = customer.present().tag();
+            self.admit_relationships(&mut answering.call, &asker, &question, tag)
+        });
+        let filter = match admitted.await {
+            Err(refusal) => return self.record(&mut answering, &asked.context, Err(refusal)).await,
+            Ok(filter) => filter,
+        };
+        loop {
+            let held = self.held_by_customer(&mut answering, &customer);
+            let found = async { self.overview(held.await?, &question, filter, &asked.arrival) };
+            let found = concluded(found).await;
+            let recorded = self.record(&mut answering, &asked.context, found).await;
+            if !answering.is_overtaken(&recorded) {
+                return recorded;
+            }
+        }
     }
 
-    async fn find_relationships(
+    /// Whose relationships are told.
+    fn admit_relationships(
         &self,
         call: &mut Call,
         asker: &Asker<'_>,
         question: &RelationshipsQuestion,
-    ) -> Result<RelationshipsAnswer, Refusal> {
+        customer: Tag,
+    ) -> Result<OwnershipFilter, Refusal> {
         let wanted = Wanted::Relationships {
             customer: question.customer.kind(),
             period: question.period,
             only_primary_owner: question.only_primary_owner,
         };
-        let customer = self.store.given().customer(&question.customer);
-        self.admit(call, asker.arrival, Some(customer.present().tag()))?;
+        self.admit(call, asker.arrival, Some(customer))?;
         let unknown_ownership = self.judge(call, asker, wanted)?;
-        let filter = ownership_filter(question.only_primary_owner, unknown_ownership);
-        let Found { held, sets, .. } = self.held_by_customer(&customer).await?;
+        Ok(ownership_filter(question.only_primary_owner, unknown_ownership))
+    }
+
+    /// The answer, of all that is held of the customer.
+    fn overview(
+        &self,
+        Found { held, sets, .. }: Found<HeldRelationship>,
+        question: &RelationshipsQuestion,
+        filter: OwnershipFilter,
+        arrival: &Arrival,
+    ) -> Result<RelationshipsAnswer, Refusal> {
         let participants = self.participants.load();
         let found = overview(
             &held,
             &participants,
             &question.period,
             filter,
-            &self.days(asker.arrival.today),
+            &self.days(arrival.today),
         )?;
         let banks = found.banks.into_iter().map(|bank| ListedBank {
             organization: bank.institution.organization,
@@ -267,7 +320,7 @@ impl Lookup {
         });
         let mut coverage =
             self.freshness
-                .coverage(&participants, &sets, asker.arrival, Some(question.period.from()));
+                .coverage(&participants, &sets, arrival, Some(question.period.from()));
         coverage.unknown_ownership = found.unknown_ownership;
         coverage.before_retention = found.before_retention;
         Ok(RelationshipsAnswer {
@@ -283,35 +336,47 @@ impl Lookup {
         caller: &Caller,
         asked: Asked<AccountQuestion>,
     ) -> Result<Recorded<Result<AccountAnswer, Refusal>>, Unrecorded> {
-        let mut call = call(Endpoint::AccountServicingProvider, caller, &asked);
-        let conclusion = match asked.question {
-            Err(refusal) => Err(refusal),
-            Ok(question) => {
-                let asker = Asker {
-                    caller,
-                    context: &asked.context,
-                    arrival: &asked.arrival,
-                };
-                concluded(self.find_account(&mut call, &asker, &question)).await
-            }
+        let mut answering = Answering::new(call(Endpoint::AccountServicingProvider, caller, &asked));
+        let question = match asked.question {
+            Err(refusal) => return self.record(&mut answering, &asked.context, Err(refusal)).await,
+            Ok(question) => question,
         };
-        self.record(call, &asked.context, conclusion).await
+        let asker = Asker {
+            caller,
+            context: &asked.context,
+            arrival: &asked.arrival,
+        };
+        let admitted = concluded(async { self.admit_account(&mut answering.call, &asker) });
+        if let Err(refusal) = admitted.await {
+            return self.record(&mut answering, &asked.context, Err(refusal)).await;
+        }
+        let account = self.store.given().account(&question.account);
+        loop {
+            let holding = self.holding_account(&mut answering, &account);
+            let found = async { self.provider(holding.await?, &question, &asked.arrival) };
+            let found = concluded(found).await;
+            let recorded = self.record(&mut answering, &asked.context, found).await;
+            if !answering.is_overtaken(&recorded) {
+                return recorded;
+            }
+        }
     }
 
-    async fn find_account(
-        &self,
-        call: &mut Call,
-        asker: &Asker<'_>,
-        question: &AccountQuestion,
-    ) -> Result<AccountAnswer, Refusal> {
+    fn admit_account(&self, call: &mut Call, asker: &Asker<'_>) -> Result<(), Refusal> {
         self.admit(call, asker.arrival, None)?;
-        self.judge(call, asker, Wanted::Account)?;
-        let Found { held, sets, .. } = self
-            .holding_account(&self.store.given().account(&question.account))
-            .await?;
+        self.judge(call, asker, Wanted::Account).map(|_| ())
+    }
+
+    /// The answer, of all that carries the account.
+    fn provider(
+        &self,
+        Found { held, sets, .. }: Found<HeldAccount>,
+        question: &AccountQuestion,
+        arrival: &Arrival,
+    ) -> Result<AccountAnswer, Refusal> {
         let participants = self.participants.load();
-        let coverage = self.freshness.coverage(&participants, &sets, asker.arrival, None);
-        let provider = servicing_provider(&held, &participants, &self.days(asker.arrival.today))?;
+        let coverage = self.freshness.coverage(&participants, &sets, arrival, None);
+        let provider = servicing_provider(&held, &participants, &self.days(arrival.today))?;
         let provider = provider.ok_or(match question.as_published {
             true => Refusal::UnknownAccountAsPublished,
             false => Refusal::UnknownAccount(coverage),
@@ -349,28 +414,31 @@ impl Lookup {
             subject: None,
             question: Ok(()),
         };
-        let call = call(endpoint, caller, &asked);
-        self.record(call, &asked.context, Err(refusal)).await
+        let mut answering = Answering::new(call(endpoint, caller, &asked));
+        self.record(&mut answering, &asked.context, Err(refusal)).await
     }
 
     /// Records what a call came to. A mandate that was not found to fit a service is kept with its beginning only.
     async fn record<A>(
         &self,
-        mut call: Call,
+        answering: &mut Answering,
         context: &LegalContext,
         conclusion: Result<A, Refusal>,
     ) -> Result<Recorded<Result<A, Refusal>>, Unrecorded>
     where
         Result<A, Refusal>: Conclusion,
     {
+        let call = &mut answering.call;
         if call.legal_mandate.is_none() {
             let mandate = context.legal_mandate.as_deref();
             call.legal_mandate = mandate.map(|text| NotedText::beginning_of(text, UNFIT_MANDATE_CHARACTERS));
         }
-        if conclusion.is_refusal() {
+        let (is_refusal, basis) = (conclusion.is_refusal(), answering.basis.take());
+        let recorded = self.recorder.record_if(call, conclusion, basis).await;
+        if is_refusal && !recorded.as_ref().is_err_and(Unrecorded::is_overtaken) {
             self.limits.refusals().count(call.consumer, call.at);
         }
-        self.recorder.record(call, conclusion).await
+        recorded
     }
 
     /// The days that answers are judged by.

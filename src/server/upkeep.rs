@@ -209,7 +209,11 @@ pub(super) async fn share_usage(store: Store, limits: Arc<Limits>, end: Cancella
                 fresh.clear();
                 since = Some(asked_at);
             }
-            Err(cause) => tracing::warn!(%cause, "the counts of consumers' days cannot be shared"),
+            Err(cause) => {
+                // What came meanwhile may be older than it looks.
+                since = None;
+                tracing::warn!(%cause, "the counts of consumers' days cannot be shared");
+            }
         }
         if ended {
             return;

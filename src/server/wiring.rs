@@ -132,7 +132,7 @@ impl Parts {
         let (store, cache) = (open_store(settings).await?, find_cache(settings, &key)?);
         participants::check_none_dropped(&participants, &store.sets())?;
         let participants = ParticipantsInForce::new(participants);
-        let recorder = open_recorder(settings).await?;
+        let recorder = open_recorder(settings, &store).await?;
         let scopes = required_scopes(&settings.access.scopes)?;
         let terms = terms_in_force(&settings.access, scopes.clone())?;
         let keys = Arc::new(open_key_set(&settings.maskinporten)?);
@@ -272,7 +272,7 @@ pub fn record_ring(settings: &Settings) -> Result<KeyRing, ConfigError> {
     Ok(KeyRing::new(&in_use, &former))
 }
 
-async fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
+async fn open_recorder(settings: &Settings, store: &Store) -> Result<Recorder, StartError> {
     if !settings.record.has_own_keys() {
         tracing::warn!(
             "the record of use has no keys of its own (record.key_files): it is made with the pseudonym key"
@@ -281,6 +281,7 @@ async fn open_recorder(settings: &Settings) -> Result<Recorder, StartError> {
     let options = RecorderOptions {
         place: record_place(settings)?,
         chain: ChainChoice::GoOn,
+        confirms: store.is_shared().then(|| store.clone()),
         timeout: Duration::from_millis(settings.record.timeout_milliseconds),
     };
     let ring = record_ring(settings)?;

@@ -8,7 +8,7 @@ pub use lock::{KeptCalls, Merge, OfAgreement, SetLock, SortedRecords, Written};
 pub use rekey::Rekeyed;
 
 use super::{
-    Begun, DeliveryEnd, Found, KeyUse, Publications, Receipt, RowKey, Sets, Standing, StoreError,
+    Basis, Begun, DeliveryEnd, Found, KeyUse, Publications, Receipt, RowKey, Sets, Standing, StoreError,
     StoreOptions, StorePlace, postgres, sqlite,
 };
 use crate::domain::delivery::{DeliveryKind, PublicationId, Reject};
@@ -66,7 +66,8 @@ impl Store {
     ) -> Result<Found<HeldRelationship>, StoreError> {
         match self {
             Self::Sqlite(store) => store.relationships(customer),
-            Self::Postgres(store) => store.relationships(customer).await,
+            // Apart, so that what waits for a file, which never waits, stays small.
+            Self::Postgres(store) => Box::pin(store.relationships(customer)).await,
         }
     }
 
@@ -74,19 +75,31 @@ impl Store {
     pub async fn accounts(&self, account: &UnderEachKey) -> Result<Found<HeldAccount>, StoreError> {
         match self {
             Self::Sqlite(store) => store.accounts(account),
-            Self::Postgres(store) => store.accounts(account).await,
+            Self::Postgres(store) => Box::pin(store.accounts(account)).await,
         }
     }
 
-    /// How the sets stand, if what was read at a publication is still what the store has for a customer or account.
-    pub async fn holding(
-        &self,
-        at: PublicationId,
-        sought: &UnderEachKey,
-    ) -> Result<Option<Arc<Sets>>, StoreError> {
+    /// What an answer stands on if what was read at a publication is still what the store has for a customer or account, as
+    /// far as this process knows.
+    pub fn holding(&self, at: PublicationId, sought: &UnderEachKey) -> Option<Basis> {
+        let sets = match self {
+            Self::Sqlite(store) => store.holding(at, sought),
+            Self::Postgres(store) => store.holding(at, sought),
+        };
+        sets.map(|sets| Basis {
+            at,
+            tags: sought.tags().collect(),
+            sets,
+        })
+    }
+
+    /// Whether each answer may be given that was made just now: whether no publication before this call changes it. Not for
+    /// threads that answer.
+    pub fn confirm(&self, bases: &[&Basis]) -> Result<Vec<bool>, StoreError> {
         match self {
-            Self::Sqlite(store) => Ok(store.holding(at, sought)),
-            Self::Postgres(store) => store.holding(at, sought).await,
+            // The only process that publishes knew all along.
+            Self::Sqlite(_) => Ok(vec![true; bases.len()]),
+            Self::Postgres(store) => store.confirm(bases),
         }
     }
 
@@ -103,6 +116,14 @@ impl Store {
                     .await
             }
             Self::Postgres(store) => store.relationships_by_set(customer).await,
+        }
+    }
+
+    /// Whether a set stands under a key that the process was not given: another has brought it there.
+    pub fn lacks_key(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(store) => store.lacks_key(),
         }
     }
 

@@ -25,7 +25,7 @@ mod sqlite;
 pub use change::{SealedIdentity, SealedRecord, SetChange};
 pub use engine::{KeptCalls, Merge, OfAgreement, Rekeyed, SetLock, SortedRecords, Store, Written};
 pub use error::StoreError;
-pub use found::Found;
+pub use found::{Basis, Found};
 pub use kept::Kept;
 pub use keys::{KeyId, Rekey, RowKey};
 pub use options::{StoreOptions, StorePlace};

@@ -4,6 +4,7 @@ mod backup;
 mod clock;
 mod disk;
 mod erasure;
+mod histories;
 mod many_accounts;
 mod postgres;
 mod rekey;

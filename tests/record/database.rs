@@ -38,6 +38,7 @@ async fn open_at(place: RecordPlace) -> Recorder {
     let options = RecorderOptions {
         place,
         chain: ChainChoice::GoOn,
+        confirms: None,
         timeout: Duration::from_secs(10),
     };
     spawn_blocking(move || Recorder::open(ring(1, &[]), &options))
@@ -163,6 +164,55 @@ async fn who_is_taken_for_dead_begins_a_chain_of_its_own() {
     let verification = proved(&database, &heads).await;
     let entries: Vec<u64> = verification.proofs.iter().map(|proof| proof.entries).collect();
     assert_eq!(entries, [300, 99]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_claims_the_chain_of_a_living_one_begins_another_if_that_goes_on() {
+    let database = Database::create().await;
+    let living = open(&database).await;
+    record(&living, 0..100, 0).await;
+    let client = database.connect().await;
+    let silent = "UPDATE record_writers SET seen_at = now() - interval '2 minutes'";
+    client.batch_execute(silent).await.unwrap();
+    let next = open(&database).await;
+    record(&living, 100..200, 0).await;
+    assert!(record_one(&next, 200).await.is_err());
+    record(&next, 201..300, 0).await;
+    record(&living, 300..400, 0).await;
+    tokio::join!(living.close(), next.close());
+    let verification = proved(&database, &[]).await;
+    let entries: Vec<u64> = verification.proofs.iter().map(|proof| proof.entries).collect();
+    assert_eq!(entries, [300, 99]);
+}
+
+/// As after a server took over that lacks what was written last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_whose_end_or_beginning_is_lost_is_left_and_another_is_begun() {
+    for lost in [
+        "DELETE FROM record.entries WHERE place > (SELECT max(place) - 10 FROM record.entries)",
+        "DELETE FROM record.entries",
+        "DELETE FROM record.entries; DELETE FROM record.heads; DELETE FROM record_writers",
+    ] {
+        let database = Database::create().await;
+        let recorder = open(&database).await;
+        record(&recorder, 0..100, 0).await;
+        let published = head(&recorder);
+        database.connect().await.batch_execute(lost).await.unwrap();
+        assert!(record_one(&recorder, 100).await.is_err(), "{lost}");
+        record(&recorder, 101..200, 0).await;
+        recorder.close().await;
+        let verification = verify(&database, &[published]).await;
+        assert_eq!(verification.heads[0].1, HeadStanding::Missing, "{lost}");
+        let entries = verification.proofs.iter().map(|proof| proof.entries).max();
+        assert_eq!(entries, Some(99), "{lost}");
+        let again = open(&database).await;
+        record(&again, 200..210, 0).await;
+        again.close().await;
+        assert!(
+            verify(&database, &[]).await.fault.is_none(),
+            "no stray entries: {lost}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,7 @@ pub fn try_open(path: &Path, ring: KeyRing, chain: ChainChoice) -> Result<Record
     let options = RecorderOptions {
         place: in_file(path),
         chain,
+        confirms: None,
         timeout: Duration::from_secs(60),
     };
     Recorder::open(ring, &options)

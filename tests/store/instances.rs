@@ -7,7 +7,7 @@ use crate::deliveries::{
 };
 use crate::place::{Place, at, key, on_postgres};
 use crate::postgres::Database;
-use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState};
+use kundeforhold::domain::delivery::{DeliveryKind, DeliveryState, PublicationId};
 use kundeforhold::record::{ChainChoice, KeyRing, RecordPlace, Recorder, RecorderOptions};
 use kundeforhold::store::{DeliveryEnd, RowWrite, Store, StoreError};
 use std::time::{Duration, Instant};
@@ -25,13 +25,13 @@ fn what_one_publishes_is_in_the_next_answer_of_the_other() {
             "the coverage is of the same moment"
         );
         let at = found.at.unwrap();
-        let holds = async |store: &Store, n| {
-            let holding = store.holding(at, &customer(n).into()).await.unwrap();
-            holding.is_some()
-        };
-        assert!(holds(&one, 1).await && holds(&other, 1).await);
+        assert!(stands(&one, at, 1) && stands(&other, at, 1));
+        // As it is known before, and as it is found to be before it is given.
+        let [gone, kept] = [1, 2].map(|n| other.holding(at, &customer(n).into()).unwrap());
         change(&one, kar(), vec![RowWrite::End(record(1, 1))]).await;
-        assert!(!holds(&other, 1).await && holds(&other, 2).await);
+        let confirmed = block_in_place(|| other.confirm(&[&gone, &kept, &gone]));
+        assert_eq!(confirmed.unwrap(), [false, true, false]);
+        assert!(!stands(&other, at, 1) && stands(&other, at, 2));
         assert!(!finds(&other, &record(1, 1)));
         // And the other way round, over and over.
         for n in 100..140 {
@@ -99,6 +99,12 @@ fn a_delivery_of_an_instance_that_has_ended_gives_way_and_one_that_is_received_d
         assert_eq!(state(received).await, DeliveryState::Receiving);
         publish(&alive, kar(), received, &records(0..5)).await.unwrap();
     });
+}
+
+/// Whether what was read of a customer at a publication would be answered.
+fn stands(store: &Store, at: PublicationId, n: u32) -> bool {
+    let basis = store.holding(at, &customer(n).into());
+    basis.is_some_and(|basis| block_in_place(|| store.confirm(&[&basis])).unwrap()[0])
 }
 
 async fn behind(place: &Place, cut: Cut) -> (Store, CommitProxy) {
@@ -191,15 +197,15 @@ fn a_running_instance_notices_that_the_database_was_put_back() {
             .unwrap()
             .at
             .unwrap();
-        assert!(store.holding(lost, &customer(1).into()).await.unwrap().is_some());
+        assert!(stands(&store, lost, 1));
         database.put_back(&backup).await;
         let found = store.relationships(&customer(1).into()).await.unwrap();
         assert_eq!((found.held.len(), found.sets.get(kar()).unwrap().version), (1, 1));
-        assert!(store.holding(lost, &customer(1).into()).await.unwrap().is_none());
+        assert!(!stands(&store, lost, 1));
         // The same number again is another publication.
         change(&store, kar(), Vec::new()).await;
         assert_eq!(store.publications().last().unwrap().number, lost.number);
-        assert!(store.holding(lost, &customer(1).into()).await.unwrap().is_none());
+        assert!(!stands(&store, lost, 1));
     });
 }
 
@@ -226,6 +232,7 @@ fn who_serves_needs_no_right_but_to_rows() {
         let options = RecorderOptions {
             place: RecordPlace::find(&at(&serving, false)).unwrap(),
             chain: ChainChoice::GoOn,
+            confirms: None,
             timeout: Duration::from_secs(10),
         };
         let recorder = block_in_place(|| Recorder::open(KeyRing::new(&key(1), &[]), &options)).unwrap();

@@ -201,7 +201,7 @@ impl Usage {
     ) -> Vec<(Dimension, usize, usize)> {
         let seen = [customer.map(SeenWhat::Customer), case.map(SeenWhat::Case)];
         for what in seen.into_iter().flatten() {
-            if self.insert(what) && shares {
+            if self.insert(what) && shares && self.tells(what, settings) {
                 self.fresh.push((self.today, what));
             }
         }
@@ -209,6 +209,14 @@ impl Usage {
         unusual.retain(|(dimension, ..)| !self.told.contains(dimension));
         self.told.extend(unusual.iter().map(|(dimension, ..)| *dimension));
         unusual
+    }
+
+    /// Whether others are told: of cases, which callers make up, no more than show that the day is unusual.
+    fn tells(&self, what: SeenWhat, settings: &LimitSettings) -> bool {
+        match what {
+            SeenWhat::Customer(_) => true,
+            SeenWhat::Case(_) => self.cases.len() <= 2 * usual_range(self.usual_most().cases, settings),
+        }
     }
 
     /// Whether it was not counted before.

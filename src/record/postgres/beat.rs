@@ -27,7 +27,7 @@ impl Beat {
         }
     }
 
-    pub(in crate::record) fn look(&mut self) -> Result<(), TableError> {
+    pub(in crate::record) fn look(&mut self, chain: u32) -> Result<(), TableError> {
         if self.last.elapsed() < EVERY {
             return Ok(());
         }
@@ -36,8 +36,9 @@ impl Beat {
             Some(session) => session,
             None => Session::connect(&self.server)?,
         };
-        let beat = "UPDATE record_writers SET seen_at = now() WHERE writer = $1";
-        session.execute(beat, &[&self.writer])?;
+        // Whoever took this process for dead, and has not written since, has not got the chain.
+        let beat = "UPDATE record_writers SET writer = $1, seen_at = now() WHERE chain = $2";
+        session.execute(beat, &[&self.writer, &i64::from(chain)])?;
         self.session = Some(session);
         Ok(())
     }

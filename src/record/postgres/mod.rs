@@ -22,7 +22,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
 /// One adds to the list of heads at a time. Held until the end of the transaction.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(7510, 2)";
+const ALONE: &str = "SELECT pg_advisory_xact_lock(7510, 3)";
 const LIST_END: &str = "SELECT number, mac FROM record.heads ORDER BY number DESC LIMIT 1";
 const LAST: &str =
     "SELECT place, hash FROM record.entries WHERE place > $1 AND place < $2 ORDER BY place DESC LIMIT 1";

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
-/// Longest wait for one answer of the database.
+/// Longest wait of a reader for one answer of the database.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Begins a transaction, by whatever settings the server runs. They end with it, so that a connection can be shared with
 /// others who have transactions of their own.
@@ -53,9 +53,16 @@ impl Session {
     }
 
     pub(super) fn query(&self, sql: &str, parameters: Parameters) -> Result<Vec<Row>, TableError> {
-        self.wait(ANSWERED_WITHIN, async |client| {
-            query(client, sql, parameters).await
-        })
+        self.query_within(ANSWERED_WITHIN, sql, parameters)
+    }
+
+    pub(super) fn query_within(
+        &self,
+        longest: Duration,
+        sql: &str,
+        parameters: Parameters,
+    ) -> Result<Vec<Row>, TableError> {
+        self.wait(longest, async |client| query(client, sql, parameters).await)
     }
 
     /// Gives how many rows it concerned.
@@ -82,13 +89,13 @@ impl Session {
         self.heed(warnings).and(done)
     }
 
-    /// Does one statement in such a transaction, all of it sent at once.
+    /// Does one statement in such a transaction, all of it sent at once. Gives how many rows it concerned.
     pub(super) fn transact_one(
         &self,
         longest: Duration,
         sql: &str,
         parameters: Parameters,
-    ) -> Result<(), TableError> {
+    ) -> Result<u64, TableError> {
         let warnings = self.server.warnings();
         let done = self.wait(longest, async |client| {
             let statement = client.prepare_cached(sql).await?;
@@ -99,8 +106,9 @@ impl Session {
             );
             begun?;
             // A transaction that failed is rolled back by its COMMIT, which then succeeds.
-            done?;
-            Ok(committed?)
+            let rows = done?;
+            committed?;
+            Ok(rows)
         });
         self.heed(warnings).and(done)
     }

@@ -1,9 +1,9 @@
 //! Writes: groups of entries, the list of heads, the search index.
 
 use super::session::{Parameters, Session, execute, query};
-use super::{ALONE, INSERT_HEAD, LAST, LIST_END, list_end_of, number, small};
+use super::{ALONE, INSERT_HEAD, LAST, LIST_END, get, hash, list_end_of, number, small};
 use crate::record::chain::Head;
-use crate::record::engine::Work;
+use crate::record::engine::{Committed, Work};
 use crate::record::fault::TableError;
 use crate::record::heads::{Event, ListEnd, Mark};
 use crate::record::index::{IndexStep, StepWork};
@@ -13,15 +13,21 @@ use crate::store::PostgresServer;
 use chrono::Utc;
 use deadpool_postgres::ClientWrapper;
 use std::time::{Duration, Instant};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// Longest wait for one transaction. Whoever waits for their record has long given up by then.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(10);
+const WRITTEN_WITHIN: Duration = Duration::from_secs(4);
 /// After a connection could not be made, the next attempt comes no sooner.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// Only behind the entry, or the beginning of the chain, that they are hashed over: nobody else's may come between, and a
+/// database that has lost some gets no gap.
 const INSERT_ENTRIES: &str = "
-    INSERT INTO record.entries (place, entry, hash) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])";
+    INSERT INTO record.entries (place, entry, hash) SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])
+    WHERE EXISTS (SELECT 1 FROM record.entries WHERE place = $4 AND hash = $5)
+       OR EXISTS (SELECT 1 FROM record.heads WHERE chain = $6 AND sequence = $7 AND hash = $5 AND event <> 1)";
 /// One that ended, or of which nothing was seen for a minute.
 const CLAIM: &str = "
     UPDATE record_writers SET writer = $1, seen_at = now() WHERE chain = (
@@ -97,31 +103,56 @@ impl Table {
         Ok(())
     }
 
-    pub(in crate::record) fn commit(&mut self, work: &Work) -> Result<Option<ListEnd>, TableError> {
-        let session = self.session()?;
-        let places: Vec<i64> = (work.first..)
-            .map(|sequence| place(work.chain, sequence))
-            .take(work.entries.len())
-            .collect();
-        let entries: Vec<&[u8]> = work.entries.iter().map(|(entry, _)| entry.as_slice()).collect();
-        let hashes: Vec<&[u8]> = work.entries.iter().map(|(_, hash)| hash.as_slice()).collect();
-        let rows: Parameters = &[&places, &entries, &hashes];
-        let done = match (&work.mark, work.index) {
-            (None, None) => session
-                .transact_one(WRITTEN_WITHIN, INSERT_ENTRIES, rows)
-                .map(|()| None),
-            (mark, index) => session.transact(WRITTEN_WITHIN, async |client| {
-                execute(client, INSERT_ENTRIES, rows).await?;
-                if let Some(step) = index {
-                    write_step(client, step).await?;
-                }
-                let Some((mark, key)) = mark else {
-                    return Ok(None);
-                };
-                client.batch_execute(ALONE).await?;
-                append_head(client, *mark, key).await.map(Some)
-            }),
+    pub(in crate::record) fn commit(&mut self, work: &Work) -> Result<Committed, TableError> {
+        let list = match (work.entries.is_empty(), &work.mark) {
+            (true, None) => None,
+            (false, None) => self.append(work)?,
+            (_, Some((mark, key))) => Some(self.append_with_head(work, *mark, key)?),
         };
+        // Apart, so that nobody's answer hangs on it.
+        let indexed = work.index.map(|step| self.index(step));
+        if let Some(Err(cause)) = &indexed {
+            tracing::warn!(%cause, "a batch of the record of use is not indexed yet");
+        }
+        Ok(Committed {
+            list,
+            is_indexed: matches!(indexed, Some(Ok(()))),
+        })
+    }
+
+    fn append(&mut self, work: &Work) -> Result<Option<ListEnd>, TableError> {
+        let rows = Rows::of(work);
+        let session = self.session()?;
+        let done = session.transact_one(WRITTEN_WITHIN, INSERT_ENTRIES, &rows.parameters());
+        let done = done.and_then(|inserted| rows.check(inserted));
+        self.after(done).map(|()| None)
+    }
+
+    fn append_with_head(&mut self, work: &Work, mark: Mark, key: &RecordKey) -> Result<ListEnd, TableError> {
+        let rows = Rows::of(work);
+        let done = self.session()?.transact(WRITTEN_WITHIN, async |client| {
+            client.batch_execute(ALONE).await?;
+            match work.entries.is_empty() {
+                true => require_last(client, work.chain, &mark.head).await?,
+                false => rows.check(execute(client, INSERT_ENTRIES, &rows.parameters()).await?)?,
+            }
+            append_head(client, mark, key).await
+        });
+        self.after(done)
+    }
+
+    fn index(&mut self, step: &IndexStep) -> Result<(), TableError> {
+        let writer = self.writer;
+        let done = self.session()?.transact(WRITTEN_WITHIN, async |client| {
+            let own = "SELECT coalesce((SELECT batches FROM record_indexed WHERE chain = $1), 0)
+                FROM record_writers WHERE chain = $1 AND writer = $2 FOR UPDATE";
+            let own = query(client, own, &[&i64::from(step.batch.chain), &writer]).await?;
+            match own.first().map(|row| number(row, 0)).transpose()? {
+                Some(batches) if batches <= step.batch.number => write_step(client, step).await,
+                // Whoever goes on with the chain does that too.
+                Some(_) | None => Err(TableError::OtherEnd),
+            }
+        });
         self.after(done)
     }
 
@@ -130,17 +161,30 @@ impl Table {
         self.after(last)
     }
 
-    pub(in crate::record) fn is_taken(&mut self, chain: u32) -> Result<bool, TableError> {
-        let (writer, chain) = (self.writer, i64::from(chain));
-        let own = "SELECT 1 FROM record_writers WHERE chain = $1 AND writer = $2";
-        let own = self.session()?.query(own, &[&chain, &writer]);
-        self.after(own).map(|own| own.is_empty())
+    pub(in crate::record) fn starts_at(&mut self, chain: u32, head: &Head) -> Result<bool, TableError> {
+        let (chain, sequence) = (i64::from(chain), head.sequence.cast_signed());
+        let start =
+            "SELECT 1 FROM record.heads WHERE chain = $1 AND sequence = $2 AND hash = $3 AND event <> 1";
+        let found =
+            self.session()?
+                .query_within(WRITTEN_WITHIN, start, &[&chain, &sequence, &head.hash.as_slice()]);
+        self.after(found).map(|found| !found.is_empty())
+    }
+
+    pub(in crate::record) fn forget(&mut self, chain: u32) -> Result<(), TableError> {
+        let forget = "DELETE FROM record_writers WHERE chain = $1";
+        let forgotten = self
+            .session()?
+            .query_within(WRITTEN_WITHIN, forget, &[&i64::from(chain)]);
+        self.after(forgotten).map(|_| ())
     }
 
     pub(in crate::record) fn release(&mut self) -> Result<(), TableError> {
         let writer = self.writer;
         let ended = "UPDATE record_writers SET writer = NULL WHERE writer = $1";
-        self.session()?.execute(ended, &[&writer]).map(|_| ())
+        self.session()?
+            .query_within(WRITTEN_WITHIN, ended, &[&writer])
+            .map(|_| ())
     }
 
     fn session(&mut self) -> Result<&Session, TableError> {
@@ -154,6 +198,62 @@ impl Table {
             self.session = None;
         }
         done
+    }
+}
+
+/// Entries as parameters of `INSERT_ENTRIES`.
+struct Rows<'w> {
+    places: Vec<i64>,
+    entries: Vec<&'w [u8]>,
+    hashes: Vec<&'w [u8]>,
+    /// Where the entry before them is, its hash, its chain and its number.
+    before: (i64, &'w [u8], i64, i64),
+}
+
+impl<'w> Rows<'w> {
+    fn of(work: &'w Work) -> Self {
+        let (chain, before) = (work.chain, &work.before);
+        let sequences = (before.sequence + 1..).take(work.entries.len());
+        Self {
+            places: sequences.map(|sequence| place(chain, sequence)).collect(),
+            entries: work.entries.iter().map(|(entry, _)| entry.as_slice()).collect(),
+            hashes: work.entries.iter().map(|(_, hash)| hash.as_slice()).collect(),
+            before: (
+                place(chain, before.sequence),
+                &before.hash,
+                chain.into(),
+                before.sequence.cast_signed(),
+            ),
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 7] {
+        let (place, hash, chain, sequence) = &self.before;
+        [
+            &self.places,
+            &self.entries,
+            &self.hashes,
+            place,
+            hash,
+            chain,
+            sequence,
+        ]
+    }
+
+    fn check(&self, inserted: u64) -> Result<(), TableError> {
+        match inserted == self.places.len() as u64 {
+            true => Ok(()),
+            false => Err(TableError::OtherEnd),
+        }
+    }
+}
+
+/// A head without entries before it is listed only where the chain ends.
+async fn require_last(client: &ClientWrapper, chain: u32, head: &Head) -> Result<(), TableError> {
+    let last = query(client, LAST, &[&place(chain, 0), &place(chain + 1, 0)]).await?;
+    match last.first().map(head_of).transpose()? {
+        Some(last) if last != *head => Err(TableError::OtherEnd),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -200,7 +300,7 @@ async fn write_step(client: &ClientWrapper, step: &IndexStep) -> Result<(), Tabl
             let days: Vec<i32> = days.iter().map(|(day, _)| *day).collect();
             execute(client, sql, &[&days, &consumers, &batch]).await?;
             let sql = "INSERT INTO record_indexed (chain, batches) VALUES ($1, $2)
-                ON CONFLICT (chain) DO UPDATE SET batches = excluded.batches";
+                ON CONFLICT (chain) DO UPDATE SET batches = greatest(record_indexed.batches, excluded.batches)";
             let batches = (step.batch.number + 1).cast_signed();
             execute(client, sql, &[&i64::from(step.batch.chain), &batches]).await?;
         }
@@ -209,12 +309,14 @@ async fn write_step(client: &ClientWrapper, step: &IndexStep) -> Result<(), Tabl
 }
 
 pub(super) fn last(session: &Session, chain: u32) -> Result<Option<Head>, TableError> {
-    let found = session.query(LAST, &[&place(chain, 0), &place(chain + 1, 0)])?;
-    let head = found.first().map(|row| {
-        Ok(Head {
-            sequence: sequence_of(number(row, 0)?.cast_signed()),
-            hash: super::hash(row, 1)?,
-        })
-    });
-    head.transpose()
+    let found = session.query_within(WRITTEN_WITHIN, LAST, &[&place(chain, 0), &place(chain + 1, 0)])?;
+    found.first().map(head_of).transpose()
+}
+
+/// Of `LAST`.
+fn head_of(row: &Row) -> Result<Head, TableError> {
+    Ok(Head {
+        sequence: sequence_of(get(row, 0)?),
+        hash: hash(row, 1)?,
+    })
 }

@@ -3,7 +3,7 @@
 use super::checkpoints::RESTART_BYTES;
 use super::{CACHE_KIB, MIGRATIONS, insert_head, list_end};
 use crate::record::chain::Head;
-use crate::record::engine::Work;
+use crate::record::engine::{Committed, Work};
 use crate::record::fault::TableError;
 use crate::record::heads::{Event, ListEnd, Mark};
 use crate::record::index::{IndexStep, StepWork};
@@ -82,14 +82,17 @@ impl Table {
         Ok((mark, listed.end()))
     }
 
-    pub(in crate::record) fn commit(&mut self, work: &Work) -> Result<Option<ListEnd>, TableError> {
+    pub(in crate::record) fn commit(&mut self, work: &Work) -> Result<Committed, TableError> {
         let done = self.transact(work);
         if let Err(cause) = &done {
             self.unsynced |= !matches!(cause, TableError::Full);
         }
-        let done = done?;
+        let list = done?;
         self.files.stand()?;
-        Ok(done)
+        Ok(Committed {
+            list,
+            is_indexed: work.index.is_some(),
+        })
     }
 
     fn transact(&mut self, work: &Work) -> Result<Option<ListEnd>, TableError> {
@@ -132,7 +135,7 @@ impl Table {
 fn insert_entries(connection: &Connection, work: &Work) -> Result<(), TableError> {
     let mut insert =
         connection.prepare_cached("INSERT INTO entries (place, entry, hash) VALUES (?1, ?2, ?3)")?;
-    for ((entry, hash), sequence) in work.entries.iter().zip(work.first..) {
+    for ((entry, hash), sequence) in work.entries.iter().zip(work.before.sequence + 1..) {
         insert.execute(params![place(work.chain, sequence), entry, hash.as_slice()])?;
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! What is held of a customer or an account: from the cache where its entry still holds, else from the store.
 
 use super::meters::StoreMeter;
-use super::{Lookup, Refusal};
+use super::{Answering, Lookup, Refusal};
 use crate::cache::{Cache, Cached};
 use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::pseudonym::UnderEachKey;
 use crate::store::{Found, StoreError};
+use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument;
 
@@ -18,13 +19,12 @@ impl Lookup {
     /// All records of a customer.
     pub(super) async fn held_by_customer(
         &self,
+        answering: &mut Answering,
         customer: &UnderEachKey,
     ) -> Result<Found<HeldRelationship>, Refusal> {
-        if let Some(cache) = &self.cache
+        if let Some(cache) = self.cache.as_ref().filter(|_| answering.may_ask_cache)
             && let Some(cached) = cache.relationships(customer.present()).await
-            && let Some(found) = self
-                .still_holding(&self.meters.relationships, cached, customer)
-                .await?
+            && let Some(found) = self.still_holding(answering, cached, customer)
         {
             return Ok(found);
         }
@@ -39,11 +39,12 @@ impl Lookup {
     /// All records that carry an account.
     pub(super) async fn holding_account(
         &self,
+        answering: &mut Answering,
         account: &UnderEachKey,
     ) -> Result<Found<HeldAccount>, Refusal> {
-        if let Some(cache) = &self.cache
+        if let Some(cache) = self.cache.as_ref().filter(|_| answering.may_ask_cache)
             && let Some(cached) = cache.accounts(account.present()).await
-            && let Some(found) = self.still_holding(&self.meters.account, cached, account).await?
+            && let Some(found) = self.still_holding(answering, cached, account)
         {
             return Ok(found);
         }
@@ -56,21 +57,21 @@ impl Lookup {
         Ok(found)
     }
 
-    /// What a cache has, if nothing that concerns it was published since.
-    async fn still_holding<T>(
+    /// What a cache has, if nothing that concerns it was published since, as far as is known here.
+    fn still_holding<T>(
         &self,
-        meter: &StoreMeter,
+        answering: &mut Answering,
         cached: Cached<T>,
         sought: &UnderEachKey,
-    ) -> Result<Option<Found<T>>, Refusal> {
-        let started = Instant::now();
-        let sets = self.store.holding(cached.at, sought).await;
-        let sets = sets.map_err(|cause| self.unanswered(meter, cause, started))?;
-        Ok(sets.map(|sets| Found {
+    ) -> Option<Found<T>> {
+        let basis = self.store.holding(cached.at, sought)?;
+        let sets = Arc::clone(&basis.sets);
+        answering.basis = Some(basis);
+        Some(Found {
             held: cached.held,
             at: Some(cached.at),
             sets,
-        }))
+        })
     }
 
     /// SQLite reads at once, on this thread; a disk that hangs holds up the worker.

@@ -1,6 +1,6 @@
 //! `GET /v2/participants`: which banks the register covers.
 
-use super::{Arrival, Asked, Lookup, Refusal, call, freshness_of};
+use super::{Answering, Arrival, Asked, Lookup, Refusal, call, freshness_of};
 use crate::access::caller::Caller;
 use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::participants::{Freshness, Participant, freshness};
@@ -35,9 +35,9 @@ impl Lookup {
         caller: &Caller,
         asked: Asked<()>,
     ) -> Result<Recorded<Result<Vec<ParticipantStatus>, Refusal>>, Unrecorded> {
-        let call = call(Endpoint::Participants, caller, &asked);
+        let mut answering = Answering::new(call(Endpoint::Participants, caller, &asked));
         let conclusion = asked.question.map(|()| self.standing_of_banks(&asked.arrival));
-        self.record(call, &asked.context, conclusion).await
+        self.record(&mut answering, &asked.context, conclusion).await
     }
 
     /// How the banks stand.

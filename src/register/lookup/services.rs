@@ -1,6 +1,6 @@
 //! `GET /v2/services`: a caller's own DSOP service terms.
 
-use super::{Arrival, Asked, Lookup, Refusal, call};
+use super::{Answering, Arrival, Asked, Lookup, Refusal, call};
 use crate::access::caller::Caller;
 use crate::access::terms::Service;
 use crate::record::{Endpoint, Recorded, Unrecorded};
@@ -21,9 +21,9 @@ impl Lookup {
         caller: &Caller,
         asked: Asked<()>,
     ) -> Result<Recorded<Result<OwnServices, Refusal>>, Unrecorded> {
-        let call = call(Endpoint::Services, caller, &asked);
+        let mut answering = Answering::new(call(Endpoint::Services, caller, &asked));
         let conclusion = asked.question.map(|()| self.own_services(caller, &asked.arrival));
-        self.record(call, &asked.context, conclusion).await
+        self.record(&mut answering, &asked.context, conclusion).await
     }
 
     fn own_services(&self, caller: &Caller, arrival: &Arrival) -> OwnServices {

@@ -189,7 +189,8 @@ impl Readers {
         if let Some(reader) = slot.open() {
             return Ok(reader);
         }
-        let client = self.connector.connect().await?;
+        // Apart, so that what waits for a connection that is there stays small.
+        let client = Box::pin(self.connector.connect()).await?;
         let reader = Arc::new(Reader { client });
         *slot.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&reader));
         Ok(reader)

@@ -10,7 +10,8 @@ use crate::domain::overview::{HeldAccount, HeldRelationship};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::{Sealed, UnderEachKey};
 use crate::store::format::{decode_relationship, set_of};
-use crate::store::{Found, Sets, StoreError};
+use crate::store::{Basis, Found, Sets, StoreError};
+use chrono::TimeDelta;
 use std::sync::Arc;
 use tokio_postgres::Row;
 
@@ -28,7 +29,6 @@ const ACCOUNTS: &str = "
     LEFT JOIN (relationships r JOIN sets s ON s.id = r.set_id AND r.since <= s.version
                AND (r.until IS NULL OR r.until > s.version) AND r.key = s.key)
            ON substr(r.agreement, 1, 8) = ANY($3) AND r.agreement = ANY($1) AND r.agreement <> ''";
-const LAST: &str = "SELECT number, drawn FROM publications ORDER BY number DESC LIMIT 1";
 
 impl Store {
     /// All records of a customer.
@@ -75,20 +75,30 @@ impl Store {
         Ok(self.in_time(found).await?.held)
     }
 
-    /// How the sets stand, if what was read at a publication still holds for a customer or account. Any instance may have
-    /// published since the last look, so that the last publication is read.
-    pub async fn holding(
-        &self,
-        at: PublicationId,
-        sought: &UnderEachKey,
-    ) -> Result<Option<Arc<Sets>>, StoreError> {
-        let holding = async {
-            let row = self.read(LAST, &[]).await?;
-            let last = row.first().map(publication).transpose()?;
-            let sets = self.sets_at(last).await?;
-            Ok(self.publications().holds(at, sought.tags()).then_some(sets))
-        };
-        self.in_time(holding).await
+    /// How the sets stand, if what was read at a publication still holds for a customer or account, as far as is known here.
+    pub fn holding(&self, at: PublicationId, sought: &UnderEachKey) -> Option<Arc<Sets>> {
+        // First: what holds by a list that is as new is judged by these sets.
+        let sets = self.sets();
+        self.publications().holds(at, sought.tags()).then_some(sets)
+    }
+
+    /// Reads what was published up to now, and says of each answer whether it stands: whether nothing concerns what it is
+    /// about, and the sets that it was judged by tell the same of coverage. Not for threads that answer.
+    pub fn confirm(&self, bases: &[&Basis]) -> Result<Vec<bool>, StoreError> {
+        self.0.runtime.block_on(self.in_time(self.follow()))?;
+        let now = self.sets();
+        // What a key names that is not given here may have changed unseen: then the store is asked, and says so.
+        let has_keys = !self.lacks_key();
+        let mut judged: Option<(&Arc<Sets>, bool)> = None;
+        let confirmed = bases.iter().map(|basis| {
+            let covers = match judged {
+                Some((sets, covers)) if Arc::ptr_eq(sets, &basis.sets) => covers,
+                _ => covers_alike(&basis.sets, &now),
+            };
+            judged = Some((&basis.sets, covers));
+            covers && has_keys && self.publications().holds(basis.at, basis.tags.iter().copied())
+        });
+        Ok(confirmed.collect())
     }
 
     async fn find<T>(
@@ -112,7 +122,7 @@ impl Store {
         })
     }
 
-    async fn read(&self, sql: &str, sought: Parameters<'_>) -> Result<Vec<Row>, StoreError> {
+    pub(super) async fn read(&self, sql: &str, sought: Parameters<'_>) -> Result<Vec<Row>, StoreError> {
         let reader = self.0.readers.get().await?;
         // Taken back if nobody waits for the end any longer: what comes over it may be late for others too.
         let mut silent = Silent(self, Some(Arc::clone(&reader)));
@@ -126,10 +136,30 @@ impl Store {
     }
 
     /// Waits as long as a lookup may take.
-    async fn in_time<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    pub(super) async fn in_time<T>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let read = tokio::time::timeout(self.0.timeout, read).await;
         read.unwrap_or(Err(StoreError::TimedOut))
     }
+}
+
+/// A set that has delivered so lately is as fresh as it will be by delivering again.
+const FRESH: TimeDelta = TimeDelta::minutes(10);
+
+/// Whether sets tell the same of coverage as they did before.
+fn covers_alike(before: &Arc<Sets>, now: &Arc<Sets>) -> bool {
+    let alike = |set: SetId| {
+        let (before, now) = (before.standing(set), now.standing(set));
+        let was_fresh = || match (before.last_delivery, now.last_delivery) {
+            (Some(before), Some(now)) => (now - before).abs() < FRESH,
+            (before, now) => before == now,
+        };
+        before.loaded == now.loaded && was_fresh()
+    };
+    let sets = before.iter().chain(now.iter()).map(|(set, _)| set);
+    Arc::ptr_eq(before, now) || sets.into_iter().all(alike)
 }
 
 /// As rows may have it.

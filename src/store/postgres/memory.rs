@@ -11,10 +11,13 @@ use arc_swap::ArcSwap;
 use chrono::{TimeDelta, Utc};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::Row;
 
 /// Publications that are known from the start.
 const RECALLED: TimeDelta = TimeDelta::days(1);
+/// Longest wait for what is to be known anew.
+const RECALLED_WITHIN: Duration = Duration::from_secs(30);
 /// Publications whose sets are remembered: more do not come between a read and its judgement.
 const REMEMBERED: usize = 64;
 /// Publications that are read at a time: each may list half a megabyte of what it changed.
@@ -90,7 +93,8 @@ impl Store {
             return Ok(known.sets());
         }
         // One that came before the last may be of a database that was put back.
-        self.follow().await?;
+        // Apart, so that the usual way stays small.
+        Box::pin(self.follow()).await?;
         let sets = self.0.memory.known.load().sets_at(at);
         sets.ok_or_else(|| StoreError::Unavailable("publications come faster than they are read".to_owned()))
     }
@@ -113,12 +117,11 @@ impl Store {
     pub(super) async fn follow(&self) -> Result<(), StoreError> {
         let memory = &self.0.memory;
         let _alone = memory.following.lock().await;
-        let reader = self.0.readers.get().await?;
         loop {
             let last = memory.last();
             let from = last.map_or(0, |last| last.number).cast_signed();
-            let statement = reader.client.prepare_cached(SINCE).await?;
-            let rows = reader.client.query(&statement, &[&from, &MOST_READ]).await?;
+            // Bounded, since others wait for their turn.
+            let rows = self.in_time(self.read(SINCE, &[&from, &MOST_READ])).await?;
             let mut rows = rows.iter();
             if last.is_some() && rows.next().map(publication).transpose()? != last {
                 // The database was put back to an earlier state: nothing that is known need be true.
@@ -126,7 +129,8 @@ impl Store {
                     event = "store_restored",
                     "the store is not the one that was read before"
                 );
-                return self.recall().await;
+                let recalled = tokio::time::timeout(RECALLED_WITHIN, Box::pin(self.recall())).await;
+                return recalled.unwrap_or(Err(StoreError::TimedOut));
             }
             let mut read = 0;
             for row in rows {

@@ -182,6 +182,13 @@ impl Store {
         }
     }
 
+    /// Whether a set stands under a key that the process was not given.
+    pub fn lacks_key(&self) -> bool {
+        self.sets()
+            .iter()
+            .any(|(_, state)| self.0.keys.get(state.key).is_err())
+    }
+
     /// The publications of late.
     pub fn publications(&self) -> &Publications {
         &self.0.memory.publications

@@ -17,10 +17,10 @@ const KEPT_DAYS: u64 = 28;
 const ADD: &str = "
     INSERT INTO usage_seen (day, consumer, what)
     SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bytea[]) ON CONFLICT DO NOTHING";
-/// What others have added since, with room for transactions that take their time.
+/// What others have added since, with room for transactions that take their time, and for clocks of servers that take over.
 const SINCE: &str = "
     SELECT day, consumer, what FROM usage_seen
-    WHERE day = $1 AND at > to_timestamp($2::double precision / 1000) - interval '10 seconds'";
+    WHERE day = $1 AND at > to_timestamp($2::double precision / 1000) - interval '2 minutes'";
 const FORMER: &str = "
     SELECT day, consumer, customers, cases FROM usage_days WHERE day < $1
     UNION ALL

@@ -385,6 +385,16 @@ impl Instance {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+
+    /// Starts it again after that, and waits until it is ready.
+    pub async fn start_again(&mut self, http: &reqwest::Client) {
+        self.child = spawn(self.directory.path());
+        self.wait_until_ready(http).await;
+    }
+
+    pub fn signal(&self, signal: &str) {
+        send_signal(self.child.id(), signal);
+    }
 }
 
 impl Drop for Instance {
