@@ -1,6 +1,7 @@
 //! The questions of agencies: which banks has this customer had a relationship with, and which bank
 //! services this account.
 
+mod answers;
 mod coverage;
 mod found;
 mod judgement;
@@ -10,6 +11,7 @@ mod participants;
 mod question;
 mod services;
 
+pub use answers::{AccountAnswer, ListedBank, Refusal, RelationshipsAnswer};
 pub use coverage::KnownFreshness;
 pub use meters::StoreMeters;
 pub use participants::{ParticipantState, ParticipantStatus};
@@ -17,22 +19,20 @@ pub use question::{AccountQuestion, Asked, Fault, FaultKind, RelationshipsQuesti
 pub use services::OwnServices;
 
 use super::participants::ParticipantsInForce;
-use crate::access::caller::{Caller, Scope};
-use crate::access::limits::{Limits, OverLimit};
-use crate::access::terms::{OutsideTerms, TermsInForce, UnknownOwnership, Wanted};
+use crate::access::caller::Caller;
+use crate::access::limits::Limits;
+use crate::access::terms::{TermsInForce, UnknownOwnership, Wanted};
 use crate::cache::Cache;
 use crate::domain::calendar::{oslo_day, years_before};
-use crate::domain::identifiers::OrganizationNumber;
 use crate::domain::noted::NotedText;
 use crate::domain::overview::{
-    Days, HeldAccount, HeldRelationship, OwnershipFilter, Standing, UnregisteredBank, overview,
-    servicing_provider,
+    Days, HeldAccount, HeldRelationship, OwnershipFilter, overview, servicing_provider,
 };
-use crate::domain::participants::{Coverage, Participants, SetFreshness};
+use crate::domain::participants::{Participants, SetFreshness};
 use crate::domain::relationship::SetId;
 use crate::pseudonym::Tag;
 use crate::record::{Call, Conclusion, Endpoint, Recorded, Recorder, Unrecorded};
-use crate::store::{Basis, Found, Sets, Store, StoreError};
+use crate::store::{Basis, Found, Sets, Store};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -101,84 +101,6 @@ impl Answering {
         self.may_ask_cache &= !is_overtaken;
         is_overtaken
     }
-}
-
-/// Why a lookup is not answered with what it asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// Any one of these scopes would do.
-    MissingScope(Vec<Scope>),
-    /// A bank that does not take part, or asks for another: at the one of its calls whose errors are an agency's.
-    NotAdmitted,
-    /// All faults at once; never empty.
-    Invalid(Vec<Fault>),
-    NotAcceptable,
-    /// The consumer asks too much at once, or has used up its day.
-    TooMany(OverLimit),
-    /// It fits no DSOP service of the caller's consumer.
-    OutsideTerms(OutsideTerms),
-    /// No bank services the account, as far as the coverage says.
-    UnknownAccount(Coverage),
-    /// The same at the older path.
-    UnknownAccountAsPublished,
-    Unavailable,
-    TimedOut,
-    Defect,
-}
-
-impl From<StoreError> for Refusal {
-    fn from(cause: StoreError) -> Self {
-        match cause {
-            StoreError::Damaged(_) => Self::Defect,
-            StoreError::TimedOut => Self::TimedOut,
-            StoreError::SetBusy
-            | StoreError::Overloaded
-            | StoreError::Full
-            | StoreError::Unavailable(_)
-            | StoreError::NotReceiving
-            | StoreError::OtherKey
-            | StoreError::LacksKey
-            | StoreError::ClockJumped(_)
-            | StoreError::InUse(_)
-            | StoreError::Newer { .. }
-            | StoreError::Older { .. }
-            | StoreError::Settings(_)
-            | StoreError::Absent(_)
-            | StoreError::HalfRestored(_)
-            | StoreError::Closed => Self::Unavailable,
-        }
-    }
-}
-
-impl From<UnregisteredBank> for Refusal {
-    fn from(cause: UnregisteredBank) -> Self {
-        tracing::error!(%cause, "a lookup met records of an unregistered bank");
-        Self::Defect
-    }
-}
-
-/// The answer to `customerRelationships`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelationshipsAnswer {
-    pub banks: Vec<ListedBank>,
-    /// Whether `ownershipType` is told: the request carried `onlyPrimaryOwner`.
-    pub tells_ownership: bool,
-    pub coverage: Coverage,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedBank {
-    pub organization: OrganizationNumber,
-    pub name: String,
-    pub standing: Standing,
-}
-
-/// The answer to `accountServicingProvider`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountAnswer {
-    pub organization: OrganizationNumber,
-    pub name: String,
-    pub coverage: Coverage,
 }
 
 /// What answering agencies stands on.
