@@ -136,6 +136,12 @@ async fn check_store(settings: &Settings, list: Option<&Participants>) -> Result
     }
     let pseudonyms = settings.pseudonyms()?;
     match Store::look(&place, &pseudonyms).await? {
+        None if matches!(place, StorePlace::Postgres(_)) && !settings.store.migrate => {
+            Err(Failure::Refused(
+                "store: none yet, and store.migrate is off: `kundeforhold migrate` makes it, as who owns the tables"
+                    .to_owned(),
+            ))
+        }
         None => Ok("store: none yet; serve makes it".to_owned()),
         Some(sets) => {
             if let Some(list) = list {
