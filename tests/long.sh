@@ -5,6 +5,10 @@ cd "$(dirname "$0")/.."
 cargo build --locked --release
 tests/api/run.sh target/release/kundeforhold 2000
 
+echo "== random histories, and numbers in texts, drawn anew"
+cargo test --locked --release --test store history
+cargo test --locked --release --test rules
+
 echo "== record of use: a million entries, within the bounds of their cost, of searches and of verifying"
 benches/record.sh 1000000
 

@@ -595,7 +595,7 @@ PRINTED = {
     "A lost instance": r'"ready":true(.|\n)*entries proved(.|\n)*entries proved',
     "PostgreSQL: connections used up, or waiting": r'idle in transaction(.|\n)*\| t\n(.|\n)*"ready":true',
     "PostgreSQL: full disk": r"gone +\| f(.|\n)*nothing to remove(.|\n)*kundeforhold_store_writable 1",
-    "PostgreSQL: gone, or failing over": r'connection closed(.|\n)*a standby, as of(.|\n)*"ready":true(.|\n)*entries proved',
+    "PostgreSQL: gone, or failing over": r'PostgreSQL: error(.|\n)*a standby, as of(.|\n)*"ready":true(.|\n)*entries proved',
     "PostgreSQL: read-only": r"does not allow writes(.|\n)*default_transaction_read_only \| on(.|\n)*\"ready\":true",
     "PostgreSQL: back to a point in time": rf'"ready":true(.|\n)*{SUCCESSOR}(.|\n)*entries proved',
     "PostgreSQL: upgrade and downgrade": r'up to date(.|\n)*kundeforhold_build_info(.|\n)*"ready":true',
